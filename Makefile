@@ -1,0 +1,100 @@
+# Everything starts here: `make` lists the targets. A machine needs only Python and make; the first
+# target that you call sets up .venv and the dbt packages, once.
+
+SCALE    ?= 10
+EXAMPLES ?= 500
+
+BIN := .venv/bin
+
+# One place for profiles.yml, whatever the machine has in its home directory.
+export DBT_PROFILES_DIR := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-exact test-mutants lint docs bench pins clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- what people call ----
+
+demo: setup ## Walk through the seeded story, in its own database file
+	@$(BIN)/tidemark demo
+
+test: setup ## Build and test everything on the demo data, then run the Python tests (minutes)
+	@rm -rf target/test && mkdir -p target/test
+	TIDEMARK_DEMO_PATH=target/test/utc.duckdb $(BIN)/dbt build
+	$(BIN)/pytest -m "not mutants"
+	@echo "Once more, quickly, on a machine that lives in New York:"
+	TZ=America/New_York TIDEMARK_DEMO_PATH=target/test/new_york.duckdb $(BIN)/dbt --quiet build
+	TZ=America/New_York $(BIN)/pytest -m "not exact and not mutants"
+
+test-exact: setup ## Run the differential test at length (EXAMPLES=500)
+	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
+
+test-mutants: setup ## Plant faults one at a time; the differential test must find each
+	$(BIN)/pytest -m mutants
+
+lint: setup ## Check style and types: ruff, mypy, sqlfluff
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	@mkdir -p target/lint
+	TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb $(BIN)/sqlfluff lint models analyses snapshots tests
+
+docs: setup ## Write the documentation site as one file, target/site/index.html
+	@rm -rf target/docs && mkdir -p target/docs target/site
+	TIDEMARK_DEMO_PATH=target/docs/tidemark.duckdb $(BIN)/dbt --quiet build \
+		--exclude-resource-type test --exclude-resource-type unit_test
+	TIDEMARK_DEMO_PATH=target/docs/tidemark.duckdb $(BIN)/dbt --quiet docs generate --static
+	@cp target/static_index.html target/site/index.html
+	@echo "Open target/site/index.html"
+
+bench: setup ## Measure full refresh and increments (SCALE=10 million events)
+	$(BIN)/python benchmarks/run.py --scale $(SCALE)
+
+# Valid for every supported Python, and free of the address that the packages came from.
+UV_COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+	--annotation-style line --no-header --no-emit-index-url --no-emit-find-links pyproject.toml
+
+pins: ## Recompile the pinned requirements from pyproject.toml (needs uv)
+	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
+	$(UV_COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
+
+clean: ## Remove what runs have generated; .venv and dbt_packages stay
+	rm -rf target logs tidemark.duckdb tidemark.duckdb.wal .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+
+# ---- set-up ----
+
+.PHONY: setup
+setup: .venv/.ready dbt_packages/.ready
+
+# Ours alone, or the first suitable one that a machine usually has.
+PYTHON   ?=
+PYTHONS  := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10 python)
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PIP      := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+
+.venv/.ready: requirements-dev.txt pyproject.toml
+	@$(BIN)/python -c 'import pip; $(SUITABLE)' 2>/dev/null && exit; \
+	for python in $(PYTHONS); do \
+		$$python -c '$(SUITABLE)' 2>/dev/null && exec $$python -m venv --clear .venv; \
+	done; \
+	echo "Tidemark needs Python 3.10 to 3.13. Tried: $(PYTHONS)." >&2; \
+	echo "Name another one: make demo PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+	@echo "Setting up .venv with $$($(BIN)/python --version): about a minute, once"
+	@$(PIP) install --requirement requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The stamp, not the package's own files, tells whether it is done: the hub's archive keeps old times.
+dbt_packages/.ready: packages.yml $(shell find packages -type f) | .venv/.ready
+	@rm -rf dbt_packages && mkdir dbt_packages
+	@if $(BIN)/dbt deps >/dev/null 2>&1; then \
+		echo "dbt packages: dbt_utils from the package hub"; \
+	else \
+		cp -R packages/dbt_utils_offline dbt_packages/dbt_utils; \
+		echo "dbt packages: the hub cannot be reached, dbt_utils from packages/dbt_utils_offline"; \
+	fi
+	@touch $@
