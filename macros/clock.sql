@@ -1,0 +1,33 @@
+{#- The one clock. Everything is UTC, in timestamps without zone. Nothing else in the project reads a clock,
+    except the ledger when it writes down when something happened. -#}
+
+{%- macro as_of() -%}
+    {{ return(timestamp_literal(as_of_value())) }}
+{%- endmacro %}
+
+{%- macro as_of_value() -%}
+    {%- set given = var('as_of', none) or (var('seed_clock') if target.name == 'demo' else none) -%}
+    {{ return(utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
+{%- endmacro %}
+
+{%- macro visible() -%}
+    {{ return('loaded_at <= ' ~ as_of()) }}
+{%- endmacro %}
+
+{#- Text or a time, with or without zone, to a UTC time without zone. -#}
+{%- macro utc_moment(value) -%}
+    {#- Python 3.10 reads no trailing Z -#}
+    {%- set moment = modules.datetime.datetime.fromisoformat((value | string).replace('Z', '+00:00')) -%}
+    {%- if moment.tzinfo -%}
+        {%- set moment = moment.astimezone(modules.pytz.utc) -%}
+    {%- endif -%}
+    {{ return(moment.replace(tzinfo=none)) }}
+{%- endmacro %}
+
+{%- macro wall_clock() -%}
+    {{ return(modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none)) }}
+{%- endmacro %}
+
+{%- macro timestamp_literal(value) -%}
+    {{ return("cast(" ~ ("'" ~ value ~ "'" if value else 'null') ~ " as timestamp)") }}
+{%- endmacro %}

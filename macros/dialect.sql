@@ -1,0 +1,78 @@
+{#- Where DuckDB and Snowflake differ: each difference once, with its reason. The only dispatch in the project. -#}
+
+{#- A zoned timestamp as a UTC timestamp without zone; explicit, because a plain cast uses the session's zone. -#}
+{%- macro to_utc(column) -%}
+    {{ return(adapter.dispatch('to_utc')(column)) }}
+{%- endmacro %}
+{%- macro duckdb__to_utc(column) -%}
+    {{ return(column ~ " at time zone 'UTC'") }}
+{%- endmacro %}
+{%- macro snowflake__to_utc(column) -%}
+    {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
+{%- endmacro %}
+
+{#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
+{%- macro days_after(date, days) -%}
+    {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
+{%- endmacro %}
+
+{#- A lateral subquery with one row (`date_day`) for each day from first to last; the engines generate rows differently. -#}
+{%- macro each_day(first, last) -%}
+    {{ return(adapter.dispatch('each_day')(first, last)) }}
+{%- endmacro %}
+{%- macro duckdb__each_day(first, last) -%}
+    {{ return('lateral (select cast(unnest(generate_series(' ~ first ~ ', ' ~ last ~ ', interval 1 day)) as date) as date_day)') }}
+{%- endmacro %}
+{%- macro snowflake__each_day(first, last) -%}
+    {{ return(
+        'lateral (select dateadd(day, value, ' ~ first ~ ') as date_day from table(flatten(array_generate_range(0, '
+        ~ 'datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1))))'
+    ) }}
+{%- endmacro %}
+
+{#- All columns of one row of `relation_alias` as JSON text. -#}
+{%- macro row_as_json(relation_alias) -%}
+    {{ return(adapter.dispatch('row_as_json')(relation_alias)) }}
+{%- endmacro %}
+{%- macro duckdb__row_as_json(relation_alias) -%}
+    {{ return('cast(to_json(' ~ relation_alias ~ ') as varchar)') }}
+{%- endmacro %}
+{%- macro snowflake__row_as_json(relation_alias) -%}
+    {{ return('to_json(object_construct_keep_null(' ~ relation_alias ~ '.*))') }}
+{%- endmacro %}
+
+{#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits each statement. -#}
+{%- macro in_one_transaction(dml) -%}
+    {{ return(adapter.dispatch('in_one_transaction')(dml)) }}
+{%- endmacro %}
+{%- macro duckdb__in_one_transaction(dml) -%}
+    {{ return(dml) }}
+{%- endmacro %}
+{%- macro snowflake__in_one_transaction(dml) -%}
+    {{ return(snowflake_dml_explicit_transaction(dml)) }}
+{%- endmacro %}
+
+{#- Where a model keeps its touched keys: DuckDB's temporary tables live outside any schema. -#}
+{%- macro touched_table() -%}
+    {{ return(adapter.dispatch('touched_table')()) }}
+{%- endmacro %}
+{%- macro default__touched_table() -%}
+    {{ return(this.incorporate(path={'identifier': this.identifier ~ '__touched'})) }}
+{%- endmacro %}
+{%- macro duckdb__touched_table() -%}
+    {{ return(default__touched_table().include(database=false, schema=false)) }}
+{%- endmacro %}
+
+{#- Text as a literal; a backslash escapes on Snowflake. The start of a long message is enough in a table, dbt's log has the whole. -#}
+{%- macro text_literal(value) -%}
+    {%- if not value -%}
+        {{ return('cast(null as varchar)') }}
+    {%- endif -%}
+    {{ return(adapter.dispatch('text_literal')((value | string)[:2000].replace("'", "''"))) }}
+{%- endmacro %}
+{%- macro duckdb__text_literal(escaped) -%}
+    {{ return("'" ~ escaped ~ "'") }}
+{%- endmacro %}
+{%- macro snowflake__text_literal(escaped) -%}
+    {{ return("'" ~ escaped.replace('\\', '\\\\') ~ "'") }}
+{%- endmacro %}

@@ -1,0 +1,92 @@
+{#- The gate: what the command line asks of the warehouse, and what it writes down. It decides nothing here. -#}
+
+{#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. -#}
+{%- macro collect_freshness(source, loaded_at_field, filter) -%}
+    {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
+        select max({{ loaded_at_field }}) as max_loaded_at, {{ as_of() }} as snapshotted_at
+        from {{ source }}
+        where {{ loaded_at_field }} <= {{ as_of() }}{% if filter %} and {{ filter }}{% endif %}
+    {% endcall -%}
+    {{ return(load_result('collect_freshness')) }}
+{%- endmacro %}
+
+{#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for it. -#}
+{%- macro gate_facts() -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
+    {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
+    {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
+        {%- do facts.sources.update({source.name: source_facts(source)}) -%}
+    {%- endfor -%}
+    {%- set counts = {} -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'snapshot') and 'record_run' in (node.config['post-hook'] | string) -%}
+        {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts)}) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
+{%- endmacro %}
+
+{%- macro source_facts(source) -%}
+    {%- set relation = api.Relation.create(database=source.database, schema=source.schema, identifier=source.identifier) -%}
+    {%- if load_relation(relation) is none -%}
+        {{ return({'exists': false, 'has_rows': false, 'newest_visible': none}) }}
+    {%- endif -%}
+    {%- set column = source.loaded_at_field -%}
+    {%- set sql -%}
+        select
+            exists (select 1 from {{ relation }}) as has_rows,
+            (select max({{ column }}) from {{ relation }} where {{ column }} <= {{ as_of() }}) as newest_visible
+    {%- endset -%}
+    {%- set row = run_query(sql).rows[0] -%}
+    {{ return({'exists': true, 'has_rows': row[0], 'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none}) }}
+{%- endmacro %}
+
+{#- Models mostly share a watermark: each (source, watermark) is counted once, in `counts`. -#}
+{%- macro model_facts(node, sources, counts) -%}
+    {%- set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) -%}
+    {%- set job = ledger_state().jobs.get(node.name, {}) -%}
+    {%- set overlap_rows = job.get('metadata', {}).get('overlap_rows', {}) -%}
+    {%- set new_rows, late_rows = {}, {} -%}
+    {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].exists -%}
+        {%- set key = source.name ~ job.watermark -%}
+        {%- if key not in counts -%}
+            {%- set sql = 'select ' ~ count_loaded(source, job.watermark) ~ ', ' ~ count_loaded(source, job.watermark, overlap=true) -%}
+            {%- do counts.update({key: run_query(sql).rows[0]}) -%}
+        {%- endif -%}
+        {%- set counted = counts[key] -%}
+        {%- do new_rows.update({source.name: counted[0] | int}) -%}
+        {%- do late_rows.update({source.name: counted[1] | int - overlap_rows.get(source.name, counted[1]) | int}) -%}
+    {%- endfor -%}
+    {{ return({
+        'exists': load_relation(relation) is not none,
+        'watermark': utc_moment(job.watermark).isoformat() if job.get('watermark') else none,
+        'built_entry': job.built_entry | int if job.get('built_entry') else none,
+        'new_rows': new_rows,
+        'late_rows': late_rows,
+        'open_requests': ledger_state().requests.get(node.name, []) | length,
+        'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
+    }) }}
+{%- endmacro %}
+
+{#- run-operation: every decision goes into ops.source_checks. A model that is unchanged is known up to this clock (skipped);
+    a blocked one waits (pending). -#}
+{%- macro record_checks(checks) -%}
+    {%- set entries = [{'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()}] -%}
+    {%- for check in checks if check.subject_type == 'model' and check.state in ('unchanged', 'blocked') -%}
+        {%- do entries.append({
+            'job_name': check.subject, 'job_type': 'gate', 'as_of': as_of_value(), 'error_message': check.reason,
+            'status': 'skipped' if check.state == 'unchanged' else 'pending',
+        }) -%}
+    {%- endfor -%}
+    {%- set sql -%}
+        {{ ledger_insert(entries) }};
+        insert into {{ ops_table('source_checks') }}
+        {%- for check in checks %}
+        select
+            '{{ invocation_id }}', {{ timestamp_literal(wall_clock()) }}, {{ as_of() }},
+            {{ text_literal(check.subject) }}, {{ text_literal(check.subject_type) }}, {{ text_literal(check.state) }}, {{ text_literal(check.reason) }},
+            {{ timestamp_literal(check.max_loaded_at) }}, {{ check.age_seconds if check.age_seconds is not none and check.age_seconds is defined else 'null' }}
+            {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    {%- endset -%}
+    {%- do run_query(sql if checks else ledger_insert(entries)) -%}
+{%- endmacro %}
