@@ -1,0 +1,35 @@
+{{ config(materialized='table') }}
+
+with crm as (
+
+    select * from {{ ref('stg_crm_daily') }}
+    where {{ valid_and_visible() }}
+    qualify {{ latest_version(ref('stg_crm_daily')) }}
+
+),
+
+last_contact_of_day as (
+
+    select
+        company_id,
+        cast(last_contact_at as date) as valid_from,
+        max(last_contact_at) as last_contact_at
+    from crm
+    where last_contact_at is not null
+    group by company_id, cast(last_contact_at as date)
+
+),
+
+final as (
+
+    select
+        company_id,
+        valid_from,
+        lead(valid_from) over (partition by company_id order by valid_from) as valid_to,
+        last_contact_at,
+        {{ as_of() }} as record_loaded_at
+    from last_contact_of_day
+
+)
+
+select * from final

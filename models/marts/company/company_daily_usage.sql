@@ -1,0 +1,157 @@
+{{ config(incremental_strategy='replay') }}
+
+with reported_days as (
+
+    select * from {{ ref('reported_days') }}
+
+),
+
+lifespans as (
+
+    select * from {{ ref('company_lifespans') }}
+
+),
+
+touched as (
+
+    {% call replay_from(entity='company_id', day='activity_date') %}
+
+    {% if is_incremental() %}
+
+    -- companies that are new or gone, whose first day moved, or whose last day did with the calendar
+    {{ moved_lifespans(ref('company_lifespans'), entity='company_id', day='activity_date') }}
+
+    union all
+
+    -- days that are reported now and were not, or the other way round
+    select stored.company_id, stored.activity_date as replay_from
+    from {{ this }} as stored
+    left join {{ ref('reported_days') }} as reported_days on stored.activity_date = reported_days.usage_date
+    where stored.is_reported <> (reported_days.usage_date is not null)
+
+    union all
+
+    -- usage that arrived, late or not
+    select company_id, usage_date as replay_from
+    from {{ ref('stg_product_usage_daily') }}
+    where {{ newly_loaded() }}
+
+    {% else %}
+
+    select company_id, first_day as replay_from from {{ ref('company_lifespans') }}
+
+    {% endif %}
+
+    {% endcall %}
+
+),
+
+usage_days as (
+
+    select * from {{ ref('stg_product_usage_daily') }}
+    where {{ replayed_rows('company_id', lookback_days=6) }}
+    qualify {{ latest_version(ref('stg_product_usage_daily')) }}
+
+),
+
+-- every day to write, and the six before it that its window covers
+days as (
+
+    select
+        lifespans.company_id,
+        lifespans.first_day,
+        calendar.date_day as activity_date,
+        touched.replay_from
+    from touched
+    inner join lifespans on touched.company_id = lifespans.company_id
+    cross join {{ each_day('greatest(lifespans.first_day, ' ~ days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day') }} as calendar
+
+),
+
+last_active_before as (
+
+    {% if is_incremental() %}
+
+    select
+        stored.company_id,
+        {{ days_after('stored.activity_date', '-stored.days_since_last_active') }} as active_on
+    from {{ this }} as stored
+    inner join touched
+        on
+            stored.company_id = touched.company_id
+            and stored.activity_date = {{ days_after('touched.replay_from', -1) }}
+
+    {% else %}
+
+    select company_id, cast(null as date) as active_on from touched
+
+    {% endif %}
+
+),
+
+daily as (
+
+    select
+        days.company_id,
+        days.activity_date,
+        days.first_day,
+        days.activity_date >= days.replay_from as is_written,
+        reported_days.usage_date is not null as is_reported,
+        coalesce(usage_days.active_users, case when reported_days.usage_date is not null then 0 end) as active_users,
+        coalesce(usage_days.events, case when reported_days.usage_date is not null then 0 end) as events,
+        case
+            when usage_days.active_users > 0 or usage_days.events > 0 then days.activity_date
+            else last_active_before.active_on
+        end as active_on
+    from days
+    left join reported_days on days.activity_date = reported_days.usage_date
+    left join usage_days
+        on
+            days.company_id = usage_days.company_id
+            and days.activity_date = usage_days.usage_date
+    -- known at the eve of the replay, so it says nothing of the days before
+    left join last_active_before
+        on
+            days.company_id = last_active_before.company_id
+            and days.activity_date >= days.replay_from
+
+),
+
+windowed as (
+
+    select
+        *,
+        max(active_on) over (partition by company_id order by activity_date rows unbounded preceding) as last_active_on,
+        sum(active_users) over seven_days as active_users_7d,
+        sum(events) over seven_days as events_7d,
+        count(case when is_reported then 1 end) over seven_days as days_reported_7d
+    from daily
+    -- rows are calendar days here: the calendar has no gaps
+    window seven_days as (partition by company_id order by activity_date rows between 6 preceding and current row)
+
+),
+
+final as (
+
+    select
+        company_id,
+        activity_date,
+        is_reported,
+        cast(active_users as bigint) as active_users,
+        cast(events as bigint) as events,
+        cast(coalesce(active_users_7d, 0) as bigint) as active_users_7d,
+        cast(coalesce(events_7d, 0) as bigint) as events_7d,
+        cast(days_reported_7d as integer) as days_reported_7d,
+        cast({{ dbt.datediff('last_active_on', 'activity_date', 'day') }} as integer) as days_since_last_active,
+        case
+            when {{ dbt.datediff('last_active_on', 'activity_date', 'day') }} < 7 then false
+            when {{ dbt.datediff('first_day', 'activity_date', 'day') }} < 6 then false
+            when days_reported_7d = 7 then true
+        end as is_churn_risk,
+        {{ as_of() }} as record_loaded_at
+    from windowed
+    where is_written
+
+)
+
+select * from final

@@ -1,0 +1,44 @@
+{{ config(materialized='table') }}
+
+with answers as (
+
+    select usage_date, loaded_at from {{ ref('stg_usage_answers') }}
+    where {{ valid_and_visible() }}
+
+),
+
+usage_rows as (
+
+    select usage_date, loaded_at from {{ ref('stg_product_usage_daily') }}
+    where {{ valid_and_visible() }}
+
+),
+
+reports as (
+
+    select * from answers
+    union all
+    select * from usage_rows
+
+),
+
+-- what was said of a day before its end does not close it
+reports_of_ended_days as (
+
+    select * from reports
+    where loaded_at >= {{ dbt.dateadd('day', 1, 'usage_date') }}
+
+),
+
+final as (
+
+    select
+        usage_date,
+        min(loaded_at) as first_reported_at,
+        {{ as_of() }} as record_loaded_at
+    from reports_of_ended_days
+    group by usage_date
+
+)
+
+select * from final

@@ -1,0 +1,49 @@
+{%- set staging = {
+    'company': {
+        'stg_crm_daily': ['company_id', 'load_date'],
+        'stg_product_usage_daily': ['company_id', 'usage_date'],
+        'stg_usage_answers': ['usage_date'],
+        'stg_fact_events': ['event_id', 'company_id', 'occurred_at'],
+    },
+    'engagement': {
+        'stg_engagement_events': ['event_id', 'server_id', 'occurred_at'],
+    },
+} -%}
+
+with quarantined as (
+
+    {% for domain, keys in staging.items() if domain in var('domains') -%}
+    {% for name, key in keys.items() -%}
+    select
+        '{{ name | replace("stg_", "") }}' as source_name,
+        concat_ws(
+            ' | '{% for column in key %}, coalesce(cast(bad_rows.{{ column }} as varchar), 'null'){% endfor %}
+        ) as row_key,
+        bad_rows.quarantine_reason,
+        {{ row_as_json('bad_rows') }} as row_json,
+        bad_rows.loaded_at
+    from {{ ref(name) }} as bad_rows
+    where bad_rows.quarantine_reason is not null and bad_rows.loaded_at is not null
+
+    union all
+
+    {% endfor %}
+    {%- endfor %}
+    -- no domain, no rows
+    select
+        cast(null as varchar) as source_name,
+        cast(null as varchar) as row_key,
+        cast(null as varchar) as quarantine_reason,
+        cast(null as varchar) as row_json,
+        cast(null as timestamp) as loaded_at
+    where false
+
+),
+
+final as (
+
+    select * from quarantined
+
+)
+
+select * from final

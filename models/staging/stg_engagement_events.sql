@@ -1,0 +1,39 @@
+with source as (
+
+    select * from {{ source('raw', 'engagement_events') }}
+
+),
+
+final as (
+
+    select
+        event_id,
+        user_id,
+        server_id,
+        session_date as occurred_at,
+        date_trunc('hour', session_date) as metric_hour,
+        cast(session_date as date) as activity_date,
+        feature_used,
+        interaction_count,
+        duration_minutes,
+        coalesce(is_deleted, false) as is_deleted,
+        updated_at as loaded_at,
+        case
+            when event_id is null then 'event_id is null'
+            when server_id is null then 'server_id is null'
+            when session_date is null then 'session_date is null'
+            when {{ dbt.dateadd('hour', -24, 'session_date') }} > updated_at
+                then 'session_date is more than 24 hours after updated_at'
+            -- a deleted version needs no measures
+            when coalesce(is_deleted, false) then null
+            when user_id is null then 'user_id is null'
+            when interaction_count is null then 'interaction_count is null'
+            when duration_minutes is null then 'duration_minutes is null'
+            when interaction_count < 0 then 'interaction_count is negative'
+            when duration_minutes < 0 then 'duration_minutes is negative'
+        end as quarantine_reason
+    from source
+
+)
+
+select * from final

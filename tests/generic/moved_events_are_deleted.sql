@@ -1,0 +1,18 @@
+{#- An event that moves to another entity or day is a new identity; its old version must arrive as deleted. These did not. -#}
+{% test moved_events_are_deleted(model, event_id) %}
+
+with latest_versions as (
+
+    select * from {{ model }}
+    where {{ valid_and_visible() }}
+    qualify {{ latest_version(model) }}
+
+)
+
+select {{ event_id }}, count(*) as current_places
+from latest_versions
+where not is_deleted
+group by {{ event_id }}
+having count(*) > 1
+
+{% endtest %}

@@ -1,0 +1,13 @@
+{#- Duplicate detection on raw keys: several valid versions of one identity with the same load time. The tie rule decides between
+    them, so the marts stay exact; the loader still wants to know. -#}
+{% test one_version_per_load(model) %}
+
+{% set identity = var('versions').get(model.identifier, {}).get('identity', []) | join(', ') %}
+
+select {{ identity }}, loaded_at, count(*) as versions
+from {{ model }}
+where quarantine_reason is null and loaded_at is not null
+group by {{ identity }}, loaded_at
+having count(*) > 1
+
+{% endtest %}
