@@ -1,0 +1,15 @@
+-- The churn flag inside the window of the outage, for the companies that the seed story is about. Run it before and after
+-- the API's late answer: a null says that nobody could know.
+{{ config(enabled='company' in var('domains')) }}
+
+select
+    company_id,
+    activity_date,
+    active_users_7d,
+    days_reported_7d,
+    is_churn_risk
+from {{ ref('company_daily_activity') }}
+where
+    company_id in ('acme', 'churner', 'quiet-in-outage', 'saved-by-answer', 'silent-only-in-outage')
+    and activity_date = cast('2025-10-14' as date)
+order by company_id

@@ -1,0 +1,319 @@
+"""The gate's decisions, from facts alone: no dbt, no warehouse."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tidemark.clock import parse_clock, show_duration, show_time
+from tidemark.facts import SourceFacts
+from tidemark.freshness import Freshness, assess
+from tidemark.gate import Decision, ModelFacts, ModelState, SourceCheck, SourceState, decide
+from tidemark.lineage import Lineage
+from tidemark.pipeline import BuildReport, Failure, Judgement, exit_code, selection
+
+CLOCK = datetime(2025, 10, 15, 12)
+HOUR = timedelta(hours=1)
+
+
+def source(state: SourceState, name: str = "events", **known: object) -> SourceCheck:
+    """A source with limits, an hour old unless told otherwise."""
+    facts: dict[str, object] = {"age": HOUR, "warn_after": 2 * HOUR, "error_after": 6 * HOUR}
+    return SourceCheck(name, state, **(facts | known))  # type: ignore[arg-type]
+
+
+def model(name: str = "daily", **known: object) -> ModelFacts:
+    """A model that was built at the clock and has nothing to do."""
+    facts: dict[str, object] = {
+        "sources": frozenset({"events"}),
+        "watermark": CLOCK,
+        "built_entry": 10,
+        "new_rows": {"events": 0},
+        "late_rows": {"events": 0},
+    }
+    return ModelFacts(name, **(facts | known))  # type: ignore[arg-type]
+
+
+def judge(facts: ModelFacts, *checks: SourceCheck) -> Decision:
+    (decision,) = decide([facts], checks or [source(SourceState.FRESH)])
+    return decision
+
+
+# ---- sources ----
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "state"),
+    [
+        ("pass", {}, SourceState.FRESH),
+        ("warn", {}, SourceState.WARN),
+        ("error", {}, SourceState.STALE),
+        ("error", {"newest_visible": None}, SourceState.FUTURE),
+        ("error", {"newest_visible": None, "has_rows": False}, SourceState.EMPTY),
+        ("runtime error", {}, SourceState.ERROR),
+        ("skipped", {}, SourceState.ERROR),
+        ("runtime error", {"exists": False, "has_rows": False}, SourceState.ERROR),
+        # dbt's word on a table without visible rows is not to be trusted, whatever it is
+        ("pass", {"newest_visible": None}, SourceState.FUTURE),
+    ],
+)
+def test_state_of_a_source(status: str, known: dict[str, object], state: SourceState) -> None:
+    facts: dict[str, object] = {"exists": True, "has_rows": True, "newest_visible": CLOCK - HOUR}
+    seen = SourceFacts("events", **(facts | known))  # type: ignore[arg-type]
+    result = Freshness("events", status, error_after=6 * HOUR, message="boom")
+    (check,) = assess({"events": seen}, [result], CLOCK)
+    assert check.state is state
+    assert check.blocks == (state not in (SourceState.FRESH, SourceState.WARN))
+
+
+def test_a_source_that_dbt_did_not_report_never_blocks() -> None:
+    teams = SourceFacts("teams", exists=True, has_rows=False, newest_visible=None)
+    (check,) = assess({"teams": teams}, [], CLOCK)
+    assert check.state is SourceState.EMPTY
+    assert not check.blocks
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (source(SourceState.FRESH), "events is fresh: last loaded 1 h ago."),
+        (
+            source(SourceState.WARN, age=timedelta(hours=3, minutes=5)),
+            "events is late: last loaded 3 h 5 min ago, a warning is due after 2 h.",
+        ),
+        (
+            source(SourceState.STALE, age=timedelta(hours=8, seconds=59)),
+            "events is stale: last loaded 8 h ago, the limit is 6 h.",
+        ),
+        (source(SourceState.EMPTY, age=None), "events is empty: it holds no rows."),
+        (
+            source(SourceState.FUTURE, age=None),
+            "events is in the future: it holds rows, but none loaded by the clock of this run.",
+        ),
+        (source(SourceState.ERROR, problem="boom"), "events could not be checked: boom."),
+    ],
+)
+def test_reason_of_a_source(check: SourceCheck, reason: str) -> None:
+    assert check.reason == reason
+
+
+# ---- one model ----
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "reason"),
+    [
+        (
+            model(),
+            ModelState.UNCHANGED,
+            "No new rows in events since 2025-10-15 12:00 UTC.",
+        ),
+        (model(exists=False, watermark=None), ModelState.NEW, "Never built."),
+        (model(exists=False, new_rows={"events": 3}), ModelState.NEW, "Never built."),
+        (model(watermark=None), ModelState.NEW, "No successful run of it is on record."),
+        (model(new_rows={"events": 1}), ModelState.NEW, "1 new row in events."),
+        (model(new_rows={"events": 1234}), ModelState.NEW, "1,234 new rows in events."),
+        (
+            model(late_rows={"events": 2}),
+            ModelState.NEW,
+            "2 rows of events arrived behind its watermark.",
+        ),
+        (
+            model(late_rows={"events": -1}),
+            ModelState.NEW,
+            "1 row of events disappeared behind its watermark.",
+        ),
+        (model(open_requests=2), ModelState.NEW, "2 requested partitions to recompute."),
+        (
+            model(new_rows={"events": 5}, open_requests=1),
+            ModelState.NEW,
+            "5 new rows in events. 1 requested partition to recompute.",
+        ),
+        (
+            model(code_changed=True),
+            ModelState.UNCHANGED,
+            "No new rows in events since 2025-10-15 12:00 UTC."
+            " Code changed since it was built; rebuild with --full-refresh.",
+        ),
+        (model(sources=frozenset()), ModelState.UNCHANGED, "No source above it."),
+    ],
+)
+def test_a_model_below_a_fresh_source(facts: ModelFacts, state: ModelState, reason: str) -> None:
+    assert judge(facts) == Decision("daily", state, reason)
+
+
+@pytest.mark.parametrize(
+    ("state", "blocked"),
+    [
+        (SourceState.FRESH, False),
+        (SourceState.WARN, False),
+        (SourceState.STALE, True),
+        (SourceState.EMPTY, True),
+        (SourceState.FUTURE, True),
+        (SourceState.ERROR, True),
+    ],
+)
+@pytest.mark.parametrize("facts", [model(), model(new_rows={"events": 9}), model(exists=False)])
+def test_what_blocks_a_model(facts: ModelFacts, state: SourceState, blocked: bool) -> None:
+    assert (judge(facts, source(state)).state is ModelState.BLOCKED) == blocked
+    # without an error limit there is no cadence to miss
+    without_limit = judge(facts, source(state, error_after=None))
+    assert without_limit.state is not ModelState.BLOCKED
+
+
+def test_one_bad_source_of_several_blocks_and_is_named() -> None:
+    facts = model(sources=frozenset({"events", "files"}), new_rows={"files": 4})
+    stale = source(SourceState.STALE, age=timedelta(hours=8))
+    decision = judge(facts, source(SourceState.FRESH, "files"), stale)
+    assert decision.state is ModelState.BLOCKED
+    assert decision.reason == "Waits: events is stale: last loaded 8 h ago, the limit is 6 h."
+
+
+def test_a_source_that_nobody_checked_fails_closed() -> None:
+    decision = judge(model(sources=frozenset({"forgotten"})))
+    assert decision.state is ModelState.BLOCKED
+
+
+# ---- models above models ----
+
+
+def two(parent: ModelFacts, child: ModelFacts, *checks: SourceCheck) -> dict[str, Decision]:
+    """Judge a child (given first, so that the order is the gate's own) below a parent."""
+    made = decide([child, parent], checks or [source(SourceState.FRESH)])
+    assert [decision.model for decision in made] == [parent.model, child.model]
+    return {decision.model: decision for decision in made}
+
+
+def test_a_model_below_a_new_one_is_new() -> None:
+    made = two(
+        model("a", new_rows={"events": 1}), model("b", parents=frozenset({"a"}), built_entry=11)
+    )
+    assert made["b"] == Decision("b", ModelState.NEW, "a is built in this run.")
+
+
+def test_a_model_that_missed_its_turn_is_new() -> None:
+    made = two(model("a", built_entry=12), model("b", parents=frozenset({"a"}), built_entry=11))
+    assert made["a"].state is ModelState.UNCHANGED
+    assert made["b"] == Decision("b", ModelState.NEW, "a was built after it.")
+
+
+def test_a_model_built_after_its_parent_is_unchanged() -> None:
+    made = two(model("a", built_entry=10), model("b", parents=frozenset({"a"}), built_entry=11))
+    assert made["b"].state is ModelState.UNCHANGED
+
+
+def test_a_blocked_branch_leaves_its_parents_running() -> None:
+    made = two(
+        model("a", new_rows={"events": 1}),
+        model("b", parents=frozenset({"a"}), sources=frozenset({"events", "files"})),
+        source(SourceState.FRESH),
+        source(SourceState.STALE, "files"),
+    )
+    assert made["a"].state is ModelState.NEW
+    assert made["b"].state is ModelState.BLOCKED
+
+
+def test_a_parent_without_facts_is_no_reason() -> None:
+    assert judge(model(parents=frozenset({"switched_off"}))).state is ModelState.UNCHANGED
+
+
+# ---- what is built with what ----
+
+GRAPH = {
+    "staged_events": {"events"},
+    "staged_files": {"files"},
+    "daily": {"staged_events"},
+    "names": {"staged_files"},
+    "report": {"daily", "names"},
+    "quarantine": {"staged_events", "staged_files"},
+    "ledger": set(),
+}
+LINEAGE = Lineage(
+    names={name: name for name in [*GRAPH, "events", "files"]},
+    parents={name: frozenset(parents) for name, parents in GRAPH.items()},
+    sources=frozenset({"events", "files"}),
+)
+JUDGED = ["daily", "names", "report"]
+
+
+def test_lineage_over_any_number_of_models() -> None:
+    assert LINEAGE.sources_above("report") == {"events", "files"}
+    assert LINEAGE.sources_above("daily") == {"events"}
+    assert LINEAGE.nearest_above("report", among=JUDGED) == {"daily", "names"}
+    assert LINEAGE.nearest_above("report", among=["staged_files"]) == {"staged_files"}
+    assert LINEAGE.ends(JUDGED) == {"quarantine", "ledger"}
+
+
+def test_views_ride_along_with_what_is_new() -> None:
+    assert selection(LINEAGE, ["daily"], JUDGED) == [
+        *["ledger", "quarantine", "staged_events", "staged_files"],
+        "daily",
+    ]
+
+
+def test_a_view_over_a_missing_table_stays_at_home() -> None:
+    assert selection(LINEAGE, ["daily"], JUDGED, missing=["files"]) == [
+        *["ledger", "staged_events"],
+        "daily",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "failed", "code"),
+    [
+        ([ModelState.NEW], False, 0),
+        ([ModelState.NEW, ModelState.UNCHANGED], False, 0),
+        ([ModelState.UNCHANGED], False, 99),
+        ([], False, 99),
+        ([ModelState.BLOCKED, ModelState.NEW], False, 3),
+        ([ModelState.BLOCKED, ModelState.UNCHANGED], False, 3),
+        ([ModelState.NEW], True, 1),
+        ([ModelState.NEW, ModelState.BLOCKED], True, 1),
+    ],
+)
+def test_exit_code(states: list[ModelState], failed: bool, code: int) -> None:
+    judgement = Judgement(CLOCK, [], [Decision("m", state, "") for state in states])
+    failures = [Failure("m", "test", "boom")] if failed else []
+    assert exit_code(judgement, BuildReport(failures=failures), skip=99) == code
+
+
+# ---- times ----
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-10-15T12:00:00",
+        "2025-10-15 12:00",
+        "2025-10-15T12:00:00Z",
+        "2025-10-15T12:00:00.0+00:00",
+        "2025-10-15T14:00:00+02:00",
+        "2025-10-15T07:00:00-0500",
+    ],
+)
+def test_clocks_are_read_as_utc(text: str) -> None:
+    assert parse_clock(text) == CLOCK
+
+
+@pytest.mark.parametrize("text", ["2025-10-15T00:00:00.000000", "2025-10-15"])
+def test_a_day_alone_is_its_midnight(text: str) -> None:
+    assert parse_clock(text) == datetime(2025, 10, 15)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2025-13-01", "2025-02-30", "12:00", "15.10.2025", "0001-01-01T00:00+05:00"],
+)
+def test_what_is_no_clock(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a"):
+        parse_clock(text)
+
+
+def test_times_for_people() -> None:
+    assert show_time(CLOCK) == "2025-10-15 12:00 UTC"
+    assert show_time(CLOCK + timedelta(seconds=5)) == "2025-10-15 12:00:05 UTC"
+    assert show_duration(timedelta(seconds=59)) == "less than a minute"
+    assert show_duration(timedelta(minutes=55)) == "55 min"
+    assert show_duration(timedelta(hours=54)) == "54 h"
+    assert show_duration(timedelta(days=3, hours=4, minutes=2)) == "3 d 4 h"

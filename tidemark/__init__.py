@@ -1,0 +1,1 @@
+"""Tidemark's command line: a thin layer that invokes dbt and reads what dbt leaves behind."""

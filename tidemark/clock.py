@@ -1,0 +1,52 @@
+"""Times as Tidemark reads and shows them: in UTC, without a zone, as the warehouse keeps them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+# What `fromisoformat` accepts differs between Python versions; this does not.
+_ISO_8601 = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?)?"
+    r"(?P<zone>Z|[+-]\d{2}:?\d{2})?"
+)
+
+
+def parse_clock(text: str) -> datetime:
+    """Read an ISO 8601 time as UTC; a time with a zone is converted, one without is UTC already.
+
+    >>> parse_clock("2025-10-15T14:00:00+02:00")
+    datetime.datetime(2025, 10, 15, 12, 0)
+    """
+    found = _ISO_8601.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is not an ISO 8601 time such as 2025-10-15T12:00:00")
+    day, minute, second, fraction, zone = found.groups()
+    zone = "+00:00" if zone in (None, "Z") else f"{zone[:3]}:{zone[-2:]}"
+    canonical = f"{day}T{minute or '00:00'}:{second or '00'}.{(fraction or '').ljust(6, '0')}{zone}"
+    try:
+        local = datetime.fromisoformat(canonical)
+        return local.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a time: {error}") from None
+
+
+def show_time(moment: datetime) -> str:
+    """A time for people: `2025-10-15 12:00 UTC`, with seconds only where there are any."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + " UTC"
+
+
+def show_duration(duration: timedelta) -> str:
+    """A duration for people, in its two largest units: `55 min`, `7 h 55 min`, `3 d 4 h`."""
+    minutes = int(duration.total_seconds() // 60)
+    if minutes < 1:
+        return "less than a minute"
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    units = [(days, "d"), (hours, "h"), (minutes, "min")]
+    # Limits are usually set in hours: up to two days, hours compare better with them than days do.
+    if days <= 2:
+        units = [(days * 24 + hours, "h"), (minutes, "min")]
+    present = [f"{number} {unit}" for number, unit in units if number]
+    return " ".join(present[:2])

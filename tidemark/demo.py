@@ -1,0 +1,157 @@
+"""The seeded story, step by step: each command is printed as one would type it, then run.
+
+Time passes by moving the clock; the raw tables stand still and reveal what was loaded by then.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.rule import Rule
+
+from tidemark import pipeline, report
+from tidemark.engine import Dbt
+from tidemark.exits import Exit
+
+_DATABASE = "demo.duckdb"
+# A directory of its own, so that the parsed project of other commands stays valid.
+_TARGET_PATH = Path("target") / "demo"
+_FLAGS = "churn_flags"
+
+
+@dataclass(frozen=True)
+class Run:
+    """`tidemark run` at a clock; none is the clock of the seeds."""
+
+    title: str
+    tells: str
+    as_of: datetime | None = None
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return "tidemark run" + (f" --as-of {self.as_of.isoformat()}" if self.as_of else "")
+
+
+@dataclass(frozen=True)
+class Show:
+    """`dbt show` of an analysis, as of the run before it."""
+
+    title: str
+    tells: str
+    as_of: datetime | None = None
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"dbt show --select {_FLAGS}"
+
+
+_ANSWERED = datetime(2025, 10, 16, 3)
+
+STORY: tuple[Run | Show, ...] = (
+    Run(
+        "The first run",
+        "Nothing exists yet: every model is new and built whole.",
+    ),
+    Run(
+        "Again, at the same clock",
+        "No source brought anything, so nothing is built, and each model says so.",
+    ),
+    Run(
+        "An hour later",
+        "The hour brought its own events, and two that are three weeks old. Only the days they"
+        " belong to are recomputed: see the column partitions.",
+        datetime(2025, 10, 15, 13),
+    ),
+    Show(
+        "Before the late answer",
+        "The usage API never answered for 2025-10-10. For companies whose other days were silent"
+        " the flag is None: nobody can know.",
+        datetime(2025, 10, 15, 13),
+    ),
+    Run(
+        "The late answer",
+        "In the night the API answers at last, for the day of the outage too.",
+        _ANSWERED,
+    ),
+    Show(
+        "After the late answer",
+        "Seven of seven days are reported. Who was silent on that day as well is at risk; who was"
+        " active on it is not.",
+        _ANSWERED,
+    ),
+    Run(
+        "A source goes stale",
+        "The engagement events stop at midnight. Past their limit they block the models below them;"
+        f" the others go on. The exit code is {Exit.BLOCKED.value}, so that a scheduler notices.",
+        datetime(2025, 10, 17, 6, 30),
+        Exit.BLOCKED,
+    ),
+)
+
+
+def tell(project_dir: Path, out: Console, until: datetime | None = None) -> list[dict[str, Any]]:
+    """Tell the story from the beginning, and return what each step did."""
+    os.environ["TIDEMARK_DEMO_PATH"] = _DATABASE
+    for leftover in (_DATABASE, f"{_DATABASE}.wal"):
+        (project_dir / leftover).unlink(missing_ok=True)
+    dbt = Dbt(project_dir, target="demo", target_path=_TARGET_PATH)
+    out.print(
+        f"The story is told in a database of its own, {_DATABASE}. To repeat a step yourself:"
+    )
+    out.print(f"[bold]$ export TIDEMARK_DEMO_PATH={_DATABASE}[/]")
+    told = []
+    for step in STORY:
+        if until is None or step.as_of is None or step.as_of <= until:
+            told.append(_tell(step, dbt, out))
+    _tell_the_rest(out)
+    return told
+
+
+def _tell(step: Run | Show, dbt: Dbt, out: Console) -> dict[str, Any]:
+    out.print()
+    out.print(Rule(f"[bold]{step.title}[/]", align="left"))
+    out.print(step.tells)
+    out.print(f"\n[bold]$ {step.command}[/]")
+    if isinstance(step, Run):
+        judgement = pipeline.judge(dbt, step.as_of)
+        report.show_judgement(out, judgement)
+        built = pipeline.build(dbt, judgement)
+        report.show_build(out, judgement, built)
+        code = pipeline.exit_code(judgement, built)
+        result = report.as_json(judgement, built)
+    else:
+        rows = pipeline.show(dbt, _FLAGS)
+        report.show_rows(out, rows)
+        code, result = Exit.DONE, {"rows": rows}
+    if code != Exit.DONE:
+        out.print(f"Exit code {int(code)}" + (", as expected." if code == step.expected else "."))
+    return {
+        "title": step.title,
+        "command": step.command,
+        "exit_code": int(code),
+        "expected_exit_code": int(step.expected),
+        **result,
+    }
+
+
+def _tell_the_rest(out: Console) -> None:
+    out.print()
+    out.print(Rule("[bold]Where to look next[/]", align="left"))
+    out.print(
+        f"The tables are in {_DATABASE}: marts.company_daily_activity, marts.engagement_daily,\n"
+        "marts.fct_engagement_metrics and their neighbours; ops.etl_job_watermarks,\n"
+        "ops.source_checks and ops.quarantined_rows say how they came about.\n\n"
+        "[bold]$ tidemark check[/]       what a run would do now, and why\n"
+        "[bold]$ dbt show --select engagement_daily[/]\n"
+        "[bold]$ dbt build[/]            plain dbt does it all, too\n"
+        "[bold]$ make docs[/]            every table and column, and the graph"
+    )

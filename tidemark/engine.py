@@ -1,0 +1,156 @@
+"""The in-process calls to dbt: parse once, reuse the manifest, hear what the macros say.
+
+dbt is imported on the first call, so that `tidemark --help` and a typing error cost nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tidemark.lineage import Lineage
+
+# Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
+_EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
+_LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+# dbt writes its own log file; the console belongs to the tables of this command.
+_SILENT = ("--log-level", "none", "--no-print")
+
+
+class DbtError(Exception):
+    """A dbt call that failed as a whole, in dbt's own words."""
+
+
+class DatabaseLockedError(DbtError):
+    """Another process holds the database file."""
+
+
+@dataclass
+class Outcome:
+    """What one dbt call left behind: its results, and what its macros reported, by kind."""
+
+    success: bool = False
+    result: Any = None
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Any]:
+        """One result per node. Nothing selected is a success without any: count them."""
+        return list(getattr(self.result, "results", None) or [])
+
+    def event(self, kind: str) -> dict[str, Any]:
+        """The one event of a kind that a macro must have sent."""
+        sent = self.events.get(kind, [])
+        if len(sent) != 1:
+            raise DbtError(f"expected one event {kind!r} from dbt, heard {len(sent)}")
+        return sent[0]
+
+    def hear(self, message: Any) -> None:
+        """Take in one of dbt's log events."""
+        text = str(message.info.msg)
+        if told := _EVENT.search(text):
+            heard = self.events.setdefault(told["kind"], [])
+            heard.append(json.loads(told["payload"]))
+        elif message.info.level == "error":
+            self.errors.append(text)
+
+
+@dataclass
+class Dbt:
+    """One project on one target, parsed once."""
+
+    project_dir: Path
+    target: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    target_path: Path | None = None
+
+    @cached_property
+    def manifest(self) -> Any:
+        """The parsed project. It freezes the vars used in `config()`; the clock is none of them."""
+        outcome = self._invoke(None, ["parse"], self.variables)
+        if not outcome.success:
+            raise DbtError("\n".join(outcome.errors))
+        return outcome.result
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Names and edges of the parsed project."""
+        return Lineage.of(self.manifest)
+
+    @property
+    def seeds(self) -> frozenset[str]:
+        """The raw tables that the target makes out of seeds."""
+        nodes = self.manifest.nodes.values()
+        return frozenset(node.name for node in nodes if str(node.resource_type) == "seed")
+
+    def call(self, *args: str, as_of: datetime | None = None) -> Outcome:
+        """Run one dbt command at a clock; nodes that fail are the caller's to look at."""
+        clock = {"as_of": as_of.isoformat()} if as_of else {}
+        return self._invoke(self.manifest, list(args), {**self.variables, **clock})
+
+    def operate(
+        self, macro: str, arguments: Mapping[str, Any] | None = None, as_of: datetime | None = None
+    ) -> Outcome:
+        """Run one macro as an operation, which must succeed."""
+        given = ("--args", json.dumps(arguments)) if arguments else ()
+        outcome = self.call("run-operation", macro, *given, as_of=as_of)
+        if not outcome.success:
+            raise DbtError("\n".join(outcome.errors))
+        return outcome
+
+    def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
+        from dbt.cli.main import dbtRunner
+
+        outcome = Outcome()
+        options = [*_SILENT, "--project-dir", str(self.project_dir)]
+        if (self.project_dir / "profiles.yml").exists() and "DBT_PROFILES_DIR" not in os.environ:
+            options += ["--profiles-dir", str(self.project_dir)]
+        if self.target:
+            options += ["--target", self.target]
+        if self.target_path:
+            options += ["--target-path", str(self.target_path)]
+        if variables:
+            options += ["--vars", json.dumps(variables)]
+        with _working_in(self.project_dir):
+            # A runner keeps state between calls; a new one per call does not.
+            ran = dbtRunner(manifest=manifest, callbacks=[outcome.hear]).invoke([*args, *options])
+        outcome.success, outcome.result = ran.success, ran.result
+        if isinstance(ran.exception, KeyboardInterrupt):
+            raise ran.exception
+        if ran.exception is not None:
+            outcome.errors.append(str(ran.exception))
+        self._refuse_locked(outcome)
+        if ran.exception is not None:
+            raise DbtError(str(ran.exception)) from ran.exception
+        return outcome
+
+    @staticmethod
+    def _refuse_locked(outcome: Outcome) -> None:
+        """A lock that outlasted the profile's retries."""
+        failed = [str(result.message) for result in outcome.results if result.message]
+        for text in [*outcome.errors, *failed]:
+            if held := _LOCKED.search(text):
+                raise DatabaseLockedError(
+                    f"The database is in use by {Path(held['program']).name} (PID {held['pid']})."
+                )
+
+
+@contextmanager
+def _working_in(directory: Path) -> Iterator[None]:
+    """Relative paths in the profile are meant from the project's directory, as for plain dbt."""
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)

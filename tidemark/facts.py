@@ -1,0 +1,72 @@
+"""What the macro `gate_facts` reports of the warehouse, joined with the lineage of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tidemark.clock import parse_clock
+from tidemark.gate import ModelFacts
+from tidemark.lineage import Lineage
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """One raw table: `newest_visible` is its greatest load time that the clock has reached."""
+
+    source: str
+    exists: bool
+    has_rows: bool
+    newest_visible: datetime | None
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """Everything the gate knows before it looks at freshness, and the clock it was seen at."""
+
+    as_of: datetime
+    sources: Mapping[str, SourceFacts]
+    models: Mapping[str, ModelFacts]
+
+    @property
+    def missing(self) -> list[str]:
+        """The sources whose raw table does not exist."""
+        return sorted(facts.source for facts in self.sources.values() if not facts.exists)
+
+
+def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
+    """Read the payload of the `gate_facts` event; the judged models are those it names."""
+    judged = payload["models"].keys()
+    return GateFacts(
+        as_of=parse_clock(payload["as_of"]),
+        sources={
+            source: SourceFacts(
+                source=source,
+                exists=facts["exists"],
+                has_rows=facts["has_rows"],
+                newest_visible=_time(facts["newest_visible"]),
+            )
+            for source, facts in payload["sources"].items()
+        },
+        models={
+            model: ModelFacts(
+                model=model,
+                sources=lineage.sources_above(model),
+                parents=lineage.nearest_above(model, among=judged),
+                exists=facts["exists"],
+                watermark=_time(facts["watermark"]),
+                built_entry=facts["built_entry"],
+                new_rows=facts["new_rows"],
+                late_rows=facts["late_rows"],
+                open_requests=facts["open_requests"],
+                code_changed=facts["code_changed"],
+            )
+            for model, facts in payload["models"].items()
+        },
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return parse_clock(text) if text else None

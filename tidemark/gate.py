@@ -1,0 +1,196 @@
+"""The gate: decide from facts which models are built now. Pure functions; nothing here calls dbt.
+
+A model is judged with all the sources above it, over any number of models in between. Judging per
+model, not per source, is what keeps a model whose turn was missed (a failed test above it, a build
+of a subset, a fresh clone of one table) from being forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from graphlib import TopologicalSorter
+
+from tidemark.clock import show_duration, show_time
+
+
+class SourceState(str, Enum):
+    """What freshness says of a source at the clock of the run."""
+
+    FRESH = "fresh"
+    WARN = "warn"
+    STALE = "stale"
+    EMPTY = "empty"
+    FUTURE = "future"
+    ERROR = "error"
+
+
+class ModelState(str, Enum):
+    """What the gate says of a model; only a new one is built."""
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """One source at the clock of the run; `problem` is what kept it from being checked."""
+
+    source: str
+    state: SourceState
+    newest: datetime | None = None
+    age: timedelta | None = None
+    warn_after: timedelta | None = None
+    error_after: timedelta | None = None
+    problem: str = ""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether models below wait for it; without an error limit there is no cadence to miss."""
+        return self.error_after is not None and self.state not in (
+            SourceState.FRESH,
+            SourceState.WARN,
+        )
+
+    @property
+    def reason(self) -> str:
+        """The state as one sentence."""
+        return f"{self.source} {_predicate(self)}."
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the warehouse and the manifest know of a model before it is judged.
+
+    `sources` are all sources above it, `parents` the nearest judged models above it. `new_rows` are
+    visible rows loaded after its watermark; `late_rows`, per source, how many more rows than at its
+    last run lie in the overlap before the watermark.
+    """
+
+    model: str
+    sources: frozenset[str] = frozenset()
+    parents: frozenset[str] = frozenset()
+    exists: bool = True
+    watermark: datetime | None = None
+    built_entry: int | None = None
+    new_rows: Mapping[str, int] = field(default_factory=dict)
+    late_rows: Mapping[str, int] = field(default_factory=dict)
+    open_requests: int = 0
+    code_changed: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The gate's word on one model, and why."""
+
+    model: str
+    state: ModelState
+    reason: str
+
+
+def decide(facts: Iterable[ModelFacts], checks: Iterable[SourceCheck]) -> list[Decision]:
+    """Judge every model, parents before children."""
+    by_model = {fact.model: fact for fact in facts}
+    by_source = {check.source: check for check in checks}
+    order = TopologicalSorter(
+        {name: sorted(fact.parents & by_model.keys()) for name, fact in sorted(by_model.items())}
+    )
+    decisions: dict[str, Decision] = {}
+    for name in order.static_order():
+        decisions[name] = _judge(by_model[name], by_model, by_source, decisions)
+    return list(decisions.values())
+
+
+def _judge(
+    facts: ModelFacts,
+    models: Mapping[str, ModelFacts],
+    checks: Mapping[str, SourceCheck],
+    decisions: Mapping[str, Decision],
+) -> Decision:
+    """Judge one model whose parents have been judged."""
+    blockers = [check for name in sorted(facts.sources) if (check := _check(name, checks)).blocks]
+    parents = [models[name] for name in sorted(facts.parents) if name in models]
+    if blockers:
+        state, reasons = ModelState.BLOCKED, [f"Waits: {check.reason}" for check in blockers]
+    elif news := [*_news(facts)] or [*_news_of_parents(facts, parents, decisions)]:
+        state, reasons = ModelState.NEW, news
+    else:
+        state, reasons = ModelState.UNCHANGED, [_nothing_new(facts)]
+    if facts.code_changed:
+        reasons.append("Code changed since it was built; rebuild with --full-refresh.")
+    return Decision(facts.model, state, " ".join(reasons))
+
+
+def _check(source: str, checks: Mapping[str, SourceCheck]) -> SourceCheck:
+    """The check of a source; one that nobody made fails closed."""
+    unchecked = SourceCheck(
+        source, SourceState.ERROR, error_after=timedelta(0), problem="nothing was reported of it"
+    )
+    return checks.get(source, unchecked)
+
+
+def _news(facts: ModelFacts) -> Iterator[str]:
+    """Why the model itself has something to do, a sentence each."""
+    if not facts.exists:
+        yield "Never built."
+    elif facts.watermark is None:
+        yield "No successful run of it is on record."
+    else:
+        for source, rows in sorted(facts.new_rows.items()):
+            if rows > 0:
+                yield f"{_count(rows, 'new row')} in {source}."
+        for source, rows in sorted(facts.late_rows.items()):
+            if rows > 0:
+                yield f"{_count(rows, 'row')} of {source} arrived behind its watermark."
+            elif rows < 0:
+                yield f"{_count(-rows, 'row')} of {source} disappeared behind its watermark."
+    if facts.open_requests > 0:
+        yield f"{_count(facts.open_requests, 'requested partition')} to recompute."
+
+
+def _news_of_parents(
+    facts: ModelFacts, parents: list[ModelFacts], decisions: Mapping[str, Decision]
+) -> Iterator[str]:
+    """Which models above it change in this run, or changed since it was built."""
+    for parent in parents:
+        if decisions[parent.model].state is ModelState.NEW:
+            yield f"{parent.model} is built in this run."
+        elif (parent.built_entry or 0) > (facts.built_entry or 0):
+            yield f"{parent.model} was built after it."
+
+
+def _nothing_new(facts: ModelFacts) -> str:
+    """Why nothing is to be done."""
+    if not facts.sources:
+        return "No source above it."
+    since = f" since {show_time(facts.watermark)}" if facts.watermark else ""
+    return f"No new rows in {' or '.join(sorted(facts.sources))}{since}."
+
+
+def _predicate(check: SourceCheck) -> str:
+    """What the reason says of a source, in the words of its state."""
+    age = f"last loaded {show_duration(check.age)} ago" if check.age is not None else "age unknown"
+    match check.state:
+        case SourceState.STALE:
+            return f"is stale: {age}, {_limit('the limit is', check.error_after)}"
+        case SourceState.WARN:
+            return f"is late: {age}, {_limit('a warning is due after', check.warn_after)}"
+        case SourceState.EMPTY:
+            return "is empty: it holds no rows"
+        case SourceState.FUTURE:
+            return "is in the future: it holds rows, but none loaded by the clock of this run"
+        case SourceState.ERROR:
+            return f"could not be checked: {check.problem or 'no reason was given'}"
+        case SourceState.FRESH:
+            return f"is fresh: {age}"
+
+
+def _limit(words: str, limit: timedelta | None) -> str:
+    return f"{words} {show_duration(limit)}" if limit is not None else "without a limit"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

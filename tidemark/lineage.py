@@ -1,0 +1,81 @@
+"""What stands above what: the names and edges of dbt's manifest, without the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# What `dbt build` turns into a relation out of other relations; seeds and tests are no part of it.
+_BUILT = ("model", "snapshot")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The graph of sources, models and snapshots by dbt's unique ids."""
+
+    names: Mapping[str, str]
+    parents: Mapping[str, frozenset[str]]
+    sources: frozenset[str]
+
+    @classmethod
+    def of(cls, manifest: Any) -> Lineage:
+        """Read the graph from dbt's manifest."""
+        built = {
+            unique_id: node
+            for unique_id, node in manifest.nodes.items()
+            if str(node.resource_type) in _BUILT
+        }
+        known = built.keys() | manifest.sources.keys()
+        return cls(
+            names={unique_id: node.name for unique_id, node in built.items()}
+            | {unique_id: source.name for unique_id, source in manifest.sources.items()},
+            parents={
+                unique_id: frozenset(node.depends_on.nodes) & known
+                for unique_id, node in built.items()
+            },
+            sources=frozenset(manifest.sources),
+        )
+
+    def sources_above(self, model: str) -> frozenset[str]:
+        """The names of all sources above a model, over any number of models."""
+        above = self._above(self._id(model), through=lambda _: True)
+        return frozenset(self.names[unique_id] for unique_id in above if unique_id in self.sources)
+
+    def nearest_above(self, model: str, among: Iterable[str]) -> frozenset[str]:
+        """The first of the models `among` on every way up from a model."""
+        wanted = frozenset(among)
+        above = self._above(self._id(model), through=lambda name: name not in wanted)
+        return frozenset(self.names[unique_id] for unique_id in above) & wanted
+
+    def models_above(self, models: Iterable[str]) -> frozenset[str]:
+        """The names of all models above some models."""
+        return frozenset(
+            self.names[unique_id]
+            for model in models
+            for unique_id in self._above(self._id(model), through=lambda _: True)
+            if unique_id not in self.sources
+        )
+
+    def ends(self, judged: Iterable[str]) -> frozenset[str]:
+        """Models without a decision of their own on which no judged model stands."""
+        judged = frozenset(judged)
+        used = judged | self.models_above(judged)
+        models = frozenset(self.names[unique_id] for unique_id in self.parents)
+        return models - used
+
+    def _id(self, model: str) -> str:
+        """The unique id of a model; models and sources may share a name."""
+        return next(unique_id for unique_id in self.parents if self.names[unique_id] == model)
+
+    def _above(self, unique_id: str, through: Callable[[str], bool]) -> Iterator[str]:
+        """Walk up from a node, each node once, on through those that `through` lets pass."""
+        waiting, seen = [unique_id], {unique_id}
+        while waiting:
+            for parent in self.parents.get(waiting.pop(), ()):
+                if parent in seen:
+                    continue
+                seen.add(parent)
+                yield parent
+                if through(self.names[parent]):
+                    waiting.append(parent)
