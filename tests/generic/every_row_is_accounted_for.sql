@@ -1,0 +1,64 @@
+{#- Nothing is dropped silently: all raw rows = no load time + waiting + quarantined + superseded + deleted + current. Each is counted
+    on its own, the current ones from the built mart, as of that mart's watermark: so it also holds between a load and a run. -#}
+{% test every_row_is_accounted_for(model, mart, current_rows) %}
+
+{% set deletable = 'is_deleted' in var('versions').get(model.identifier, {}).get('ties', []) %}
+
+with clock as (
+
+    select last_processed_timestamp as watermark
+    from {{ ref('etl_job_watermarks') }}
+    where job_name = '{{ mart.identifier }}'
+
+),
+
+raw_rows as (
+
+    select
+        count(*) as all_rows,
+        count(case when rows.loaded_at is null then 1 end) as without_load_time,
+        count(case when rows.loaded_at > clock.watermark then 1 end) as waiting,
+        count(case when rows.loaded_at <= clock.watermark and rows.quarantine_reason is not null then 1 end) as quarantined
+    from {{ model }} as rows
+    cross join clock
+
+),
+
+ranked_versions as (
+
+    select
+        {{ 'is_deleted' if deletable else 'false' }} as is_gone,
+        {{ version_rank(model) }} as version_rank
+    from {{ model }}
+    cross join clock
+    where quarantine_reason is null and loaded_at <= clock.watermark
+
+),
+
+versions as (
+
+    select
+        count(case when version_rank > 1 then 1 end) as superseded,
+        count(case when version_rank = 1 and is_gone then 1 end) as deleted
+    from ranked_versions
+
+),
+
+mart_rows as (
+
+    select coalesce({{ current_rows }}, 0) as current_rows from {{ mart }}
+
+),
+
+final as (
+
+    select * from raw_rows
+    cross join versions
+    cross join mart_rows
+
+)
+
+select * from final
+where all_rows <> without_load_time + waiting + quarantined + superseded + deleted + current_rows
+
+{% endtest %}

@@ -1,0 +1,30 @@
+{{ config(enabled='engagement' in var('domains')) }}
+
+-- no mart knows of an hour or day that its source does not hold
+with source_rows as (
+
+    select max(activity_date) as last_day from {{ ref('stg_engagement_events') }}
+    where {{ valid_and_visible() }}
+
+),
+
+marts as (
+
+    select 'fct_engagement_metrics' as mart, cast(metric_hour as date) as activity_date from {{ ref('fct_engagement_metrics') }}
+    union all
+    select 'feature_engagement_daily' as mart, activity_date from {{ ref('feature_engagement_daily') }}
+    union all
+    select 'engagement_daily' as mart, activity_date from {{ ref('engagement_daily') }}
+
+),
+
+final as (
+
+    select marts.mart, marts.activity_date, source_rows.last_day
+    from marts
+    cross join source_rows
+    where marts.activity_date > source_rows.last_day or source_rows.last_day is null
+
+)
+
+select * from final
