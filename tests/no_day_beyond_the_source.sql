@@ -3,24 +3,39 @@
 -- no mart knows of a day that its source does not hold
 with sources as (
 
-    select 'company_daily_activity' as mart, max(usage_date) as last_day from {{ ref('reported_days') }}
+    select
+        'company_daily_activity' as mart,
+        max(usage_date) as last_day
+    from {{ ref('reported_days') }}
     union all
-    select 'fact_events_daily' as mart, max(activity_date) as last_day from {{ ref('stg_fact_events') }}
+    select
+        'fact_events_daily' as mart,
+        max(activity_date) as last_day
+    from {{ ref('stg_fact_events') }}
     where {{ valid_and_visible() }}
 
 ),
 
 marts as (
 
-    select 'company_daily_activity' as mart, activity_date from {{ ref('company_daily_activity') }}
+    select
+        'company_daily_activity' as mart,
+        activity_date
+    from {{ ref('company_daily_activity') }}
     union all
-    select 'fact_events_daily' as mart, activity_date from {{ ref('fact_events_daily') }}
+    select
+        'fact_events_daily' as mart,
+        activity_date
+    from {{ ref('fact_events_daily') }}
 
 ),
 
 final as (
 
-    select marts.mart, marts.activity_date, sources.last_day
+    select
+        marts.mart,
+        marts.activity_date,
+        sources.last_day
     from marts
     left join sources on marts.mart = sources.mart
     where marts.activity_date > sources.last_day or sources.last_day is null

@@ -10,17 +10,29 @@ with source_rows as (
 
 marts as (
 
-    select 'fct_engagement_metrics' as mart, cast(metric_hour as date) as activity_date from {{ ref('fct_engagement_metrics') }}
+    select
+        'fct_engagement_metrics' as mart,
+        cast(metric_hour as date) as activity_date
+    from {{ ref('fct_engagement_metrics') }}
     union all
-    select 'feature_engagement_daily' as mart, activity_date from {{ ref('feature_engagement_daily') }}
+    select
+        'feature_engagement_daily' as mart,
+        activity_date
+    from {{ ref('feature_engagement_daily') }}
     union all
-    select 'engagement_daily' as mart, activity_date from {{ ref('engagement_daily') }}
+    select
+        'engagement_daily' as mart,
+        activity_date
+    from {{ ref('engagement_daily') }}
 
 ),
 
 final as (
 
-    select marts.mart, marts.activity_date, source_rows.last_day
+    select
+        marts.mart,
+        marts.activity_date,
+        source_rows.last_day
     from marts
     cross join source_rows
     where marts.activity_date > source_rows.last_day or source_rows.last_day is null

@@ -7,7 +7,10 @@ with watermarks as (
 
 final as (
 
-    select job_name, last_processed_timestamp, known_until
+    select
+        job_name,
+        last_processed_timestamp,
+        known_until
     from watermarks
     where last_processed_timestamp > known_until or known_until > {{ as_of() }}
 

@@ -2,14 +2,20 @@
 
 with answers as (
 
-    select usage_date, loaded_at from {{ ref('stg_usage_answers') }}
+    select
+        usage_date,
+        loaded_at
+    from {{ ref('stg_usage_answers') }}
     where {{ valid_and_visible() }}
 
 ),
 
 usage_rows as (
 
-    select usage_date, loaded_at from {{ ref('stg_product_usage_daily') }}
+    select
+        usage_date,
+        loaded_at
+    from {{ ref('stg_product_usage_daily') }}
     where {{ valid_and_visible() }}
 
 ),
