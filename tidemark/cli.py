@@ -115,16 +115,18 @@ def run(
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
     dbt = _dbt(project_dir, target, vars_)
-    from tidemark import pipeline, report
+    from tidemark import report
+    from tidemark.build import build, exit_code
+    from tidemark.judgement import judge
 
     out = report.console(quiet=json_)
     with _explained("run", json_, "Nothing was built."):
-        judgement = pipeline.judge(dbt, as_of)
+        judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
     with _explained("run", json_, "What was built before that is complete and recorded."):
-        built = pipeline.build(dbt, judgement)
+        built = build(dbt, judgement)
         report.show_build(out, judgement, built)
-    code = pipeline.exit_code(judgement, built, skip_exit_code)
+    code = exit_code(judgement, built, skip_exit_code)
     _leave("run", json_, code, report.as_json(judgement, built))
 
 
@@ -138,14 +140,16 @@ def check(
 ) -> None:
     """Show what `run` would do, and why: sources, ages, decisions. Builds nothing."""
     dbt = _dbt(project_dir, target, vars_)
-    from tidemark import pipeline, report
+    from tidemark import report
+    from tidemark.build import exit_code
+    from tidemark.judgement import judge
 
     out = report.console(quiet=json_)
     with _explained("check", json_, "Nothing was decided."):
-        judgement = pipeline.judge(dbt, as_of)
+        judgement = judge(dbt, as_of)
     report.show_sources(out, judgement)
     report.show_decisions(out, judgement)
-    _leave("check", json_, pipeline.exit_code(judgement), report.as_json(judgement))
+    _leave("check", json_, exit_code(judgement), report.as_json(judgement))
 
 
 @app.command(epilog="Example: tidemark demo")

@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import pipeline, report
+from tidemark import report
+from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
+from tidemark.judgement import judge
 
 _DATABASE = "demo.duckdb"
 # A directory of its own, so that the parsed project of other commands stays valid.
@@ -74,7 +77,7 @@ STORY: tuple[Run | Show, ...] = (
     Show(
         "Before the late answer",
         "The usage API never answered for 2025-10-10. For companies whose other days were silent"
-        " the flag is None: nobody can know.",
+        " the flag is null: nobody can know.",
         datetime(2025, 10, 15, 13),
     ),
     Run(
@@ -122,14 +125,14 @@ def _tell(step: Run | Show, dbt: Dbt, out: Console) -> dict[str, Any]:
     out.print(step.tells)
     out.print(f"\n[bold]$ {step.command}[/]")
     if isinstance(step, Run):
-        judgement = pipeline.judge(dbt, step.as_of)
+        judgement = judge(dbt, step.as_of)
         report.show_judgement(out, judgement)
-        built = pipeline.build(dbt, judgement)
+        built = build(dbt, judgement)
         report.show_build(out, judgement, built)
-        code = pipeline.exit_code(judgement, built)
+        code = exit_code(judgement, built)
         result = report.as_json(judgement, built)
     else:
-        rows = pipeline.show(dbt, _FLAGS)
+        rows = _show(dbt, _FLAGS)
         report.show_rows(out, rows)
         code, result = Exit.DONE, {"rows": rows}
     if code != Exit.DONE:
@@ -143,15 +146,40 @@ def _tell(step: Run | Show, dbt: Dbt, out: Console) -> dict[str, Any]:
     }
 
 
+def _show(dbt: Dbt, analysis: str) -> list[dict[str, Any]]:
+    """The rows of an analysis, as `dbt show` fetches them, as JSON values."""
+    outcome = dbt.call("show", "--select", analysis, "--limit", "-1")
+    outcome.raise_if_failed()
+    tables = [result.agate_table for result in outcome.results]
+    return [
+        {name: _plain(value) for name, value in zip(table.column_names, row.values(), strict=True)}
+        for table in tables
+        for row in table.rows
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value: dbt fetches every number as a decimal."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value if value is None or isinstance(value, bool) else str(value)
+
+
 def _tell_the_rest(out: Console) -> None:
+    last = STORY[-1].as_of
+    clock = f" --as-of {last.isoformat()}" if last else ""
     out.print()
     out.print(Rule("[bold]Where to look next[/]", align="left"))
     out.print(
         f"The tables are in {_DATABASE}: marts.company_daily_activity, marts.engagement_daily,\n"
         "marts.fct_engagement_metrics and their neighbours; ops.etl_job_watermarks,\n"
         "ops.source_checks and ops.quarantined_rows say how they came about.\n\n"
-        "[bold]$ tidemark check[/]       what a run would do now, and why\n"
-        "[bold]$ dbt show --select engagement_daily[/]\n"
-        "[bold]$ dbt build[/]            plain dbt does it all, too\n"
-        "[bold]$ make docs[/]            every table and column, and the graph"
+        f"[bold]$ tidemark check{clock}[/]\n"
+        "  what a run would do now, and why\n"
+        "[bold]$ dbt show --select company_daily_activity[/]\n"
+        "  the first rows of a table\n"
+        "[bold]$ unset TIDEMARK_DEMO_PATH; dbt build[/]\n"
+        "  plain dbt does all of it too, in a file of its own, tidemark.duckdb\n"
+        "[bold]$ make docs[/]\n"
+        "  every table and column, and the graph"
     )

@@ -48,6 +48,19 @@ class Outcome:
         """One result per node. Nothing selected is a success without any: count them."""
         return list(getattr(self.result, "results", None) or [])
 
+    def results_of(self, kind: str) -> list[Any]:
+        """The results of one kind of node; the project's hooks before it must have succeeded."""
+        for result in self.results:
+            if str(result.node.resource_type) == "operation" and str(result.status) == "error":
+                raise DbtError(plain_words(result.message or "a hook failed"))
+        return [result for result in self.results if str(result.node.resource_type) == kind]
+
+    def raise_if_failed(self) -> None:
+        """For calls that must succeed as a whole."""
+        if not self.success:
+            messages = [str(result.message) for result in self.results if result.message]
+            raise DbtError(plain_words("\n".join(self.errors or messages)))
+
     def event(self, kind: str) -> dict[str, Any]:
         """The one event of a kind that a macro must have sent."""
         sent = self.events.get(kind, [])
@@ -78,8 +91,7 @@ class Dbt:
     def manifest(self) -> Any:
         """The parsed project. It freezes the vars used in `config()`; the clock is none of them."""
         outcome = self._invoke(None, ["parse"], self.variables)
-        if not outcome.success:
-            raise DbtError("\n".join(outcome.errors))
+        outcome.raise_if_failed()
         return outcome.result
 
     @cached_property
@@ -104,8 +116,7 @@ class Dbt:
         """Run one macro as an operation, which must succeed."""
         given = ("--args", json.dumps(arguments)) if arguments else ()
         outcome = self.call("run-operation", macro, *given, as_of=as_of)
-        if not outcome.success:
-            raise DbtError("\n".join(outcome.errors))
+        outcome.raise_if_failed()
         return outcome
 
     def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
@@ -131,7 +142,7 @@ class Dbt:
             outcome.errors.append(str(ran.exception))
         self._refuse_locked(outcome)
         if ran.exception is not None:
-            raise DbtError(str(ran.exception)) from ran.exception
+            raise DbtError(plain_words(str(ran.exception))) from ran.exception
         return outcome
 
     @staticmethod
@@ -143,6 +154,12 @@ class Dbt:
                 raise DatabaseLockedError(
                     f"The database is in use by {Path(held['program']).name} (PID {held['pid']})."
                 )
+
+
+def plain_words(message: str) -> str:
+    """dbt's message without the macros it came through; logs/dbt.log has these."""
+    lines = message.removeprefix("Encountered an error while running operation: ").splitlines()
+    return "\n".join(line for line in lines if line.strip() and not line.strip().startswith("> "))
 
 
 @contextmanager

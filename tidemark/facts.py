@@ -60,6 +60,7 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 built_entry=facts["built_entry"],
                 new_rows=facts["new_rows"],
                 late_rows=facts["late_rows"],
+                failed=facts["failed"],
                 open_requests=facts["open_requests"],
                 code_changed=facts["code_changed"],
             )

@@ -14,6 +14,8 @@ from typing import Any
 from tidemark.facts import SourceFacts
 from tidemark.gate import SourceCheck, SourceState
 
+_STATES = {"pass": SourceState.FRESH, "warn": SourceState.WARN, "error": SourceState.STALE}
+
 
 @dataclass(frozen=True)
 class Freshness:
@@ -25,6 +27,11 @@ class Freshness:
     warn_after: timedelta | None = None
     error_after: timedelta | None = None
     message: str = ""
+
+    @property
+    def computed(self) -> bool:
+        """Whether dbt could look at the source at all."""
+        return self.status in _STATES
 
     @classmethod
     def of(cls, result: Any) -> Freshness:
@@ -39,9 +46,6 @@ class Freshness:
             error_after=_limit(limits.error_after if limits else None),
             message=(result.message or "").strip(),
         )
-
-
-_STATES = {"pass": SourceState.FRESH, "warn": SourceState.WARN, "error": SourceState.STALE}
 
 
 def assess(
@@ -59,7 +63,7 @@ def _assess(facts: SourceFacts, result: Freshness, as_of: datetime) -> SourceChe
     problem = ""
     if not facts.exists:
         state, problem = SourceState.ERROR, "its raw table does not exist"
-    elif result.status not in _STATES:
+    elif not result.computed:
         state, problem = SourceState.ERROR, result.message
     elif not facts.has_rows:
         state = SourceState.EMPTY

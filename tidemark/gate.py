@@ -67,7 +67,8 @@ class ModelFacts:
 
     `sources` are all sources above it, `parents` the nearest judged models above it. `new_rows` are
     visible rows loaded after its watermark; `late_rows`, per source, how many more rows than at its
-    last run lie in the overlap before the watermark.
+    last run lie in the overlap before the watermark. `failed` says that it, or a test of it, failed
+    since it was last built.
     """
 
     model: str
@@ -79,6 +80,7 @@ class ModelFacts:
     new_rows: Mapping[str, int] = field(default_factory=dict)
     late_rows: Mapping[str, int] = field(default_factory=dict)
     open_requests: int = 0
+    failed: bool = False
     code_changed: bool = False
 
 
@@ -147,6 +149,8 @@ def _news(facts: ModelFacts) -> Iterator[str]:
                 yield f"{_count(rows, 'row')} of {source} arrived behind its watermark."
             elif rows < 0:
                 yield f"{_count(-rows, 'row')} of {source} disappeared behind its watermark."
+    if facts.failed:
+        yield "It or a test of it failed the last time."
     if facts.open_requests > 0:
         yield f"{_count(facts.open_requests, 'requested partition')} to recompute."
 
@@ -167,7 +171,8 @@ def _nothing_new(facts: ModelFacts) -> str:
     if not facts.sources:
         return "No source above it."
     since = f" since {show_time(facts.watermark)}" if facts.watermark else ""
-    return f"No new rows in {' or '.join(sorted(facts.sources))}{since}."
+    *others, last = sorted(facts.sources)
+    return f"No new rows in {', '.join(others)}{' or ' if others else ''}{last}{since}."
 
 
 def _predicate(check: SourceCheck) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -14,9 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tidemark.build import BuildReport, Built
 from tidemark.clock import show_duration, show_time
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
-from tidemark.pipeline import BuildReport, Judgement
+from tidemark.judgement import Judgement
 
 _COLOURS = {
     SourceState.FRESH: "green",
@@ -71,7 +73,7 @@ def show_judgement(out: Console, judgement: Judgement) -> None:
 def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
     """What was built, what failed and was not reached because of it, and what to do next."""
     if report.models:
-        out.print(_built_table(report))
+        out.print(_built_table(_judged(judgement, report)))
     for failure in report.failures:
         out.print(f"[red]The {failure.kind} {failure.node} failed:[/]")
         out.print(escape(failure.message))
@@ -91,11 +93,11 @@ def _show_clock(out: Console, judgement: Judgement) -> None:
     out.print(f"The clock stands at {show_time(judgement.as_of)}.")
 
 
-def _built_table(report: BuildReport) -> Table:
+def _built_table(models: Sequence[Built]) -> Table:
     table = _table("built", "mode", "rows", "partitions", "seconds", "tests")
     for column in table.columns[2:5]:
         column.justify = "right"
-    for built in report.models:
+    for built in models:
         table.add_row(
             built.model,
             built.mode if built.status == "success" else f"[red]{built.status}[/]",
@@ -109,13 +111,14 @@ def _built_table(report: BuildReport) -> Table:
 
 def _show_end(out: Console, judgement: Judgement, report: BuildReport) -> None:
     """One sentence per outcome."""
-    built = [model for model in report.models if model.status == "success"]
     unchanged = judgement.models(ModelState.UNCHANGED)
     blocked = judgement.models(ModelState.BLOCKED)
     if report.models:
-        seconds = sum(model.seconds for model in built)
-        told = _show_tests(report.tests)
-        out.print(f"Built {_count(built, 'relation')} in {seconds:.1f} s; tests: {told}.")
+        views = [built for built in report.models if built not in _judged(judgement, report)]
+        out.print(
+            f"Ran {_count(_judged(judgement, report), 'model')} and {_count(views, 'view')} beside"
+            f" them in {report.seconds:.1f} s, tests included: {_show_tests(report.tests)}."
+        )
     if unchanged:
         out.print(f"Skipped {_count(unchanged, 'model')} without new input.")
     if blocked:
@@ -124,6 +127,12 @@ def _show_end(out: Console, judgement: Judgement, report: BuildReport) -> None:
             f"[red]Blocked {_count(blocked, 'model')} below {sources}.[/]"
             " They keep what they have, and catch up when the source does."
         )
+
+
+def _judged(judgement: Judgement, report: BuildReport) -> list[Built]:
+    """The models of a build that the gate decided on; the views beside them are only counted."""
+    judged = {decision.model for decision in judgement.decisions}
+    return [built for built in report.models if built.model in judged]
 
 
 def _show_tests(tests: Counter[str]) -> str:
@@ -138,10 +147,10 @@ def _show_tests(tests: Counter[str]) -> str:
 
 
 def show_rows(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows of a query, one column per name."""
+    """Rows of JSON values, one column per name."""
     table = _table(*(rows[0] if rows else ["no rows"]))
     for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
+        table.add_row(*(escape(json.dumps(value).strip('"')) for value in row.values()))
     out.print(table)
 
 

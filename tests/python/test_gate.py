@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tidemark.build import BuildReport, Failure, exit_code, selection
 from tidemark.clock import parse_clock, show_duration, show_time
 from tidemark.facts import SourceFacts
 from tidemark.freshness import Freshness, assess
 from tidemark.gate import Decision, ModelFacts, ModelState, SourceCheck, SourceState, decide
+from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage
-from tidemark.pipeline import BuildReport, Failure, Judgement, exit_code, selection
 
 CLOCK = datetime(2025, 10, 15, 12)
 HOUR = timedelta(hours=1)
@@ -124,6 +125,7 @@ def test_reason_of_a_source(check: SourceCheck, reason: str) -> None:
             ModelState.NEW,
             "1 row of events disappeared behind its watermark.",
         ),
+        (model(failed=True), ModelState.NEW, "It or a test of it failed the last time."),
         (model(open_requests=2), ModelState.NEW, "2 requested partitions to recompute."),
         (
             model(new_rows={"events": 5}, open_requests=1),
@@ -253,7 +255,7 @@ def test_views_ride_along_with_what_is_new() -> None:
 
 
 def test_a_view_over_a_missing_table_stays_at_home() -> None:
-    assert selection(LINEAGE, ["daily"], JUDGED, missing=["files"]) == [
+    assert selection(LINEAGE, ["daily"], JUDGED, out_of_reach=frozenset({"files"})) == [
         *["ledger", "staged_events"],
         "daily",
     ]

@@ -1,0 +1,153 @@
+"""Building what the gate found new, and reading what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidemark.engine import Dbt, DbtError, Outcome, plain_words
+from tidemark.exits import Exit
+from tidemark.gate import ModelState
+from tidemark.judgement import Judgement
+from tidemark.lineage import Lineage
+
+_RELATIONS = ("model", "snapshot")
+_TESTS = ("test", "unit_test")
+_FAILED = ("error", "fail", "runtime error", "partial success")
+
+
+@dataclass
+class Built:
+    """One relation of the build; its post-hook reported `mode`, `rows` and `partitions`."""
+
+    model: str
+    status: str
+    seconds: float
+    mode: str
+    rows: int | None = None
+    partitions: int | None = None
+    tests: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A node that failed, with the first lines of what dbt says of it."""
+
+    node: str
+    kind: str
+    message: str
+
+
+@dataclass
+class BuildReport:
+    """What one `dbt build` did: relations, tests, failures, and what it did not reach."""
+
+    models: list[Built] = field(default_factory=list)
+    tests: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    untouched: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def build(dbt: Dbt, judgement: Judgement) -> BuildReport:
+    """Build the new models with their tests, and the views that go with them."""
+    new = judgement.models(ModelState.NEW)
+    if not new:
+        return BuildReport()
+    judged = [decision.model for decision in judgement.decisions]
+    selected = selection(dbt.lineage, new, judged, judgement.out_of_reach)
+    # Unit tests judge the code on rows of their own: new input cannot make them fail.
+    outcome = dbt.call(
+        "build",
+        *("--select", *selected),
+        *("--indirect-selection", "buildable"),
+        *("--exclude-resource-type", "unit_test"),
+        as_of=judgement.as_of,
+    )
+    return read_build(outcome, dbt.lineage)
+
+
+def selection(
+    lineage: Lineage,
+    new: Iterable[str],
+    judged: Iterable[str],
+    out_of_reach: frozenset[str] = frozenset(),
+) -> list[str]:
+    """What a build names: the new models, and beside them models without a decision of their own.
+
+    Those are the staging views above the new models, and the views at the end of the graph (`ops`)
+    with what they read, as long as all of that is in reach.
+    """
+    new, judged = list(new), frozenset(judged)
+    ends = {
+        end
+        for end in lineage.ends(judged)
+        if not (lineage.sources_above(end) | lineage.models_above([end])) & out_of_reach
+    }
+    companions = (lineage.models_above([*new, *ends]) | ends) - judged
+    return [*sorted(companions), *new]
+
+
+def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
+    """Read a build's results and the macros' `job` events."""
+    report = BuildReport(seconds=getattr(outcome.result, "elapsed_time", 0.0))
+    jobs = {job["job"]: job for job in outcome.events.get("job", [])}
+    tests: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for result in outcome.results:
+        kind, status = str(result.node.resource_type), str(result.status)
+        if kind in _TESTS:
+            report.tests[status] += 1
+            tests[_tested(result.node, lineage)][status] += 1
+        elif kind in _RELATIONS:
+            report.models.append(_built(result, jobs))
+        if status in _FAILED:
+            report.failures.append(Failure(result.node.name, kind, _first_lines(result.message)))
+        elif status == "skipped" and kind in _RELATIONS:
+            report.untouched.append(result.node.name)
+    for built in report.models:
+        built.tests = tests[built.model]
+    if not outcome.success and not report.failures:
+        raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt build failed without a word.")
+    # A selection that matches nothing is a success to dbt.
+    if not report.models:
+        raise DbtError("dbt build selected nothing, though the gate found something to build.")
+    return report
+
+
+def exit_code(
+    judgement: Judgement, report: BuildReport | None = None, skip: int = Exit.DONE
+) -> int:
+    """A failure outweighs a blocked branch; `skip` is for a run that found nothing new."""
+    if report and report.failures:
+        return Exit.FAILED
+    if judgement.models(ModelState.BLOCKED):
+        return Exit.BLOCKED
+    return Exit.DONE if judgement.models(ModelState.NEW) else skip
+
+
+def _built(result: Any, jobs: Mapping[str, Mapping[str, Any]]) -> Built:
+    job = jobs.get(result.node.name, {})
+    materialized = str(result.node.config.materialized)
+    return Built(
+        model=result.node.name,
+        status=str(result.status),
+        seconds=round(result.execution_time, 3),
+        mode=job.get("mode", "") if materialized == "incremental" else materialized,
+        rows=job.get("rows"),
+        partitions=job.get("partitions"),
+    )
+
+
+def _tested(test: Any, lineage: Lineage) -> str:
+    """The model that a test belongs to; a test of several belongs to none of them."""
+    if attached := getattr(test, "attached_node", None):
+        return lineage.names.get(attached, "")
+    tested = [lineage.names[id_] for id_ in test.depends_on.nodes if id_ in lineage.names]
+    return tested[0] if len(tested) == 1 else ""
+
+
+def _first_lines(message: str | None) -> str:
+    """What dbt says first; a whole query may follow."""
+    return "\n".join(plain_words(message or "no message").splitlines()[:4])

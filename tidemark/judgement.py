@@ -1,0 +1,95 @@
+"""What the gate sees and says at one clock: facts, freshness, decisions, and their record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
+from tidemark.facts import GateFacts, read_facts
+from tidemark.freshness import Freshness, assess
+from tidemark.gate import Decision, ModelState, SourceCheck, SourceState, decide
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The gate's table; `absent` names judged models that do not exist in the warehouse yet."""
+
+    as_of: datetime
+    checks: list[SourceCheck]
+    decisions: list[Decision]
+    absent: frozenset[str] = frozenset()
+    seeded: bool = False
+
+    def models(self, state: ModelState) -> list[str]:
+        """The names of the models in a state, parents before children."""
+        return [decision.model for decision in self.decisions if decision.state is state]
+
+    @property
+    def out_of_reach(self) -> frozenset[str]:
+        """Sources and models that nothing can be built on: unreadable, or absent and not built."""
+        unreadable = {check.source for check in self.checks if check.state is SourceState.ERROR}
+        return self.absent - frozenset(self.models(ModelState.NEW)) | unreadable
+
+
+def judge(dbt: Dbt, as_of: datetime | None = None) -> Judgement:
+    """Ask, decide and record. The first answer fixes the clock; every later call is handed it."""
+    facts = _gate_facts(dbt, as_of)
+    seeded = bool(facts.missing) and dbt.seeds.issuperset(facts.missing)
+    if seeded:
+        dbt.call("seed", as_of=facts.as_of).raise_if_failed()
+        facts = _gate_facts(dbt, facts.as_of)
+    checks = assess(facts.sources, _freshness(dbt, facts.as_of), facts.as_of)
+    decisions = decide(facts.models.values(), checks)
+    dbt.operate("record_checks", {"checks": _records(checks, decisions)}, facts.as_of)
+    absent = frozenset(model.model for model in facts.models.values() if not model.exists)
+    return Judgement(facts.as_of, checks, decisions, absent, seeded)
+
+
+def _gate_facts(dbt: Dbt, as_of: datetime | None) -> GateFacts:
+    """Ask the warehouse. Sources that it cannot read are left out: they block their own branch."""
+    try:
+        outcome = dbt.operate("gate_facts", as_of=as_of)
+    except DatabaseLockedError:
+        raise
+    except DbtError:
+        unreadable = [seen.source for seen in _freshness(dbt, as_of) if not seen.computed]
+        if not unreadable:
+            raise
+        outcome = dbt.operate("gate_facts", {"unreadable": unreadable}, as_of)
+    return read_facts(outcome.event("gate_facts"), dbt.lineage)
+
+
+def _freshness(dbt: Dbt, as_of: datetime | None) -> list[Freshness]:
+    """dbt's own check. It fails when a source is stale; for the gate that is an answer."""
+    outcome = dbt.call("source", "freshness", as_of=as_of)
+    return [Freshness.of(result) for result in outcome.results_of("source")]
+
+
+def _records(
+    checks: Iterable[SourceCheck], decisions: Iterable[Decision]
+) -> list[dict[str, object]]:
+    """Every decision as the macro `record_checks` takes it."""
+    sources: list[dict[str, object]] = [
+        {
+            "subject": check.source,
+            "subject_type": "source",
+            "state": check.state.value,
+            "reason": check.reason,
+            "max_loaded_at": check.newest.isoformat() if check.newest else None,
+            "age_seconds": int(check.age.total_seconds()) if check.age is not None else None,
+        }
+        for check in checks
+    ]
+    return sources + [
+        {
+            "subject": decision.model,
+            "subject_type": "model",
+            "state": decision.state.value,
+            "reason": decision.reason,
+            "max_loaded_at": None,
+            "age_seconds": None,
+        }
+        for decision in decisions
+    ]
