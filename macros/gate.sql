@@ -10,25 +10,27 @@
     {{ return(load_result('collect_freshness')) }}
 {%- endmacro %}
 
-{#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for it. -#}
-{%- macro gate_facts() -%}
+{#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for it.
+    A query on an unreadable source (a lost column, a lost privilege) would end the whole operation: the caller names them. -#}
+{%- macro gate_facts(unreadable=[]) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
     {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
-        {%- do facts.sources.update({source.name: source_facts(source)}) -%}
+        {%- do facts.sources.update({source.name: source_facts(source, source.name not in unreadable)}) -%}
     {%- endfor -%}
-    {%- set counts = {} -%}
+    {%- set counts, failures = {}, last_failures() -%}
     {%- for node in graph.nodes.values() if node.resource_type in ('model', 'snapshot') and 'record_run' in (node.config['post-hook'] | string) -%}
-        {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts)}) -%}
+        {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts, failures)}) -%}
     {%- endfor -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
 {%- endmacro %}
 
-{%- macro source_facts(source) -%}
+{%- macro source_facts(source, is_readable) -%}
     {%- set relation = api.Relation.create(database=source.database, schema=source.schema, identifier=source.identifier) -%}
-    {%- if load_relation(relation) is none -%}
-        {{ return({'exists': false, 'has_rows': false, 'newest_visible': none}) }}
+    {%- set exists = load_relation(relation) is not none -%}
+    {%- if not (exists and is_readable) -%}
+        {{ return({'exists': exists, 'is_readable': false, 'has_rows': false, 'newest_visible': none}) }}
     {%- endif -%}
     {%- set column = source.loaded_at_field -%}
     {%- set sql -%}
@@ -37,16 +39,16 @@
             (select max({{ column }}) from {{ relation }} where {{ column }} <= {{ as_of() }}) as newest_visible
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {{ return({'exists': true, 'has_rows': row[0], 'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none}) }}
+    {{ return({'exists': true, 'is_readable': true, 'has_rows': row[0], 'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none}) }}
 {%- endmacro %}
 
 {#- Models mostly share a watermark: each (source, watermark) is counted once, in `counts`. -#}
-{%- macro model_facts(node, sources, counts) -%}
+{%- macro model_facts(node, sources, counts, failures) -%}
     {%- set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) -%}
     {%- set job = ledger_state().jobs.get(node.name, {}) -%}
     {%- set overlap_rows = job.get('metadata', {}).get('overlap_rows', {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
-    {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].exists -%}
+    {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
         {%- set key = source.name ~ job.watermark -%}
         {%- if key not in counts -%}
             {%- set sql = 'select ' ~ count_loaded(source, job.watermark) ~ ', ' ~ count_loaded(source, job.watermark, overlap=true) -%}
@@ -63,8 +65,24 @@
         'new_rows': new_rows,
         'late_rows': late_rows,
         'open_requests': ledger_state().requests.get(node.name, []) | length,
+        'failed': failures.get(node.name, 0) > job.get('built_entry', 0),
         'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
     }) }}
+{%- endmacro %}
+
+{#- The last failure of each model, or of a test of it: what failed is tried again, until it or its tests succeed. -#}
+{%- macro last_failures() -%}
+    {%- set sql -%}
+        select job_name, max(ledger_entry)
+        from {{ ops_table('etl_job_runs') }}
+        where job_type = 'model' and status = 'failed'
+        group by job_name
+    {%- endset -%}
+    {%- set failures = {} -%}
+    {%- for row in run_query(sql).rows -%}
+        {%- do failures.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {{ return(failures) }}
 {%- endmacro %}
 
 {#- run-operation: every decision goes into ops.source_checks. A model that is unchanged is known up to this clock (skipped);
