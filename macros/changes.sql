@@ -48,11 +48,13 @@
         select distinct {{ entity }}, touched_day
         from (
             select {{ entity }}, {{ days_after('changed_day', 'days_later') }} as touched_day
-            from (select distinct {{ entity }}, cast({{ day }} as date) as changed_day from {{ relation }} where {{ changed }}) as changed
+            from (
+                select distinct {{ entity }}, cast({{ day }} as date) as changed_day from {{ relation }} where {{ changed }}
+                {%- for request in state.requests %}
+                union all select {{ requested_entity(request, entity) }}, cast('{{ request.day }}' as date)
+                {%- endfor %}
+            ) as changed
             cross join {{ numbers_to(lookback_days) }}
-            {%- for request in state.requests %}
-            union all select {{ requested_entity(request, entity) }}, cast('{{ request.day }}' as date)
-            {%- endfor %}
             {%- if state.window %}
             union all select {{ entity }}, cast({{ day }} as date) from {{ this }} where {{ within(day, [state.window]) }}
             {%- endif %}
@@ -152,14 +154,11 @@
     {{ return(states[key]) }}
 {%- endmacro %}
 
-{#- dbt's own --event-time-start and --event-time-end, widened to whole days. -#}
+{#- dbt's own --event-time-start and --event-time-end (it asks for both or none), widened to whole days. -#}
 {%- macro restated_window() -%}
     {%- set start, end = invocation_args_dict.get('event_time_start'), invocation_args_dict.get('event_time_end') -%}
-    {%- if model.resource_type != 'model' or not (start or end) -%}
+    {%- if model.resource_type != 'model' or not start -%}
         {{ return(none) }}
-    {%- endif -%}
-    {%- if not (start and end) -%}
-        {{ exceptions.raise_compiler_error('Restating needs both --event-time-start and --event-time-end. Nothing was changed.') }}
     {%- endif -%}
     {%- set microsecond, day = modules.datetime.timedelta(microseconds=1), modules.datetime.timedelta(days=1) -%}
     {{ return((utc_moment(start).date(), (utc_moment(end) - microsecond).date() + day)) }}

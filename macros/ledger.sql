@@ -248,11 +248,18 @@
 
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
+    {%- set incremental = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.config.materialized == 'incremental' -%}
+        {%- do incremental.append(node.name) -%}
+    {%- endfor -%}
+    {%- if model not in incremental -%}
+        {{ exceptions.raise_compiler_error(
+            model ~ ' has no partitions to recompute. Nothing was requested. These have: ' ~ incremental | sort | join(', ') ~ '.') }}
+    {%- endif -%}
     {%- do create_ops_tables() -%}
-    {%- set now = wall_clock() -%}
     {%- do run_query(
         'insert into ' ~ ops_table('requested_partitions') ~ ' values (' ~ [
             text_literal(invocation_id), text_literal(model), text_literal(entity), "cast('" ~ day ~ "' as date)", text_literal(reason),
-            timestamp_literal(now), timestamp_literal(none), 'null',
+            timestamp_literal(wall_clock()), timestamp_literal(none), 'null',
         ] | join(', ') ~ ')') -%}
 {%- endmacro %}
