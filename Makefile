@@ -68,7 +68,7 @@ pins: ## Recompile the pinned requirements from pyproject.toml (needs uv)
 	$(UV_COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
 
 clean: ## Remove what runs have generated; .venv and dbt_packages stay
-	rm -rf target logs tidemark.duckdb tidemark.duckdb.wal .hypothesis
+	rm -rf target logs tidemark.duckdb* demo.duckdb* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 # ---- set-up ----
@@ -97,11 +97,12 @@ PIP      := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 # The stamp, not the package's own files, tells whether it is done: the hub's archive keeps old times.
 dbt_packages/.ready: packages.yml $(shell find packages -type f) | .venv/.ready
-	@rm -rf dbt_packages && mkdir dbt_packages
+	@rm -rf dbt_packages
 	@if $(BIN)/dbt deps >/dev/null 2>&1; then \
 		echo "dbt packages: dbt_utils from the package hub"; \
 	else \
-		cp -R packages/dbt_utils_offline dbt_packages/dbt_utils; \
+		rm -rf dbt_packages && mkdir dbt_packages && \
+		cp -R packages/dbt_utils_offline dbt_packages/dbt_utils && \
 		echo "dbt packages: the hub cannot be reached, dbt_utils from packages/dbt_utils_offline"; \
 	fi
 	@touch $@
