@@ -1,22 +1,23 @@
-{#- Change detection: what a run recomputes. A model says which raw rows it reads through one of these predicates:
+{#- Change detection: what a run recomputes. A model says which raw rows it reads, through one of these:
 
-      touched_partitions(relation, entity, day)   every visible row of the partitions that newly loaded rows touch
-      replayed_rows(entity)                       every visible row of the entities that are replayed, from their first touched day
+      touched_partitions(relation, entity, day)   every row of the partitions that newly loaded rows touch
       call replay_from(entity, day)               the query that says from which day each entity is replayed
+      replayed_rows(entity)                       every row of the replayed entities, from their first touched day
       latest_version(relation)                    of each identity, the version that counts
 
     On a full refresh everything is touched: the same SQL, from the beginning of time. -#}
+
+{%- macro valid_and_visible() -%}
+    {{ return('quarantine_reason is null and ' ~ visible()) }}
+{%- endmacro %}
 
 {%- macro newly_loaded() -%}
     {%- set state = run_state() -%}
     {%- if state.mode == 'restate' -%}
         {{ return('false') }}
     {%- endif -%}
-    {{ return(valid_and_visible() ~ (' and loaded_at >= ' ~ timestamp_literal(state.since) if state.since else '')) }}
-{%- endmacro %}
-
-{%- macro valid_and_visible() -%}
-    {{ return('quarantine_reason is null and ' ~ visible()) }}
+    {{ valid_and_visible() }}
+    {%- if state.since %} and loaded_at >= {{ timestamp_literal(state.since) }}{% endif %}
 {%- endmacro %}
 
 {%- macro latest_version(relation) -%}
@@ -29,7 +30,7 @@
     {%- if not execute -%}
         {{ return('1') }}
     {%- elif name not in var('versions') -%}
-        {{ exceptions.raise_compiler_error('Say in dbt_project.yml, under vars: versions:, what identifies a row of ' ~ name) }}
+        {{ exceptions.raise_compiler_error('dbt_project.yml, vars: versions: does not say what identifies ' ~ name) }}
     {%- endif -%}
     {%- set version = var('versions')[name] -%}
     row_number() over (
@@ -43,32 +44,50 @@
     {%- if state.mode == 'full' -%}
         {{ return(valid_and_visible()) }}
     {%- endif -%}
-    {%- set changed = valid_and_visible() ~ ' and ' ~ within('occurred_at', [state.window]) if state.window else newly_loaded() -%}
     {%- set sql -%}
-        select distinct {{ entity }}, touched_day
+        select distinct
+            {{ entity }},
+            touched_day
         from (
-            select {{ entity }}, {{ days_after('changed_day', 'days_later') }} as touched_day
+            select
+                {{ entity }},
+                {{ days_after('changed_day', 'days_later') }} as touched_day
             from (
-                select distinct {{ entity }}, cast({{ day }} as date) as changed_day from {{ relation }} where {{ changed }}
-                {%- for request in state.requests %}
-                union all select {{ requested_entity(request, entity) }}, cast('{{ request.day }}' as date)
-                {%- endfor %}
+                select distinct
+                    {{ entity }},
+                    cast({{ day }} as date) as changed_day
+                from {{ relation }}
+                {%- if state.window %}
+                where {{ valid_and_visible() }} and {{ within('occurred_at', [state.window]) }}
+                {%- else %}
+                where {{ newly_loaded() }}
+                {%- endif %}
+                {{- requested_keys(entity) }}
             ) as changed
             cross join {{ numbers_to(lookback_days) }}
             {%- if state.window %}
-            union all select {{ entity }}, cast({{ day }} as date) from {{ this }} where {{ within(day, [state.window]) }}
+            union all
+            select
+                {{ entity }},
+                cast({{ day }} as date) as touched_day
+            from {{ this }}
+            where {{ within(day, [state.window]) }}
             {%- endif %}
         ) as touched
     {%- endset -%}
     {%- do keep_touched(sql, entity, day) -%}
-    {%- set read_days = 'select ' ~ entity ~ ', ' ~ days_after('touched_day', '-days_later') ~ ' from ' ~ state.touched
-        ~ ' cross join ' ~ numbers_to(lookback_days) -%}
-    {%- if state.touched_days is defined -%}
-        {%- do state.update({'ranges': merged_ranges(state.touched_days, lookback_days)}) -%}
-    {%- endif -%}
+    {%- set ranges = merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
     {{ valid_and_visible() }}
-    and {{ within('occurred_at', state.ranges) }}
-    and ({{ entity }}, cast({{ day }} as date)) in ({{ read_days if lookback_days else 'select ' ~ entity ~ ', touched_day from ' ~ state.touched }})
+    and {{ within('occurred_at', ranges) }}
+    and ({{ entity }}, cast({{ day }} as date)) in (
+        select
+            {{ entity }},
+            {{ days_after('touched_day', '-days_later') if lookback_days else 'touched_day' }} as read_day
+        from {{ state.touched }}
+        {%- if lookback_days %}
+        cross join {{ numbers_to(lookback_days) }}
+        {%- endif %}
+    )
 {%- endmacro %}
 
 {%- macro is_touched(entity, day) -%}
@@ -76,78 +95,96 @@
     {%- if state.mode == 'full' -%}
         {{ return('true') }}
     {%- endif -%}
-    {{ return('(' ~ entity ~ ', ' ~ day ~ ') in (select ' ~ entity ~ ', touched_day from ' ~ state.touched ~ ')') }}
+    ({{ entity }}, {{ day }}) in (select {{ entity }}, touched_day from {{ state.touched }})
 {%- endmacro %}
 
 {%- macro replay_from(entity, day) -%}
     {%- set state = run_state() -%}
     {%- set sql -%}
-        select {{ entity }}, min(replay_from) as replay_from
+        select
+            {{ entity }},
+            min(replay_from) as replay_from
         from (
             {{ caller() }}
-            {%- for request in state.requests %}
-            union all select {{ requested_entity(request, entity) }}, cast('{{ request.day }}' as date)
-            {%- endfor %}
+            {{- requested_keys(entity) }}
             {%- if state.window %}
-            union all select distinct {{ entity }}, cast('{{ state.window[0] }}' as date) from {{ this }}
+            union all
+            select distinct
+                {{ entity }},
+                cast('{{ state.window[0] }}' as date) as replay_from
+            from {{ this }}
             {%- endif %}
         ) as touched_days
         group by {{ entity }}
     {%- endset -%}
-    {%- if state.mode != 'full' -%}
-        {%- do keep_touched(sql, entity, day) -%}
+    {%- if state.mode == 'full' -%}
+        {{ return(sql) }}
     {%- endif -%}
-    {{ 'select * from ' ~ state.touched if state.touched is defined else sql }}
+    {%- do keep_touched(sql, entity, day) -%}
+    select * from {{ state.touched }}
 {%- endmacro %}
 
 {%- macro moved_lifespans(lifespans, entity, day) -%}
     select
         coalesce(lifespans.{{ entity }}, stored.{{ entity }}) as {{ entity }},
         case
-            when lifespans.first_day = stored.first_day then {{ days_after('least(lifespans.last_day, stored.last_day)', 1) }}
-            else least(coalesce(lifespans.first_day, stored.first_day), coalesce(stored.first_day, lifespans.first_day))
+            when lifespans.first_day = stored.first_day
+                then {{ days_after('least(lifespans.last_day, stored.last_day)', 1) }}
+            else least(
+                coalesce(lifespans.first_day, stored.first_day),
+                coalesce(stored.first_day, lifespans.first_day)
+            )
         end as replay_from
     from {{ lifespans }} as lifespans
     full outer join (
-        select {{ entity }}, min({{ day }}) as first_day, max({{ day }}) as last_day from {{ this }} group by {{ entity }}
+        select
+            {{ entity }},
+            min({{ day }}) as first_day,
+            max({{ day }}) as last_day
+        from {{ this }}
+        group by {{ entity }}
     ) as stored on lifespans.{{ entity }} = stored.{{ entity }}
-    where lifespans.first_day is distinct from stored.first_day or lifespans.last_day is distinct from stored.last_day
+    where
+        lifespans.first_day is distinct from stored.first_day
+        or lifespans.last_day is distinct from stored.last_day
 {%- endmacro %}
 
 {%- macro replayed_rows(entity, lookback_days=0) -%}
     {%- set state = run_state() -%}
-    {%- if state.mode == 'full' -%}
-        {{ return(valid_and_visible()) }}
-    {%- endif -%}
     {{ valid_and_visible() }}
-    {%- if state.touched_days is defined %}
-    and {{ "occurred_at >= '" ~ (state.touched_days[0] - modules.datetime.timedelta(days=lookback_days)) ~ "'" if state.touched_days else 'false' }}
-    {%- endif %}
+    {%- if state.mode != 'full' %}
     and {{ entity }} in (select {{ entity }} from {{ state.touched }})
+    {%- endif %}
+    {%- if state.touched_days %}
+    {%- set first_day = state.touched_days[0] - modules.datetime.timedelta(days=lookback_days) %}
+    and occurred_at >= '{{ first_day }} 00:00:00+00:00'
+    {%- elif state.touched_days is defined %}
+    and false
+    {%- endif %}
 {%- endmacro %}
 
 
 {#- Internals -#}
 
-{#- How this model runs now, worked out once per model and run. Kept in `graph`, where compilation, strategy and hooks all see it:
-      mode    full (everything), incremental (what was loaded since the watermark), restate (a window of days)
-      since   the lower bound of load times, inclusive, the overlap before the watermark
-      window  the restated days, [first, end)
-    and later: touched (the table or query of touched keys), touched_days, rows. -#}
+{#- How this model runs now, worked out once per model and run. Kept in `graph`, where compilation, strategy and hooks
+    all see it:
+      mode        full (everything), incremental (what was loaded since the watermark), restate (a window of days)
+      since       the lower bound of load times, inclusive: the overlap before the watermark
+      window      the restated days, [first, end)
+      requests    partitions that someone asked for
+    and later: entity, day, touched (the table or query of touched keys), touched_days, partitions, rows. -#}
 {%- macro run_state() -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
         {%- set incremental = is_incremental() -%}
         {%- set window = restated_window() if incremental else none -%}
-        {%- set watermark = last_watermark() if incremental else none -%}
-        {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
+        {%- set watermark = last_watermark() if incremental and not window else none -%}
         {%- do states.update({key: {
             'mode': 'full' if not incremental else 'restate' if window else 'incremental',
+            'since': overlap_start(watermark) if watermark else none,
             'window': window,
-            'since': utc_moment(watermark) - overlap if watermark and not window else none,
-            'requests': open_requests() if not window and model.resource_type != 'unit_test' else [],
-            'ranges': none,
+            'requests': [] if window or model.resource_type == 'unit_test' else open_requests(),
             'partitions': none,
         }}) -%}
     {%- endif -%}
@@ -157,22 +194,25 @@
 {#- dbt's own --event-time-start and --event-time-end (it asks for both or none), widened to whole days. -#}
 {%- macro restated_window() -%}
     {%- set start, end = invocation_args_dict.get('event_time_start'), invocation_args_dict.get('event_time_end') -%}
-    {%- if model.resource_type != 'model' or not start -%}
+    {%- if model.resource_type == 'unit_test' or not start -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- set microsecond, day = modules.datetime.timedelta(microseconds=1), modules.datetime.timedelta(days=1) -%}
-    {{ return((utc_moment(start).date(), (utc_moment(end) - microsecond).date() + day)) }}
+    {%- set last_moment = utc_moment(end) - modules.datetime.timedelta(microseconds=1) -%}
+    {{ return((utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
 {%- endmacro %}
 
-{#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ.
-    Compile, docs, show and unit tests get the query itself, and write nothing. -#}
+{#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. Compile, docs,
+    show and unit tests get the query itself, and write nothing. -#}
 {%- macro keep_touched(sql, entity, day) -%}
     {%- set state = run_state() -%}
     {%- do state.update({'entity': entity, 'day': day, 'touched': '(' ~ sql ~ ') as touched'}) -%}
     {%- if model.resource_type == 'model' and flags.WHICH in ('run', 'build') -%}
         {%- do run_query('create or replace temporary table ' ~ touched_table() ~ ' as ' ~ sql) -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
-        {%- set days = run_query('select ' ~ column ~ ', count(*) from ' ~ touched_table() ~ ' group by 1 order by 1').rows -%}
+        {%- set days_sql -%}
+            select {{ column }}, count(*) from {{ touched_table() }} group by {{ column }} order by {{ column }}
+        {%- endset -%}
+        {%- set days = run_query(days_sql).rows -%}
         {%- do state.update({
             'touched': touched_table(),
             'touched_days': days | map(attribute=0) | list,
@@ -181,10 +221,25 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Days as at most ten [first, end) ranges, cut at the widest gaps. As literals they let the engine skip what it stores of other
-    days; OR-ed ranges cost more than they save past ten (measured: 40 scattered days took eight times as long). -#}
+{#- What someone asked to be recomputed, as rows of (entity, day). Requests name entities as text; the table knows their
+    type. -#}
+{%- macro requested_keys(entity) -%}
+    {%- set requests, types = run_state().requests if is_incremental() else [], {} -%}
+    {%- for column in (adapter.get_columns_in_relation(this) if requests else []) -%}
+        {%- do types.update({column.name | lower: column.dtype}) -%}
+    {%- endfor -%}
+    {%- for request in requests %}
+    union all
+    select
+        cast({{ text_literal(request['entity']) }} as {{ types[entity] }}),
+        cast('{{ request["day"] }}' as date)
+    {%- endfor %}
+{%- endmacro %}
+
+{#- Days as at most ten [first, end) ranges, cut at the widest gaps. As literals they let the engine skip what it stores
+    of other days; past ten OR-ed ranges cost more than they save (measured: 40 scattered days took 8 times as long). -#}
 {%- macro merged_ranges(days, lookback_days=0) -%}
-    {%- set day, gaps, ranges = modules.datetime.timedelta(days=1), [], [] -%}
+    {%- set one_day, gaps, ranges = modules.datetime.timedelta(days=1), [], [] -%}
     {%- for date in days[1:] -%}
         {%- set gap = (date - days[loop.index0]).days -%}
         {%- if gap > 1 + lookback_days -%}
@@ -194,35 +249,33 @@
     {%- set starts = (gaps | sort(reverse=true))[:9] | map(attribute=1) | list -%}
     {%- for date in days -%}
         {%- if loop.first or date in starts -%}
-            {%- do ranges.append((date - lookback_days * day, date + day)) -%}
+            {%- do ranges.append((date - lookback_days * one_day, date + one_day)) -%}
         {%- else -%}
-            {%- do ranges.append((ranges.pop()[0], date + day)) -%}
+            {%- do ranges.append((ranges.pop()[0], date + one_day)) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(ranges) }}
 {%- endmacro %}
 
-{#- `column` within any of the ranges of days, as literals in UTC; no ranges known means no bound. -#}
+{#- The column lies in any of the ranges of days, as literals in UTC; no ranges known means no bound. -#}
 {%- macro within(column, ranges) -%}
     {%- if ranges is none -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set terms = [] -%}
+    {%- set midnight, terms = " 00:00:00+00:00'", [] -%}
     {%- for first, end in ranges -%}
-        {%- do terms.append('(' ~ column ~ " >= '" ~ first ~ " 00:00:00+00:00' and " ~ column ~ " < '" ~ end ~ " 00:00:00+00:00')") -%}
+        {%- set lower, upper = column ~ " >= '" ~ first ~ midnight, column ~ " < '" ~ end ~ midnight -%}
+        {%- do terms.append('(' ~ lower ~ ' and ' ~ upper ~ ')') -%}
     {%- endfor -%}
     {{ return('(' ~ (terms | join(' or ') or 'false') ~ ')') }}
 {%- endmacro %}
 
 {%- macro numbers_to(last) -%}
-    (select 0 as days_later{% for number in range(1, last + 1) %} union all select {{ number }}{% endfor %}) as offsets
-{%- endmacro %}
-
-{#- Requests name entities as text; the table knows their type. -#}
-{%- macro requested_entity(request, entity) -%}
-    {%- set types = {} -%}
-    {%- for column in adapter.get_columns_in_relation(this) -%}
-        {%- do types.update({column.name | lower: column.dtype}) -%}
-    {%- endfor -%}
-    cast('{{ request.entity | replace("'", "''") }}' as {{ types[entity] }})
+    (
+        select 0 as days_later
+        {%- for number in range(1, last + 1) %}
+        union all
+        select {{ number }} as days_later
+        {%- endfor %}
+    ) as offsets
 {%- endmacro %}

@@ -16,18 +16,17 @@
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
 {%- endmacro %}
 
-{#- A lateral subquery with one row (`date_day`) for each day from first to last; the engines generate rows differently. -#}
+{#- A lateral subquery with one row (`date_day`) per day from first to last; the engines generate rows differently. -#}
 {%- macro each_day(first, last) -%}
     {{ return(adapter.dispatch('each_day')(first, last)) }}
 {%- endmacro %}
 {%- macro duckdb__each_day(first, last) -%}
-    {{ return('lateral (select cast(unnest(generate_series(' ~ first ~ ', ' ~ last ~ ', interval 1 day)) as date) as date_day)') }}
+    {%- set days = 'generate_series(' ~ first ~ ', ' ~ last ~ ', interval 1 day)' -%}
+    {{ return('lateral (select cast(unnest(' ~ days ~ ') as date) as date_day)') }}
 {%- endmacro %}
 {%- macro snowflake__each_day(first, last) -%}
-    {{ return(
-        'lateral (select dateadd(day, value, ' ~ first ~ ') as date_day from table(flatten(array_generate_range(0, '
-        ~ 'datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1))))'
-    ) }}
+    {%- set offsets = 'array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1)' -%}
+    {{ return('lateral (select dateadd(day, value, ' ~ first ~ ') as date_day from table(flatten(' ~ offsets ~ ')))') }}
 {%- endmacro %}
 
 {#- All columns of one row of `relation_alias` as JSON text. -#}
@@ -41,7 +40,7 @@
     {{ return('to_json(object_construct_keep_null(' ~ relation_alias ~ '.*))') }}
 {%- endmacro %}
 
-{#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits each statement. -#}
+{#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
 {%- macro in_one_transaction(dml) -%}
     {{ return(adapter.dispatch('in_one_transaction')(dml)) }}
 {%- endmacro %}
@@ -63,7 +62,8 @@
     {{ return(default__touched_table().include(database=false, schema=false)) }}
 {%- endmacro %}
 
-{#- Text as a literal; a backslash escapes on Snowflake. The start of a long message is enough in a table, dbt's log has the whole. -#}
+{#- Text as a literal; a backslash escapes on Snowflake. The start of a long message is enough in a table: dbt's log has
+    the whole. -#}
 {%- macro text_literal(value) -%}
     {%- if not value -%}
         {{ return('cast(null as varchar)') }}

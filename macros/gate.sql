@@ -10,8 +10,9 @@
     {{ return(load_result('collect_freshness')) }}
 {%- endmacro %}
 
-{#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for it.
-    A query on an unreadable source (a lost column, a lost privilege) would end the whole operation: the caller names them. -#}
+{#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for
+    it. A query on an unreadable source (a lost column, a lost privilege) would end the whole operation: the caller
+    names them. -#}
 {%- macro gate_facts(unreadable=[]) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
@@ -20,46 +21,44 @@
         {%- do facts.sources.update({source.name: source_facts(source, source.name not in unreadable)}) -%}
     {%- endfor -%}
     {%- set counts, failures = {}, last_failures() -%}
-    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'snapshot') and 'record_run' in (node.config['post-hook'] | string) -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts, failures)}) -%}
     {%- endfor -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
 {%- endmacro %}
 
 {%- macro source_facts(source, is_readable) -%}
-    {%- set relation = api.Relation.create(database=source.database, schema=source.schema, identifier=source.identifier) -%}
+    {%- set relation = api.Relation.create(source.database, source.schema, source.identifier) -%}
     {%- set exists = load_relation(relation) is not none -%}
     {%- if not (exists and is_readable) -%}
         {{ return({'exists': exists, 'is_readable': false, 'has_rows': false, 'newest_visible': none}) }}
     {%- endif -%}
-    {%- set column = source.loaded_at_field -%}
+    {%- set loaded_at = source.loaded_at_field -%}
     {%- set sql -%}
         select
             exists (select 1 from {{ relation }}) as has_rows,
-            (select max({{ column }}) from {{ relation }} where {{ column }} <= {{ as_of() }}) as newest_visible
+            (select max({{ loaded_at }}) from {{ relation }} where {{ loaded_at }} <= {{ as_of() }}) as newest_visible
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {{ return({'exists': true, 'is_readable': true, 'has_rows': row[0], 'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none}) }}
+    {{ return({
+        'exists': true,
+        'is_readable': true,
+        'has_rows': row[0],
+        'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none,
+    }) }}
 {%- endmacro %}
 
-{#- Models mostly share a watermark: each (source, watermark) is counted once, in `counts`. -#}
 {%- macro model_facts(node, sources, counts, failures) -%}
-    {%- set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) -%}
     {%- set job = ledger_state().jobs.get(node.name, {}) -%}
-    {%- set overlap_rows = job.get('metadata', {}).get('overlap_rows', {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
     {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
-        {%- set key = source.name ~ job.watermark -%}
-        {%- if key not in counts -%}
-            {%- set sql = 'select ' ~ count_loaded(source, job.watermark) ~ ', ' ~ count_loaded(source, job.watermark, overlap=true) -%}
-            {%- do counts.update({key: run_query(sql).rows[0]}) -%}
-        {%- endif -%}
-        {%- set counted = counts[key] -%}
-        {%- do new_rows.update({source.name: counted[0] | int}) -%}
-        {%- do late_rows.update({source.name: counted[1] | int - overlap_rows.get(source.name, counted[1]) | int}) -%}
+        {%- set counted = rows_since(source, job.watermark, counts) -%}
+        {%- set seen_before = job.metadata.get('overlap_rows', {}).get(source.name, counted.overlap_rows) -%}
+        {%- do new_rows.update({source.name: counted.new_rows}) -%}
+        {%- do late_rows.update({source.name: counted.overlap_rows - seen_before}) -%}
     {%- endfor -%}
     {{ return({
-        'exists': load_relation(relation) is not none,
+        'exists': load_relation(api.Relation.create(node.database, node.schema, node.alias)) is not none,
         'watermark': utc_moment(job.watermark).isoformat() if job.get('watermark') else none,
         'built_entry': job.built_entry | int if job.get('built_entry') else none,
         'new_rows': new_rows,
@@ -70,7 +69,27 @@
     }) }}
 {%- endmacro %}
 
-{#- The last failure of each model, or of a test of it: what failed is tried again, until it or its tests succeed. -#}
+{#- How many visible rows were loaded after the watermark, and how many lie in the overlap before it. Models mostly
+    share a watermark: each (source, watermark) is counted once, in `counts`. -#}
+{%- macro rows_since(source, watermark, counts) -%}
+    {%- set key = source.name ~ watermark -%}
+    {%- if key not in counts -%}
+        {%- set loaded_at = source.loaded_at_field -%}
+        {%- set sql -%}
+            select
+                (
+                    select count(*) from {{ source.relation_name }}
+                    where {{ loaded_at }} > {{ timestamp_literal(watermark) }} and {{ loaded_at }} <= {{ as_of() }}
+                ) as new_rows,
+                {{ overlap_rows(source, watermark) }} as overlap_rows
+        {%- endset -%}
+        {%- set row = run_query(sql).rows[0] -%}
+        {%- do counts.update({key: {'new_rows': row[0] | int, 'overlap_rows': row[1] | int}}) -%}
+    {%- endif -%}
+    {{ return(counts[key]) }}
+{%- endmacro %}
+
+{#- The last failure of each model, or of a test of it: what failed is tried again, until it and its tests succeed. -#}
 {%- macro last_failures() -%}
     {%- set sql -%}
         select job_name, max(ledger_entry)
@@ -85,26 +104,37 @@
     {{ return(failures) }}
 {%- endmacro %}
 
-{#- run-operation: every decision goes into ops.source_checks. A model that is unchanged is known up to this clock (skipped);
-    a blocked one waits (pending). -#}
+{#- run-operation: every decision goes into ops.source_checks. A model that is unchanged is known up to this clock
+    (skipped in the ledger); a blocked one waits (pending). -#}
 {%- macro record_checks(checks) -%}
     {%- set entries = [{'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()}] -%}
     {%- for check in checks if check.subject_type == 'model' and check.state in ('unchanged', 'blocked') -%}
         {%- do entries.append({
-            'job_name': check.subject, 'job_type': 'gate', 'as_of': as_of_value(), 'error_message': check.reason,
+            'job_name': check.subject,
+            'job_type': 'gate',
             'status': 'skipped' if check.state == 'unchanged' else 'pending',
+            'as_of': as_of_value(),
+            'error_message': check.reason,
         }) -%}
     {%- endfor -%}
     {%- set sql -%}
         {{ ledger_insert(entries) }};
+        {% if checks %}
         insert into {{ ops_table('source_checks') }}
+        {%- endif %}
         {%- for check in checks %}
         select
-            '{{ invocation_id }}', {{ timestamp_literal(wall_clock()) }}, {{ as_of() }},
-            {{ text_literal(check.subject) }}, {{ text_literal(check.subject_type) }}, {{ text_literal(check.state) }}, {{ text_literal(check.reason) }},
-            {{ timestamp_literal(check.max_loaded_at) }}, {{ check.age_seconds if check.age_seconds is not none and check.age_seconds is defined else 'null' }}
+            {{ text_literal(invocation_id) }},
+            {{ timestamp_literal(wall_clock()) }},
+            {{ as_of() }},
+            {{ text_literal(check.subject) }},
+            {{ text_literal(check.subject_type) }},
+            {{ text_literal(check.state) }},
+            {{ text_literal(check.reason) }},
+            {{ timestamp_literal(check.max_loaded_at) }},
+            {{ number_literal(check.age_seconds) }}
             {{- ' union all' if not loop.last }}
         {%- endfor %}
     {%- endset -%}
-    {%- do run_query(sql if checks else ledger_insert(entries)) -%}
+    {%- do run_query(sql) -%}
 {%- endmacro %}

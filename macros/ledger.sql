@@ -1,82 +1,114 @@
-{#- The ledger: what ran, up to which clock, with what result. Rows are only ever appended, and a model's success row is written
-    in the transaction of its data: a crash leaves both or neither. -#}
+{#- The ledger: what ran, up to which clock, with what result. Rows are only ever appended, and a model's success is
+    written in the transaction of its data: a crash leaves both or neither. -#}
 
 {%- macro ops_table(name) -%}
     {{ return(api.Relation.create(database=target.database, schema='ops', identifier=name, type='table')) }}
-{%- endmacro %}
-
-{#- on-run-start: the tables that no model builds; refuses a clock that runs backwards; closes what a killed run left open. -#}
-{%- macro open_ledger() -%}
-    {%- if execute and flags.WHICH not in ('compile', 'generate', 'list', 'parse', 'show') -%}
-        {%- do create_ops_tables() -%}
-        {%- if flags.WHICH in ('run', 'build') -%}
-            {%- if not flags.FULL_REFRESH -%}
-                {%- do refuse_earlier_clock() -%}
-            {%- endif -%}
-            {%- for run in unfinished_runs() -%}
-                {%- do run_query(ledger_insert([run_entry('failed', run_id=run[0], job_name=run[1],
-                    error_message='The run was killed: it never recorded its end.')])) -%}
-            {%- endfor -%}
-            {%- do run_query(ledger_insert([run_entry('running')])) -%}
-        {%- endif -%}
-    {%- endif -%}
 {%- endmacro %}
 
 {%- macro create_ops_tables() -%}
     {%- do adapter.create_schema(ops_table('etl_job_runs').without_identifier()) -%}
     {%- set sql -%}
         create table if not exists {{ ops_table('etl_job_runs') }} (
-            ledger_entry bigint, run_id varchar, job_name varchar, job_type varchar, status varchar,
-            as_of timestamp, processed_from timestamp, last_processed_timestamp timestamp,
-            records_processed bigint, partitions_touched bigint, started_at timestamp, completed_at timestamp,
-            error_message varchar, code_checksum varchar, metadata_json varchar
+            ledger_entry bigint,
+            run_id varchar,
+            job_name varchar,
+            job_type varchar,
+            status varchar,
+            as_of timestamp,
+            processed_from timestamp,
+            last_processed_timestamp timestamp,
+            records_processed bigint,
+            partitions_touched bigint,
+            started_at timestamp,
+            completed_at timestamp,
+            error_message varchar,
+            code_checksum varchar,
+            metadata_json varchar
         );
         create table if not exists {{ ops_table('requested_partitions') }} (
-            request_id varchar, model_name varchar, entity varchar, day date, reason varchar,
-            requested_at timestamp, done_at timestamp, run_id varchar
+            request_id varchar,
+            model_name varchar,
+            entity varchar,
+            day date,
+            reason varchar,
+            requested_at timestamp,
+            done_at timestamp,
+            run_id varchar
         );
         create table if not exists {{ ops_table('source_checks') }} (
-            run_id varchar, checked_at timestamp, as_of timestamp, subject varchar, subject_type varchar,
-            state varchar, reason varchar, max_loaded_at timestamp, age_seconds bigint
+            run_id varchar,
+            checked_at timestamp,
+            as_of timestamp,
+            subject varchar,
+            subject_type varchar,
+            state varchar,
+            reason varchar,
+            max_loaded_at timestamp,
+            age_seconds bigint
         )
     {%- endset -%}
     {%- do run_query(sql) -%}
 {%- endmacro %}
 
-{#- on-run-end: what failed, what was skipped because of it, and the end of the run itself. -#}
+
+{#- Written when a run starts and ends, and with every model -#}
+
+{#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
+{%- macro open_ledger() -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
+        {%- do create_ops_tables() -%}
+    {%- endif -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- if not flags.FULL_REFRESH -%}
+            {%- do refuse_earlier_clock() -%}
+        {%- endif -%}
+        {%- set entries = [] -%}
+        {%- for run_id, job_name in unfinished_runs() -%}
+            {%- set killed = 'The run was killed: it never recorded its end.' -%}
+            {%- do entries.append(run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed)) -%}
+        {%- endfor -%}
+        {%- do run_query(ledger_insert(entries + [run_entry('running')])) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- on-run-end. What failed (a failed test counts against its models), what was skipped because of it, and the end of
+    the run itself. -#}
 {%- macro close_ledger(results) -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- set entries, failures = [], [] -%}
-        {%- for result in results -%}
-            {%- if result.status in ('error', 'fail', 'runtime error') -%}
-                {%- do failures.append(result.node.name) -%}
+        {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
+            {%- set node = result.node -%}
+            {%- if result.status != 'skipped' -%}
+                {%- do failures.append(node.name) -%}
             {%- endif -%}
-            {%- if result.node.resource_type in ('model', 'snapshot') and result.status in ('error', 'skipped') -%}
-                {%- do entries.append({
-                    'job_name': result.node.name, 'job_type': 'model', 'as_of': as_of_value(),
-                    'status': 'failed' if result.status == 'error' else 'skipped',
-                    'error_message': result.message, 'code_checksum': result.node.checksum.checksum,
-                }) -%}
+            {%- if node.resource_type in ('model', 'snapshot') -%}
+                {%- set status = 'skipped' if result.status == 'skipped' else 'failed' -%}
+                {%- do entries.append(model_entry(node, status, result.message)) -%}
+            {%- elif node.resource_type == 'test' and result.status != 'skipped' -%}
+                {%- for id in node.depends_on.nodes if id in graph.nodes and is_recorded(graph.nodes[id]) -%}
+                    {%- set message = 'Test ' ~ node.name ~ ': ' ~ result.message -%}
+                    {%- do entries.append(model_entry(graph.nodes[id], 'failed', message)) -%}
+                {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- do entries.append(run_entry('failed' if failures else 'success',
-            error_message='Failed: ' ~ failures | join(', ') if failures else none)) -%}
+        {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
+        {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
         {%- do run_query(ledger_insert(entries)) -%}
     {%- endif -%}
 {%- endmacro %}
 
-{#- Post-hook of every mart: the model's success, written with its data. A restatement does not move the watermark; a build with
-    --empty or --sample leaves none, so that the next one rebuilds the table. -#}
+{#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
+    that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') -%}
         {%- set state = run_state() -%}
-        {%- set partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
-        {%- set watermark = none if partial or state.mode == 'restate' else as_of_value() -%}
-        {%- set rows = state.rows if state.rows is defined
-            else run_query('select count(*) from ' ~ this).rows[0][0] if config.get('materialized') != 'view' else none -%}
-        {%- do log('tidemark:job ' ~ tojson({
-            'job': model.name, 'mode': state.mode, 'rows': rows | int if rows is not none else none, 'partitions': state.partitions,
-        })) -%}
+        {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
+        {%- set watermark = none if is_partial or state.mode == 'restate' else as_of_value() -%}
+        {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
+            {%- do state.update({'rows': run_query('select count(*) from ' ~ this).rows[0][0] | int}) -%}
+        {%- endif -%}
+        {%- set done = {'mode': state.mode, 'rows': state.get('rows'), 'partitions': state.partitions} -%}
+        {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
         {{ ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' else 'model',
@@ -84,7 +116,7 @@
             'as_of': as_of_value(),
             'processed_from': state.since,
             'last_processed_timestamp': watermark,
-            'records_processed': rows,
+            'records_processed': state.get('rows'),
             'partitions_touched': state.partitions,
             'code_checksum': model.checksum.checksum,
             'metadata_sql': run_metadata(state, watermark),
@@ -101,53 +133,47 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- What else is worth knowing of a run, as a SQL expression that makes JSON. `overlap_rows` counts, per source, the rows in the
-    overlap before the new watermark: when more are there later, they committed late, and the gate sees it. -#}
+{#- What else is worth knowing of a run, as a SQL expression that makes JSON. `overlap_rows` counts, per source, the
+    rows in the overlap before the new watermark: when more are there later, they committed late; the gate sees it. -#}
 {%- macro run_metadata(state, watermark) -%}
-    {%- set known = {'mode': state.mode, 'window': (state.window or []) | map('string') | list} -%}
     {%- set counts = [] -%}
     {%- for source in sources_above(model.unique_id) if watermark -%}
-        {%- do counts.append("'\"" ~ source.name ~ "\": ' || " ~ count_loaded(source, watermark, overlap=true)) -%}
+        {%- do counts.append("'\"" ~ source.name ~ "\": ' || " ~ overlap_rows(source, watermark)) -%}
     {%- endfor -%}
-    {%- set known_json = tojson(known)[:-1] ~ ', "overlap_rows": {' -%}
-    {{ return("'" ~ known_json ~ "' || " ~ (counts | join(" || ', ' || ") ~ ' || ' if counts else '') ~ "'}}'") }}
+    {%- set known = tojson({'mode': state.mode, 'window': (state.window or []) | map('string') | list}) -%}
+    {%- set parts = ["'" ~ known[:-1] ~ ", \"overlap_rows\": {'"] + [counts | join(" || ', ' || ")] + ["'}}'"] -%}
+    {{ return(parts | select | join(' || ')) }}
 {%- endmacro %}
 
-{#- How many rows of a source were loaded after the watermark, or within the overlap before it. -#}
-{%- macro count_loaded(source, watermark, overlap=false) -%}
-    {%- set column, start = source.loaded_at_field, utc_moment(watermark) - modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
-    {%- set condition = column ~ ' >= ' ~ timestamp_literal(start) ~ ' and ' ~ column ~ ' <= ' ~ timestamp_literal(watermark) if overlap
-        else column ~ ' > ' ~ timestamp_literal(watermark) ~ ' and ' ~ column ~ ' <= ' ~ as_of() -%}
-    {{ return('(select count(*) from ' ~ source.relation_name ~ ' where ' ~ condition ~ ')') }}
+{%- macro overlap_rows(source, watermark) -%}
+    {%- set loaded_at = source.loaded_at_field -%}
+    (
+        select count(*) from {{ source.relation_name }}
+        where
+            {{ loaded_at }} >= {{ timestamp_literal(overlap_start(watermark)) }}
+            and {{ loaded_at }} <= {{ timestamp_literal(watermark) }}
+    )
 {%- endmacro %}
 
-{#- The raw tables that a node reads, over any number of models. -#}
-{%- macro sources_above(unique_id) -%}
-    {%- set found, queue, seen = [], [unique_id], [unique_id] -%}
-    {%- for _ in range(1000) if queue -%}
-        {%- set id = queue.pop() -%}
-        {%- if id in graph.sources and graph.sources[id].source_name == 'raw' -%}
-            {%- do found.append(graph.sources[id]) -%}
-        {%- elif id in graph.nodes -%}
-            {%- for parent in graph.nodes[id].depends_on.nodes if parent not in seen -%}
-                {%- do seen.append(parent) -%}
-                {%- do queue.append(parent) -%}
-            {%- endfor -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {{ return(found | sort(attribute='name')) }}
+{%- macro overlap_start(watermark) -%}
+    {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
+    {{ return(utc_moment(watermark) - overlap) }}
 {%- endmacro %}
 
-{#- A table that the ledger knows nothing of, or knows as incomplete, is rebuilt whole: dbt asks this before every build. -#}
+
+{#- Read by the next run -#}
+
+{#- A table that the ledger knows nothing of, or knows as incomplete, is rebuilt whole. dbt asks before every build. -#}
 {%- macro should_full_refresh() -%}
     {%- set configured = config.get('full_refresh') -%}
-    {%- if configured is not none or flags.FULL_REFRESH -%}
-        {{ return(configured if configured is not none else true) }}
+    {%- if configured is not none -%}
+        {{ return(configured) }}
     {%- endif -%}
-    {{ return(execute and model.resource_type == 'model' and model.config.materialized == 'incremental' and not last_watermark()) }}
+    {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
+    {{ return(flags.FULL_REFRESH or (execute and is_incremental_model and not last_watermark())) }}
 {%- endmacro %}
 
-{#- The clock up to which this model has processed its sources: its last success or reset, in ledger order. -#}
+{#- The clock up to which this model has processed its sources. -#}
 {%- macro last_watermark() -%}
     {{ return(ledger_state().jobs.get(model.name, {}).get('watermark')) }}
 {%- endmacro %}
@@ -156,31 +182,33 @@
     {{ return(ledger_state().requests.get(model.name, [])) }}
 {%- endmacro %}
 
-{#- What the ledger said when this command began: read once, since nobody but a model itself moves its watermark. -#}
+{#- What the ledger said when this command began; read once, since nobody but a model itself moves its watermark. -#}
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
-        {%- set state = {'jobs': {}, 'requests': {}} -%}
+        {%- set jobs, requests = {}, {} -%}
         {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
             {%- for row in run_query(last_runs(ops_table('etl_job_runs'))).rows -%}
-                {%- do state.jobs.update({row[0]: {
-                    'watermark': row[1], 'built_entry': row[2], 'code_checksum': row[3], 'metadata': fromjson(row[4] or '{}', {}), 'clock': row[5],
+                {%- do jobs.update({row['job_name']: {
+                    'watermark': row['last_processed_timestamp'],
+                    'built_entry': row['ledger_entry'],
+                    'code_checksum': row['code_checksum'],
+                    'metadata': fromjson(row['metadata_json'] or '{}', {}),
+                    'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- set open_requests_sql -%}
-                select model_name, entity, day, requested_at from {{ ops_table('requested_partitions') }} where done_at is null
-            {%- endset -%}
-            {%- for row in run_query(open_requests_sql).rows -%}
-                {%- do state.requests.setdefault(row[0], []).append({'entity': row[1], 'day': row[2], 'requested_at': row[3]}) -%}
+            {%- set open_requests = 'select * from ' ~ ops_table('requested_partitions') ~ ' where done_at is null' -%}
+            {%- for row in run_query(open_requests).rows -%}
+                {%- do requests.setdefault(row['model_name'], []).append(row) -%}
             {%- endfor -%}
         {%- endif -%}
-        {%- do graph.update({key: state}) -%}
+        {%- do graph.update({key: {'jobs': jobs, 'requests': requests}}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
 {%- endmacro %}
 
-{#- Per job: its last success or reset in ledger order, and the clock up to which it is known. An `unchanged` decision of the gate
-    (recorded as skipped) advances that clock and not the watermark. -#}
+{#- Per job: its last success or reset in ledger order, and the clock up to which it is known. An `unchanged` decision
+    of the gate (recorded as skipped) advances that clock and not the watermark. -#}
 {%- macro last_runs(ledger) -%}
     select
         runs.job_name,
@@ -201,12 +229,14 @@
 {%- endmacro %}
 
 {%- macro refuse_earlier_clock() -%}
-    {%- for node in graph.nodes.values() if node.name in ledger_state().jobs -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) and node.name in ledger_state().jobs -%}
         {%- set clock = ledger_state().jobs[node.name].clock -%}
-        {%- if node.resource_type in ('model', 'snapshot') and clock and utc_moment(clock) > as_of_value() -%}
+        {%- if clock and utc_moment(clock) > as_of_value() -%}
             {{ exceptions.raise_compiler_error(
-                'The clock of this run, ' ~ as_of_value() ~ ', lies before the clock of the ledger: ' ~ node.name
-                ~ ' is known up to ' ~ clock ~ '. Nothing was touched. Use a later as_of, or rebuild as of then with --full-refresh.') }}
+                'The clock of this run, ' ~ as_of_value() ~ ', lies before the clock of the ledger: '
+                ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. '
+                ~ 'Use a later as_of, or rebuild as of then with --full-refresh.'
+            ) }}
         {%- endif -%}
     {%- endfor -%}
 {%- endmacro %}
@@ -222,44 +252,109 @@
     {{ return(run_query(sql).rows) }}
 {%- endmacro %}
 
-{%- macro run_entry(status, run_id=invocation_id, job_name='dbt ' ~ flags.WHICH, error_message=none) -%}
+{#- The nodes that leave a row in the ledger: marts and snapshots. -#}
+{%- macro is_recorded(node) -%}
+    {{ return(node.resource_type in ('model', 'snapshot') and 'record_run' in (node.config['post-hook'] | string)) }}
+{%- endmacro %}
+
+{#- The raw tables that a node reads, over any number of models. -#}
+{%- macro sources_above(unique_id) -%}
+    {%- set found, queue, seen = [], [unique_id], [unique_id] -%}
+    {%- for id in queue -%}
+        {%- if id in graph.sources and graph.sources[id].source_name == 'raw' -%}
+            {%- do found.append(graph.sources[id]) -%}
+        {%- elif id in graph.nodes -%}
+            {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
+                {#- the loop goes on over what it appends -#}
+                {%- do queue.append(parent) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found | sort(attribute='name')) }}
+{%- endmacro %}
+
+
+{#- Entries -#}
+
+{%- macro run_entry(status, run_id=none, job_name=none, error_message=none) -%}
     {{ return({
-        'run_id': run_id, 'job_name': job_name, 'job_type': 'backfill' if invocation_args_dict.get('event_time_start') else 'model', 'status': status, 'as_of': as_of_value(),
+        'run_id': run_id,
+        'job_name': job_name or 'dbt ' ~ flags.WHICH,
+        'job_type': 'backfill' if invocation_args_dict.get('event_time_start') else 'model',
+        'status': status,
+        'as_of': as_of_value(),
         'error_message': error_message,
     }) }}
 {%- endmacro %}
 
-{#- An insert of ledger entries. The entry number is the ledger's order; wall clocks step back and tie. Only one writer at a time
-    writes for one job, so a tie between jobs does no harm. -#}
+{%- macro model_entry(node, status, message) -%}
+    {{ return({
+        'job_name': node.name,
+        'job_type': 'model',
+        'status': status,
+        'as_of': as_of_value(),
+        'error_message': message,
+        'code_checksum': node.checksum.checksum,
+    }) }}
+{%- endmacro %}
+
+{#- The entry number is the ledger's order: wall clocks step back and tie. Only one writer at a time writes for one job,
+    so a tie between jobs does no harm. -#}
 {%- macro ledger_insert(entries) -%}
     insert into {{ ops_table('etl_job_runs') }}
     {%- for entry in entries %}
     select
         coalesce((select max(ledger_entry) from {{ ops_table('etl_job_runs') }}), 0) + {{ loop.index }},
-        {{ text_literal(entry.run_id or invocation_id) }}, {{ text_literal(entry.job_name) }}, {{ text_literal(entry.job_type) }}, {{ text_literal(entry.status) }},
-        {{ timestamp_literal(entry.as_of) }}, {{ timestamp_literal(entry.processed_from) }}, {{ timestamp_literal(entry.last_processed_timestamp) }},
-        {{ entry.records_processed if entry.records_processed is not none and entry.records_processed is defined else 'null' }},
-        {{ entry.partitions_touched if entry.partitions_touched is not none and entry.partitions_touched is defined else 'null' }},
-        {{ timestamp_literal(run_started_at.replace(tzinfo=none)) }}, {{ timestamp_literal(wall_clock()) if entry.status != 'running' else timestamp_literal(none) }},
-        {{ text_literal(entry.error_message) }}, {{ text_literal(entry.code_checksum) }}, {{ entry.metadata_sql or 'null' }}
+        {{ text_literal(entry.run_id or invocation_id) }},
+        {{ text_literal(entry.job_name) }},
+        {{ text_literal(entry.job_type) }},
+        {{ text_literal(entry.status) }},
+        {{ timestamp_literal(entry.as_of) }},
+        {{ timestamp_literal(entry.processed_from) }},
+        {{ timestamp_literal(entry.last_processed_timestamp) }},
+        {{ number_literal(entry.records_processed) }},
+        {{ number_literal(entry.partitions_touched) }},
+        {{ timestamp_literal(utc_moment(run_started_at)) }},
+        {{ timestamp_literal(wall_clock() if entry.status != 'running' else none) }},
+        {{ text_literal(entry.error_message) }},
+        {{ text_literal(entry.code_checksum) }},
+        {{ entry.metadata_sql or text_literal(none) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
 
+
+{%- macro number_literal(value) -%}
+    {{ return('null' if value is undefined or value is none else value | string) }}
+{%- endmacro %}
+
+
+{#- Levers -#}
+
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
-    {%- set incremental = [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.config.materialized == 'incremental' -%}
-        {%- do incremental.append(node.name) -%}
+    {%- set partitioned = [] -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized == 'incremental' -%}
+        {%- do partitioned.append(node.name) -%}
     {%- endfor -%}
-    {%- if model not in incremental -%}
+    {%- if model not in partitioned -%}
         {{ exceptions.raise_compiler_error(
-            model ~ ' has no partitions to recompute. Nothing was requested. These have: ' ~ incremental | sort | join(', ') ~ '.') }}
+            model ~ ' has no partitions to recompute. Nothing was requested. These have: '
+            ~ partitioned | sort | join(', ') ~ '.'
+        ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
-    {%- do run_query(
-        'insert into ' ~ ops_table('requested_partitions') ~ ' values (' ~ [
-            text_literal(invocation_id), text_literal(model), text_literal(entity), "cast('" ~ day ~ "' as date)", text_literal(reason),
-            timestamp_literal(wall_clock()), timestamp_literal(none), 'null',
-        ] | join(', ') ~ ')') -%}
+    {%- set sql -%}
+        insert into {{ ops_table('requested_partitions') }}
+        select
+            {{ text_literal(invocation_id) }},
+            {{ text_literal(model) }},
+            {{ text_literal(entity) }},
+            cast('{{ day }}' as date),
+            {{ text_literal(reason) }},
+            {{ timestamp_literal(wall_clock()) }},
+            {{ timestamp_literal(none) }},
+            {{ text_literal(none) }}
+    {%- endset -%}
+    {%- do run_query(sql) -%}
 {%- endmacro %}

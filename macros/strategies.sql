@@ -1,11 +1,13 @@
-{#- The kinds of incremental model. Each deletes what was touched, then inserts what was recomputed: a partition whose rows are
-    all gone disappears. Only literal days and the touched keys decide, never the keys of the new rows. -#}
+{#- The kinds of incremental model. Each deletes what was touched, then inserts what was recomputed: a partition whose
+    rows are all gone disappears. The touched keys and their days decide, never the keys of the new rows. -#}
 
 {%- macro get_incremental_partitions_sql(args) -%}
-    {%- set state = run_state() -%}
-    {{ return(replace_touched(args,
-        'cast(stored.' ~ state.day ~ ' as date) = touched.touched_day and '
-        ~ within('stored.' ~ state.day, merged_ranges(state.touched_days)))) }}
+    {%- set day = 'stored.' ~ run_state().day -%}
+    {%- set condition -%}
+        cast({{ day }} as date) = touched.touched_day
+        and {{ within(day, merged_ranges(run_state().touched_days or [])) }}
+    {%- endset -%}
+    {{ return(replace_touched(args, condition)) }}
 {%- endmacro %}
 
 {%- macro get_incremental_replay_sql(args) -%}
@@ -16,10 +18,11 @@
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' is incremental, but reads through none of touched_partitions and replay_from: what should be replaced?') }}
+            model.name ~ ' is incremental, but neither touched_partitions nor replay_from says what a run replaces.'
+        ) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
-    {%- do state.update({'rows': run_query('select count(*) from ' ~ args.temp_relation).rows[0][0]}) -%}
+    {%- do state.update({'rows': run_query('select count(*) from ' ~ args.temp_relation).rows[0][0] | int}) -%}
     {%- set dml -%}
         delete from {{ args.target_relation }} as stored
         using {{ touched_table() }} as touched

@@ -1,6 +1,11 @@
 {% snapshot crm_companies %}
 
-{{ config(unique_key='company_id', strategy='check', check_cols=['company_name', 'country', 'industry_tag'], updated_at='loaded_at') }}
+{{ config(
+    unique_key='company_id',
+    strategy='check',
+    check_cols=['company_name', 'country', 'industry_tag'],
+    updated_at='loaded_at'
+) }}
 
 with companies as (
 

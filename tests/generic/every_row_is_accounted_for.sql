@@ -1,5 +1,6 @@
-{#- Nothing is dropped silently: all raw rows = no load time + waiting + quarantined + superseded + deleted + current. Each is counted
-    on its own, the current ones from the built mart, as of that mart's watermark: so it also holds between a load and a run. -#}
+{#- Nothing is dropped silently: all raw rows = no load time + waiting + quarantined + superseded + deleted + current.
+    Each is counted on its own, the current ones from the built mart, as of that mart's watermark: so it also holds
+    between a load and a run. -#}
 {% test every_row_is_accounted_for(model, mart, current_rows) %}
 
 {% set deletable = 'is_deleted' in var('versions').get(model.identifier, {}).get('ties', []) %}
@@ -18,7 +19,9 @@ raw_rows as (
         count(*) as all_rows,
         count(case when rows.loaded_at is null then 1 end) as without_load_time,
         count(case when rows.loaded_at > clock.watermark then 1 end) as waiting,
-        count(case when rows.loaded_at <= clock.watermark and rows.quarantine_reason is not null then 1 end) as quarantined
+        count(
+            case when rows.loaded_at <= clock.watermark and rows.quarantine_reason is not null then 1 end
+        ) as quarantined
     from {{ model }} as rows
     cross join clock
 

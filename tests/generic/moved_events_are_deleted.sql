@@ -1,4 +1,5 @@
-{#- An event that moves to another entity or day is a new identity; its old version must arrive as deleted. These did not. -#}
+{#- An event that moves to another entity or day is a new identity; its old version must arrive as deleted. These did
+    not. -#}
 {% test moved_events_are_deleted(model, event_id) %}
 
 with latest_versions as (

@@ -1,5 +1,5 @@
-{#- Duplicate detection on raw keys: several valid versions of one identity with the same load time. The tie rule decides between
-    them, so the marts stay exact; the loader still wants to know. -#}
+{#- Duplicate detection on raw keys: several valid versions of one identity with the same load time. The tie rule
+    decides between them, so the marts stay exact; the loader still wants to know. -#}
 {% test one_version_per_load(model) %}
 
 {% set identity = var('versions').get(model.identifier, {}).get('identity', []) | join(', ') %}

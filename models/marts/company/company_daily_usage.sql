@@ -64,7 +64,9 @@ days as (
         touched.replay_from
     from touched
     inner join lifespans on touched.company_id = lifespans.company_id
-    cross join {{ each_day('greatest(lifespans.first_day, ' ~ days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day') }} as calendar
+    cross join {{ each_day(
+        'greatest(lifespans.first_day, ' ~ days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day'
+    ) }} as calendar
 
 ),
 
@@ -83,7 +85,10 @@ last_active_before as (
 
     {% else %}
 
-    select company_id, cast(null as date) as active_on from touched
+    select
+        company_id,
+        cast(null as date) as active_on
+    from touched
 
     {% endif %}
 

@@ -1,7 +1,9 @@
 with events as (
 
     select * from {{ ref('stg_engagement_events') }}
-    where {{ touched_partitions(ref('stg_engagement_events'), entity='server_id', day='activity_date', lookback_days=6) }}
+    where {{ touched_partitions(
+        ref('stg_engagement_events'), entity='server_id', day='activity_date', lookback_days=6
+    ) }}
     qualify {{ latest_version(ref('stg_engagement_events')) }}
 
 ),
@@ -32,9 +34,8 @@ windows as (
     from person_days
     inner join {{ numbers_to(6) }}
         on
-            offsets.days_later = 0
-            or offsets.days_later < {{ dbt.datediff('person_days.activity_date', 'person_days.next_activity_date', 'day') }}
-            or person_days.next_activity_date is null
+            person_days.next_activity_date is null
+            or person_days.next_activity_date > {{ days_after('person_days.activity_date', 'offsets.days_later') }}
 
 ),
 
