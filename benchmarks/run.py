@@ -1,0 +1,407 @@
+"""Measure Tidemark against plain SQL, against itself with other data, and against dbt's microbatch.
+
+    python benchmarks/run.py --scale 10
+
+Every ratio compares two times of this one run, on this machine. README.md explains the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+from data import HISTORY, LATE_DAYS, START, Stream, create_tables
+from engine import Call, Project, peak_memory, reset_peak_memory
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+MODELS = (
+    "fact_events_daily",
+    "fct_engagement_metrics",
+    "feature_engagement_daily",
+    "server_engagement_daily",
+)
+COMPARED_WITH_MICROBATCH = "fact_events_daily"
+SCATTERED_DAYS = 70
+LOOKBACK_DAYS = 3
+SIMULATED_DAYS = 5
+
+# A run looks at the tables ten minutes after the hour: what was sent in it has been loaded.
+LOADED = timedelta(minutes=10)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+console = Console()
+
+
+@dataclass
+class Warehouse:
+    """A database file with raw tables that grow, and the time up to which they are loaded."""
+
+    path: Path
+    stream: Stream
+    loaded_until: datetime
+
+    @classmethod
+    def create(cls, path: Path, stream: Stream, since: datetime, until: datetime) -> Warehouse:
+        path.parent.mkdir(parents=True)
+        warehouse = cls(path, stream, since)
+        with closing(warehouse.connect()) as connection:
+            create_tables(connection)
+        warehouse.load(until - since)
+        return warehouse
+
+    @property
+    def clock(self) -> datetime:
+        return self.loaded_until + LOADED
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection with the settings of profiles.yml."""
+        connection = duckdb.connect(self.path, config={"threads": 2, "memory_limit": "8GB"})
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"set variable as_of = timestamp '{self.clock}'")
+        return connection
+
+    def load(self, duration: timedelta, late_days: int = LATE_DAYS) -> int:
+        end = self.loaded_until + duration
+        with closing(self.connect()) as connection:
+            rows = self.stream.load(connection, self.loaded_until, end, late_days)
+        self.loaded_until = end
+        return rows
+
+    def make_by_hand(self, models: Sequence[str] = MODELS) -> dict[str, float]:
+        """Make tables by the best plain SQL; seconds of each."""
+        seconds = {}
+        with closing(self.connect()) as connection:
+            connection.execute("create schema if not exists by_hand")
+            for model in models:
+                select = (HERE / "by_hand" / f"{model}.sql").read_text()
+                start = time.perf_counter()
+                connection.execute(f"create or replace table by_hand.{model} as {select}")
+                seconds[model] = time.perf_counter() - start
+        return seconds
+
+    def rows_that_differ(self, model: str) -> int:
+        """Rows that only one of the two has: the model's table, and the one made by hand."""
+        with closing(self.connect()) as connection:
+            names = ", ".join(
+                column[0]
+                for column in connection.execute(f"describe marts.{model}").fetchall()
+                if column[0] != "record_loaded_at"
+            )
+            ours, theirs = (
+                f"select {names} from {schema}.{model}" for schema in ("marts", "by_hand")
+            )
+            return _count(
+                connection,
+                f"select count(*) from (({ours} except all {theirs}) union all "
+                f"({theirs} except all {ours}))",
+            )
+
+    def wrong_company_days(self, schema: str) -> int:
+        """Company-days of fact_events_daily that are not what plain SQL makes of the raw table."""
+        with closing(self.connect()) as connection:
+            return _count(
+                connection,
+                f"""
+                select count(*)
+                from {schema}.{COMPARED_WITH_MICROBATCH} as held
+                full join by_hand.{COMPARED_WITH_MICROBATCH} as expected
+                    using (company_id, activity_date)
+                where (held.events, held.event_rows)
+                    is distinct from (expected.events, expected.event_rows)
+                """,
+            )
+
+
+@dataclass
+class Bench:
+    """One run of the benchmark, and everything that it has measured."""
+
+    scale: float
+    repeats: int
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.calls: dict[str, list[Call]] = {}
+        self.tidemark = Project(
+            HERE.parent,
+            "duckdb",
+            self.folder / "all" / "warehouse.duckdb",
+            self.folder / "tidemark",
+            {"domains": ["company", "engagement"]},
+        )
+        self.microbatch = Project(
+            HERE / "microbatch",
+            "microbatch",
+            self.tidemark.database,
+            self.folder / "microbatch",
+        )
+
+    def run(self) -> Table:
+        table = Table("measured", "this", "against", "ratio", "aim", "", title=self.title)
+
+        with console.status("making raw tables"):
+            now = START + HISTORY
+            stream = Stream(self.scale)
+            everything = Warehouse.create(self.tidemark.database, stream, START, now)
+            quarter = Warehouse.create(
+                self.folder / "quarter" / "warehouse.duckdb", stream, now - HISTORY / 4, now
+            )
+
+        with console.status("full refresh, and the same by hand"):
+            self.measure_full_refresh(everything, quarter, table)
+        with console.status("hourly increments"):
+            self.measure_increments(everything, quarter, table)
+        with console.status("microbatch"):
+            self.measure_microbatch(everything, table)
+        return table
+
+    @property
+    def title(self) -> str:
+        hourly = f"{Stream(self.scale).rows_per_hour:,.0f} an hour"
+        return f"{self.scale:g} million rows a table, {hourly}; engine seconds (wall seconds)"
+
+    def build(self, label: str, warehouse: Warehouse, *args: str) -> Call:
+        call = self.tidemark.call(warehouse.path, "run", *args, as_of=str(warehouse.clock))
+        self.calls.setdefault(label, []).append(call)
+        return call
+
+    def measure_full_refresh(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
+        for warehouse in (everything, quarter):
+            self.build("views", warehouse, "--select", "stg_fact_events", "stg_engagement_events")
+        self.build("full, a quarter", quarter, "--select", *MODELS)
+
+        by_hand = []
+        for _ in range(2):
+            reset_peak_memory()
+            self.build("full", everything, "--full-refresh", "--select", *MODELS)
+            peak = peak_memory()
+            by_hand.append(everything.make_by_hand())
+        # The better of two: whatever else the machine does can only add.
+        ours = min(self.calls["full"], key=lambda call: call.engine_seconds)
+        theirs = min(by_hand, key=lambda seconds: sum(seconds.values()))
+        different = sum(everything.rows_that_differ(model) for model in MODELS)
+
+        ratio = ours.engine_seconds / sum(theirs.values())
+        row(
+            table,
+            f"full refresh of {len(MODELS)} models, against plain SQL ({different} rows differ)",
+            seconds(ours),
+            f"{sum(theirs.values()):.2f}",
+            ratio,
+            1.15,
+            different == 0,
+        )
+        of_node = ours.seconds_by("node")
+        for model in MODELS:
+            ours_here = of_node[(model,)]
+            row(
+                table,
+                f"    {model}",
+                f"{ours_here:.2f}",
+                f"{theirs[model]:.2f}",
+                ours_here / theirs[model],
+            )
+        self.full, self.full_peak = ours, peak
+
+    def measure_increments(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
+        reset_peak_memory()
+        for _ in range(self.repeats):
+            for late_days in (LATE_DAYS, SCATTERED_DAYS):
+                for name, warehouse in (("all", everything), ("a quarter", quarter)):
+                    warehouse.load(HOUR, late_days)
+                    self.build(f"hour, {late_days} days, {name}", warehouse, "--select", *MODELS)
+        peak = peak_memory()
+        hour = self.median(f"hour, {LATE_DAYS} days, all")
+        scattered = self.median(f"hour, {SCATTERED_DAYS} days, all")
+        quarter_hour = self.median(f"hour, {LATE_DAYS} days, a quarter")
+
+        everything.make_by_hand()
+        different = sum(everything.rows_that_differ(model) for model in MODELS)
+        faster = self.full.engine_seconds / hour.engine_seconds
+        aim = 100 if self.scale >= 100 else 25
+        row(
+            table,
+            f"full refresh, against one hour ({different} rows differ after {2 * self.repeats})",
+            seconds(self.full),
+            seconds(hour),
+            faster,
+            aim,
+            faster >= aim and different == 0,
+            at_least=True,
+        )
+        row(
+            table,
+            f"hour with late rows over {SCATTERED_DAYS} days, against {LATE_DAYS}",
+            seconds(scattered),
+            seconds(hour),
+            scattered.engine_seconds / hour.engine_seconds,
+            1.5,
+        )
+        row(
+            table,
+            "hour with four times the history",
+            seconds(hour),
+            seconds(quarter_hour),
+            hour.engine_seconds / quarter_hour.engine_seconds,
+            1.25,
+        )
+        limits = "DuckDB may use 8 GB"
+        table.add_row(f"peak memory, full refresh; {limits}", f"{self.full_peak:.1f} GB")
+        table.add_row(f"peak memory, hours; {limits}", f"{peak:.1f} GB")
+
+    def measure_microbatch(self, everything: Warehouse, table: Table) -> None:
+        """Both start from the same right table, and see the same hours and days of loads."""
+        with closing(everything.connect()) as connection:
+            connection.execute("create schema microbatch")
+            connection.execute(
+                f"create table microbatch.{COMPARED_WITH_MICROBATCH} as "
+                f"select * exclude (record_loaded_at) from by_hand.{COMPARED_WITH_MICROBATCH}"
+            )
+        for _ in range(self.repeats):
+            everything.load(HOUR)
+            self.build("hour, one model", everything, "--select", COMPARED_WITH_MICROBATCH)
+            self.run_microbatch(everything, "hour, microbatch")
+        for _ in range(SIMULATED_DAYS):
+            everything.load(DAY)
+            self.build("day, one model", everything, "--select", COMPARED_WITH_MICROBATCH)
+            self.run_microbatch(everything, "day, microbatch")
+
+        ours, theirs = self.median("hour, one model"), self.median("hour, microbatch")
+        everything.make_by_hand([COMPARED_WITH_MICROBATCH])
+        wrong = {
+            schema: everything.wrong_company_days(schema) for schema in ("marts", "microbatch")
+        }
+        name = f"microbatch, lookback {LOOKBACK_DAYS}"
+        row(
+            table,
+            f"hour of {COMPARED_WITH_MICROBATCH}, against {name}",
+            seconds(ours),
+            seconds(theirs),
+            ours.engine_seconds / theirs.engine_seconds,
+        )
+        table.add_row(
+            f"wrong company-days after {SIMULATED_DAYS} days, against {name}",
+            str(wrong["marts"]),
+            str(wrong["microbatch"]),
+            "",
+            "0",
+            verdict(wrong["marts"] == 0),
+        )
+
+    def run_microbatch(self, warehouse: Warehouse, label: str) -> None:
+        # What `lookback` does when dbt reads the wall clock, at the clock of the raw tables.
+        start = warehouse.clock.date() - timedelta(days=LOOKBACK_DAYS)
+        window = ("--event-time-start", str(start), "--event-time-end", str(warehouse.clock))
+        self.calls.setdefault(label, []).append(
+            self.microbatch.call(warehouse.path, "run", *window)
+        )
+
+    def median(self, label: str) -> Call:
+        """The call in the middle of its repetitions."""
+        calls = sorted(self.calls[label], key=lambda call: call.engine_seconds)
+        middle = statistics.median_low(range(len(calls)))
+        return calls[middle]
+
+    def write_statements(self, path: Path) -> None:
+        told = [
+            {
+                "call": label,
+                "wall_seconds": call.wall_seconds,
+                "engine_seconds": call.engine_seconds,
+                "statements": [vars(statement) for statement in call.statements],
+            }
+            for label, calls in self.calls.items()
+            for call in calls
+        ]
+        path.write_text(json.dumps(told, indent=2))
+
+    def breakdown(self) -> Table:
+        """Where the time of the median call goes, by node and by what a statement is for."""
+        table = Table("call", "node", title="engine milliseconds of the median call")
+        tables = {label: self.median(label).seconds_by("node", "kind") for label in self.calls}
+        kinds = [
+            kind
+            for kind, _ in sum(
+                (Counter({kind: s}) for t in tables.values() for (_, kind), s in t.items()),
+                Counter(),
+            ).most_common()
+        ]
+        for kind in kinds:
+            table.add_column(kind, justify="right")
+        for label, cells in tables.items():
+            for node in sorted({node for node, _ in cells}):
+                table.add_row(label, node, *(f"{1000 * cells[node, kind]:,.0f}" for kind in kinds))
+        return table
+
+
+def row(
+    table: Table,
+    what: str,
+    this: str,
+    against: str,
+    ratio: float,
+    aim: float | None = None,
+    right: bool = True,
+    at_least: bool = False,
+) -> None:
+    if aim is None:
+        table.add_row(what, this, against, f"{ratio:.2f}")
+        return
+    reached = right and (ratio >= aim if at_least else ratio <= aim)
+    sign = ">=" if at_least else "<="
+    table.add_row(what, this, against, f"{ratio:.2f}", f"{sign} {aim:g}", verdict(reached))
+
+
+def seconds(call: Call) -> str:
+    return f"{call.engine_seconds:.2f} ({call.wall_seconds:.2f})"
+
+
+def verdict(reached: bool) -> str:
+    return "[green]yes[/green]" if reached else "[red]no[/red]"
+
+
+def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    (found,) = connection.execute(sql).fetchall()
+    return int(found[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scale", type=float, default=10, help="million events a table")
+    parser.add_argument("--repeats", type=int, default=5, help="hours to take the median of")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=HERE.parent / "target" / "bench",
+        help="where the database files go; emptied first",
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the database files")
+    parser.add_argument("--verbose", action="store_true", help="show where the time goes")
+    options = parser.parse_args()
+
+    folder = options.folder.resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    bench = Bench(options.scale, options.repeats, folder)
+    console.print(bench.run())
+    bench.write_statements(folder / "statements.json")
+    if options.verbose:
+        console.print(bench.breakdown())
+    if not options.keep:
+        for name in ("all", "quarter"):
+            shutil.rmtree(folder / name)
+
+
+if __name__ == "__main__":
+    main()
