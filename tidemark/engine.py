@@ -23,7 +23,7 @@ _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
 _LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 # dbt writes its own log file; the console belongs to the tables of this command.
-_SILENT = ("--log-level", "none", "--no-print")
+_SILENT = ("--log-level", "none", "--log-level-file", "debug", "--no-print")
 
 
 class DbtError(Exception):
@@ -115,7 +115,8 @@ class Dbt:
     ) -> Outcome:
         """Run one macro as an operation, which must succeed."""
         given = ("--args", json.dumps(arguments)) if arguments else ()
-        outcome = self.call("run-operation", macro, *given, as_of=as_of)
+        # run_results.json stays that of the last build.
+        outcome = self.call("run-operation", macro, "--no-write-json", *given, as_of=as_of)
         outcome.raise_if_failed()
         return outcome
 
