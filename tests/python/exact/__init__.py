@@ -1,0 +1,1 @@
+"""The differential test: every mart against a full refresh and against plain SQL."""

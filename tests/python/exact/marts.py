@@ -1,0 +1,114 @@
+"""The marts under test, and how they are compared with their references."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+REFERENCES = Path(__file__).parent / "references"
+
+# To test one more mart, add its key here (entity first, day last) and its definition in plain SQL
+# to `references/`. A table without a definition is compared with the full refresh alone.
+MARTS: dict[str, tuple[str, ...]] = {
+    "dim_companies": ("company_id",),
+    "company_daily_usage": ("company_id", "activity_date"),
+    "company_daily_activity": ("company_id", "activity_date"),
+    "fact_events_daily": ("company_id", "activity_date"),
+    "company_usage_reconciliation": ("company_id", "activity_date"),
+    "fct_engagement_metrics": ("server_id", "metric_hour"),
+    "feature_engagement_daily": ("server_id", "feature_used", "activity_date"),
+    "server_engagement_daily": ("server_id", "activity_date"),
+    "engagement_daily": ("server_id", "activity_date"),
+}
+
+# Says when a row was written, not what is true.
+NOT_COMPARED = "record_loaded_at"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a relation, in no order."""
+
+    columns: tuple[str, ...]
+    rows: Counter[tuple[Any, ...]]
+
+    def select(self, columns: tuple[str, ...]) -> Table:
+        """The rows with these of their columns, in this order."""
+        if columns == self.columns:
+            return self
+        positions = [self.columns.index(column) for column in columns]
+        rows: Counter[tuple[Any, ...]] = Counter()
+        for row, times in self.rows.items():
+            rows[tuple(row[position] for position in positions)] += times
+        return Table(columns, rows)
+
+
+@cache
+def references() -> Mapping[str, str]:
+    """Every definition in plain SQL, those of marts and those that marts read."""
+    return {path.stem: path.read_text() for path in sorted(REFERENCES.glob("*.sql"))}
+
+
+@cache
+def _reads(name: str) -> frozenset[str]:
+    """The definitions that a definition reads."""
+    named = re.findall(r"\b(?:from|join) (\w+)\b(?!\.)", references()[name])
+    return frozenset(references().keys() & set(named) - {name})
+
+
+@cache
+def raw_tables_of(name: str) -> frozenset[str]:
+    """The raw tables behind a mart; none when it has no definition."""
+    text = references().get(name, "")
+    found = frozenset(re.findall(r"\braw\.(\w+)", text))
+    return found.union(*(raw_tables_of(other) for other in _reads(name))) if text else found
+
+
+def connect(path: Path | str) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(str(path))
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def create_reference(
+    connection: duckdb.DuckDBPyConnection, name: str, made: set[str], kind: str = "table"
+) -> None:
+    """Make a definition's table over the raw tables of this connection, and what it reads."""
+    if name not in made:
+        for other in sorted(_reads(name)):
+            create_reference(connection, other, made, kind)
+        connection.execute(f"create {kind} {name} as {references()[name]}")
+        made.add(name)
+
+
+def fetch(connection: duckdb.DuckDBPyConnection, relation: str) -> Table:
+    found = connection.execute(f"select * from {relation}")
+    columns = tuple(column[0] for column in found.description or ())
+    table = Table(columns, Counter(found.fetchall()))
+    return table.select(tuple(column for column in columns if column != NOT_COMPARED))
+
+
+def differences(name: str, actual: Table, expected: Table, called: str) -> Iterator[str]:
+    """Say how a mart differs from what was expected, in a few lines."""
+    if set(actual.columns) != set(expected.columns):
+        yield f"{name} has the columns {actual.columns}, but {called} has {expected.columns}"
+        return
+    expected = expected.select(actual.columns)
+    for rows, what in (
+        (actual.rows - expected.rows, f"only in {name}"),
+        (expected.rows - actual.rows, f"only in {called}"),
+    ):
+        if rows:
+            yield f"{name}: {rows.total()} rows {what}, with the columns {actual.columns}:"
+            yield from (f"    {_plain(row)}" for row in sorted(rows, key=_plain)[:4])
+
+
+def _plain(row: tuple[Any, ...]) -> str:
+    return ", ".join(str(value) for value in row)

@@ -1,0 +1,102 @@
+"""dbt calls on the project under test: parsed once, then called in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tidemark.engine import Dbt, Outcome
+
+ROOT = Path(__file__).parents[3]
+
+# The domains whose raw tables the histories write.
+DOMAINS = ["company", "engagement"]
+
+# Files of the same name in other folders: relation names carry the name of their file.
+FILE_NAME = "warehouse.duckdb"
+
+_NO_FILES = ("--no-write-json", "--log-level-file", "none")
+
+_BROKEN = {
+    "model": "{{ exceptions.raise_compiler_error('broken on purpose') }}",
+    "test": "select 'broken on purpose' as reason",
+}
+
+
+class Project:
+    """The project, or a copy of it, on whatever database file a call names."""
+
+    def __init__(self, target_path: Path, root: Path = ROOT):
+        self.dbt = Dbt(root, "duckdb", {"domains": DOMAINS}, target_path)
+        os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
+        nodes = self.dbt.manifest.nodes
+        models = [node for node in nodes.values() if node.resource_type == "model"]
+        self.tables = sorted(
+            node.name
+            for node in models
+            if node.config.materialized != "view" and "marts" in node.fqn
+        )
+        self.incremental = sorted(
+            node.name for node in models if node.config.materialized == "incremental"
+        )
+        # What a failing test or model below something else can hold up.
+        self.breakable = sorted(
+            node.unique_id
+            for node in nodes.values()
+            if (node.resource_type == "model" and "marts" in node.fqn)
+            or (node.resource_type == "test" and _holds_up_others(node))
+        )
+
+    def call(self, database: Path, clock: datetime, *args: str) -> Outcome:
+        """One dbt command on one file at one clock."""
+        os.environ["TIDEMARK_DUCKDB_PATH"] = str(database)
+        return self.dbt.call(*args, *_NO_FILES, as_of=clock)
+
+    def succeed(self, database: Path, clock: datetime, *args: str) -> None:
+        """A dbt command that must succeed."""
+        outcome = self.call(database, clock, *args)
+        assert outcome.success, f"dbt {' '.join(args)} failed:\n" + "\n".join(
+            [*outcome.errors, *(str(r.message) for r in outcome.results if r.message)]
+        )
+
+    def request(self, database: Path, clock: datetime, model: str, entity: str, day: str) -> None:
+        """Ask for one partition to be recomputed by the next build."""
+        args = {"model": model, "entity": entity, "day": day, "reason": "differential test"}
+        command = ("run-operation", "request_partition", "--args", json.dumps(args))
+        self.succeed(database, clock, *command)
+
+    def fed_by(self, raw_table: str) -> list[str]:
+        """The incremental models below a raw table."""
+        children = self.dbt.manifest.child_map
+        (source,) = (
+            source.unique_id
+            for source in self.dbt.manifest.sources.values()
+            if source.source_name == "raw" and source.name == raw_table
+        )
+        found, ahead = set(), [source]
+        while ahead:
+            for child in children[ahead.pop()]:
+                if child not in found:
+                    found.add(child)
+                    ahead.append(child)
+        return [name for name in self.incremental if f"model.tidemark.{name}" in found]
+
+    @contextmanager
+    def broken(self, unique_id: str) -> Iterator[None]:
+        """Let one model or one test fail."""
+        node: Any = self.dbt.manifest.nodes[unique_id]
+        healthy = node.raw_code
+        node.raw_code = _BROKEN[str(node.resource_type)]
+        try:
+            yield
+        finally:
+            node.raw_code = healthy
+
+
+def _holds_up_others(test: Any) -> bool:
+    return bool(test.config.enabled and test.config.severity.lower() == "error")

@@ -1,0 +1,40 @@
+-- The valid, visible versions of every event; is_current marks the one that counts, deleted or not.
+with judged as (
+
+    select
+        event_id,
+        user_id,
+        server_id,
+        session_date as happened_at,
+        cast(session_date as date) as activity_date,
+        feature_used,
+        interaction_count,
+        duration_minutes,
+        coalesce(is_deleted, false) as is_deleted,
+        updated_at as loaded_at
+    from raw.engagement_events
+    where
+        updated_at <= getvariable('as_of')
+        and event_id is not null
+        and server_id is not null
+        and session_date is not null
+
+)
+
+select
+    *,
+    row_number() over (
+        partition by event_id, server_id, activity_date
+        order by
+            loaded_at desc,
+            is_deleted desc,
+            user_id desc nulls last,
+            happened_at desc,
+            feature_used desc nulls last,
+            interaction_count desc nulls last,
+            duration_minutes desc nulls last
+    ) = 1 as is_current
+from judged
+where
+    happened_at <= loaded_at + interval 24 hours
+    and (is_deleted or (user_id is not null and interaction_count >= 0 and duration_minutes >= 0))

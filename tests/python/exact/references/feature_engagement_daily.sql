@@ -1,0 +1,10 @@
+select
+    server_id,
+    feature_used,
+    activity_date,
+    count(distinct user_id) as active_users,
+    sum(interaction_count) as total_interactions,
+    sum(duration_minutes) as total_duration
+from engagement_events_versions
+where is_current and not is_deleted
+group by all

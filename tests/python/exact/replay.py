@@ -1,0 +1,224 @@
+"""Plays a history against the project, and compares every mart with its references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import raw
+from .histories import History, Row, Step
+from .marts import (
+    MARTS,
+    connect,
+    create_reference,
+    differences,
+    fetch,
+    references,
+)
+from .project import FILE_NAME, Project
+
+
+class DifferenceError(AssertionError):
+    """A mart that is not what it should be."""
+
+
+def replay(history: History, project: Project, folder: Path, full_refresh: bool = True) -> None:
+    """Play every step in one file, then refresh another one at the last clock; all must agree."""
+    database = folder / "steps" / FILE_NAME
+    database.parent.mkdir(parents=True)
+    with connect(database) as connection:
+        raw.create(connection)
+    for number, step in enumerate(history.steps):
+        _commit(history.rows, number, database)
+        _take(step, project, database)
+        if step.builds_everything:
+            _compare_with_references(database, history, number)
+    if full_refresh:
+        _compare_with_full_refresh(project, database, history)
+
+
+def _commit(rows: tuple[Row, ...], number: int, database: Path) -> None:
+    with connect(database) as connection:
+        for name, table in raw.TABLES.items():
+            committed = (row.values for row in rows if (row.table, row.step) == (name, number))
+            ordered = ([values[c] for c in table.columns] for values in committed if values)
+            raw.insert(connection, f"raw.{name}", ordered)
+
+
+def _take(step: Step, project: Project, database: Path) -> None:
+    if step.action == "build":
+        project.succeed(database, step.clock, "run")
+    elif step.action == "build tables":
+        # Views are as they were: what a run compiles into them must not matter.
+        project.succeed(database, step.clock, "run", "--exclude", "config.materialized:view")
+    elif step.action == "build and test":
+        project.succeed(database, step.clock, "build", "--exclude-resource-type", "unit_test")
+    elif step.action == "subset":
+        project.succeed(database, step.clock, "run", "--select", *_picked(project.tables, step))
+    elif step.action == "restate":
+        _restate(step, project, database)
+    elif step.action == "fail":
+        _fail(step, project, database)
+    elif step.action == "request":
+        _repair(step, project, database)
+    elif step.action == "erase":
+        _erase(step, project, database)
+    elif step.action == "reset":
+        _set_watermarks_back(step, project, database)
+    else:
+        raise ValueError(step.action)
+
+
+def _picked(names: list[str], step: Step) -> list[str]:
+    return sorted({names[pick % len(names)] for pick in step.picks})
+
+
+def _restate(step: Step, project: Project, database: Path) -> None:
+    """Spoil a window of one table, and let a restatement of that window put it right."""
+    assert step.window is not None
+    first, end = step.window
+    model = project.incremental[step.picks[0] % len(project.incremental)]
+    day = MARTS[model][-1]
+    _spoil(database, model, f"{day} >= '{first}' and {day} < '{end}'", ghost=True)
+    selection = ("--select", model) if step.picks[1] % 2 else ()
+    window = ("--event-time-start", str(first), "--event-time-end", str(end))
+    project.succeed(database, step.clock, "run", *selection, *window)
+
+
+def _fail(step: Step, project: Project, database: Path) -> None:
+    """Build while one model or one test fails, which holds up what is below it."""
+    unique_id = project.breakable[step.picks[0] % len(project.breakable)]
+    node = project.dbt.manifest.nodes[unique_id]
+    selection = ["resource_type:model", *([node.name] if node.resource_type == "test" else [])]
+    with project.broken(unique_id):
+        outcome = project.call(
+            database, step.clock, "build", "--indirect-selection", "empty", "--select", *selection
+        )
+    assert not outcome.success, f"{node.name} was broken, and dbt did not mind"
+
+
+def _repair(step: Step, project: Project, database: Path) -> None:
+    """Spoil one stored partition and ask for it."""
+    model = project.incremental[step.picks[0] % len(project.incremental)]
+    entity, day = MARTS[model][0], f"cast({MARTS[model][-1]} as date)"
+    with connect(database) as connection:
+        stored = connection.execute(
+            f"select distinct {entity}, {day} from marts.{model} order by all"
+        ).fetchall()
+    if stored:
+        wanted, on_day = stored[step.picks[1] % len(stored)]
+        _spoil(database, model, f"{entity} = '{wanted}' and {day} = '{on_day}'")
+        project.request(database, step.clock, model, wanted, str(on_day))
+
+
+def _erase(step: Step, project: Project, database: Path) -> None:
+    """Take one partition's rows out of a raw table, and ask for what was made of them."""
+    assert step.partition is not None
+    name, entity, day = step.partition
+    table = raw.TABLES[name]
+    with connect(database) as connection:
+        partition = f"{table.entity} = ? and cast({table.event_time} as date) = ?"
+        connection.execute(f"delete from raw.{name} where {partition}", [entity, day])
+    for model in project.fed_by(name):
+        project.request(database, step.clock, model, entity, str(day))
+
+
+def _set_watermarks_back(step: Step, project: Project, database: Path) -> None:
+    """Say in the ledger, as a reset does, that the incremental models have to look further back."""
+    with connect(database) as connection:
+        for model in project.incremental:
+            connection.execute(
+                """
+                insert into ops.etl_job_runs
+                    (ledger_entry, job_name, job_type, status, as_of, last_processed_timestamp)
+                select max(ledger_entry) + 1, ?, 'reset', 'success', ?, ? from ops.etl_job_runs
+                """,
+                [model, step.clock, step.watermark],
+            )
+
+
+def _spoil(database: Path, model: str, condition: str, ghost: bool = False) -> None:
+    """Make stored rows wrong; a ghost is a row of somebody who does not exist."""
+    entity = MARTS[model][0]
+    with connect(database) as connection:
+        if ghost:
+            connection.execute(
+                f"insert into marts.{model} select * replace ('ghost' as {entity}) "
+                f"from marts.{model} where {condition} limit 1"
+            )
+        numbers = connection.execute(
+            "select column_name from duckdb_columns() where schema_name = 'marts' "
+            "and table_name = ? and data_type in ('BIGINT', 'INTEGER')",
+            [model],
+        ).fetchall()
+        wrong = ", ".join(f"{number} = {number} + 7" for (number,) in numbers)
+        connection.execute(f"update marts.{model} set {wrong} where {condition}")
+
+
+def _compare_with_references(database: Path, history: History, number: int) -> None:
+    with connect(database) as connection:
+        connection.execute(f"set variable as_of = timestamp '{history.steps[number].clock}'")
+        made: set[str] = set()
+        found: list[str] = []
+        for name in MARTS:
+            if name in references():
+                create_reference(connection, name, made, "temporary table")
+                actual, expected = fetch(connection, f"marts.{name}"), fetch(connection, name)
+                found.extend(differences(name, actual, expected, "the definition"))
+    _fail_with(found, history, number)
+
+
+def _compare_with_full_refresh(project: Project, database: Path, history: History) -> None:
+    clock = history.steps[-1].clock
+    other = database.parent.parent / "full" / FILE_NAME
+    other.parent.mkdir()
+    with connect(other) as connection:
+        connection.execute(f"attach '{database}' as steps (read_only)")
+        raw.create(connection)
+        for name in raw.TABLES:
+            # in another order: results must not depend on it
+            connection.execute(f"insert into raw.{name} from steps.raw.{name} order by all desc")
+    project.succeed(other, clock, "run", "--full-refresh")
+    with connect(database) as stepped, connect(other) as refreshed:
+        found = [
+            line
+            for name in MARTS
+            for line in differences(
+                name,
+                fetch(stepped, f"marts.{name}"),
+                fetch(refreshed, f"marts.{name}"),
+                "the full refresh",
+            )
+        ]
+    _fail_with(found, history, len(history.steps) - 1)
+
+
+def _fail_with(found: list[str], history: History, number: int) -> None:
+    if found:
+        raise DifferenceError("\n".join([*found, *_story(history, number, found)]))
+
+
+def _story(history: History, number: int, found: list[str]) -> Iterator[str]:
+    """The steps, and the raw rows of the first one whose rows differ."""
+    entities = {
+        row.values[entity]
+        for row in history.rows
+        if row.values and (entity := raw.TABLES[row.table].entity)
+    }
+    somebody = next(
+        (e for line in found for e in sorted(entities - {None}) if f"{e}," in line), None
+    )
+    yield f"The history of {somebody}:"
+    for position, step in enumerate(history.steps[: number + 1]):
+        details = " ".join(str(part) for part in (step.picks, step.window, step.partition) if part)
+        for row in history.rows:
+            entity = raw.TABLES[row.table].entity
+            if (
+                row.values
+                and row.step == position
+                and (not entity or row.values[entity] == somebody)
+            ):
+                values = ", ".join(str(row.values[c]) for c in raw.TABLES[row.table].columns)
+                erased = f" (erased before step {row.erased})" if row.erased else ""
+                yield f"    {row.table}: {values}{erased}"
+        yield f"step {position}: {step.action} at {step.clock} {details}".rstrip()

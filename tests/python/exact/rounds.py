@@ -1,0 +1,94 @@
+"""Plays drawn histories in rounds, several rounds at a time in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from .histories import History, histories
+from .phenomena import mattered
+from .project import Project
+from .replay import replay
+
+# From the tenth example on Hypothesis varies the ones before: near copies, and each takes seconds.
+EXAMPLES_PER_ROUND = 8
+
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+@dataclass
+class Round:
+    """What came of one round: how often each phenomenon mattered, and what went wrong."""
+
+    seed: int
+    examples: int = 0
+    phenomena: Counter[str] = field(default_factory=Counter)
+    failure: str | None = None
+
+
+def play_rounds(first_seed: int, examples: int) -> Iterator[Round]:
+    """Rounds as they end. The caller may stop listening; what has not begun is then left out."""
+    rounds = -(-examples // EXAMPLES_PER_ROUND)
+    with in_processes() as pool:
+        futures = [pool.submit(play_round, first_seed + number) for number in range(rounds)]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def in_processes() -> ProcessPoolExecutor:
+    """Fresh processes: neither dbt nor DuckDB is made to be forked."""
+    return ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"))
+
+
+def play_round(number: int) -> Round:
+    """Draw and play one round against the project as it is."""
+    played = Round(number)
+
+    def play(history: History) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            replay(history, _project(), Path(folder))
+        played.examples += 1
+        played.phenomena.update(mattered(history))
+
+    try:
+        draw(number, play)
+    except AssertionError as error:
+        played.failure = str(error)
+    return played
+
+
+def draw(number: int, play: Callable[[History], None]) -> None:
+    """Hand the histories of one round, which its number decides, to a function that may fail."""
+
+    @seed(number)
+    @settings(
+        max_examples=EXAMPLES_PER_ROUND,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate] + [Phase.shrink] * ("TIDEMARK_SHRINK" in os.environ),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(histories())
+    def draw_and_play(history: History) -> None:
+        play(history)
+
+    draw_and_play()
+
+
+@cache
+def _project() -> Project:
+    """One parse for all rounds of a process."""
+    return Project(Path(tempfile.mkdtemp(prefix="tidemark-exact-")))
