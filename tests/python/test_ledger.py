@@ -1,0 +1,190 @@
+"""The ledger under faults: killed runs, lost entries, crashes, clocks that run backwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tidemark.engine import Dbt, DbtError, Outcome
+
+PROJECT = Path(__file__).parents[2]
+SEED_CLOCK = datetime(2025, 10, 15, 12)
+NEXT_MORNING = datetime(2025, 10, 16, 3)
+
+
+@dataclass
+class Warehouse:
+    """One demo database, and dbt on it."""
+
+    path: Path
+    dbt: Dbt
+
+    def call(self, *args: str, as_of: datetime = NEXT_MORNING) -> Outcome:
+        return self.dbt.call(*args, as_of=as_of)
+
+    def run(self, *args: str, as_of: datetime = NEXT_MORNING) -> None:
+        outcome = self.call("run", *args, as_of=as_of)
+        assert outcome.success, outcome.errors
+
+    def sql(self, *statements: str) -> list[Any]:
+        with duckdb.connect(str(self.path)) as connection:
+            for statement in statements:
+                answer = connection.execute(statement).fetchall()
+        return answer
+
+    def last_run(self, job: str) -> dict[str, Any]:
+        ((status, mode, error),) = self.sql(
+            "select status, metadata_json->>'mode', error_message from ops.etl_job_runs "
+            f"where job_name = '{job}' order by ledger_entry desc limit 1"
+        )
+        return {"status": status, "mode": mode, "error": error}
+
+    def mart(self, name: str) -> list[Any]:
+        return self.sql(f"select * exclude (record_loaded_at) from marts.{name} order by all")
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """The demo, built once at the seed clock."""
+    home = tmp_path_factory.mktemp("ledger")
+    path = home / "tidemark.duckdb"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+        built = Warehouse(path, Dbt(PROJECT, "demo", target_path=home / "target"))
+        assert built.call("seed", as_of=SEED_CLOCK).success
+        built.run(as_of=SEED_CLOCK)
+        yield built
+
+
+@pytest.fixture
+def warehouse(first_run: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A copy of it, under the same name."""
+    path = tmp_path / first_run.path.name
+    shutil.copy(first_run.path, path)
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path))
+    return Warehouse(path, first_run.dbt)
+
+
+@pytest.fixture(scope="module")
+def fresh(first_run: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """fact_events_daily as a full refresh of the next morning has it."""
+    path = tmp_path_factory.mktemp("fresh") / first_run.path.name
+    shutil.copy(first_run.path, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+        refreshed = Warehouse(path, first_run.dbt)
+        refreshed.run("--full-refresh", "--select", "fact_events_daily")
+        return refreshed.mart("fact_events_daily")
+
+
+def test_a_killed_run_is_closed_by_the_next(warehouse: Warehouse) -> None:
+    warehouse.sql(
+        "insert into ops.etl_job_runs by name "
+        "select 1000 as ledger_entry, 'killed' as run_id, 'dbt run' as job_name, "
+        "'model' as job_type, 'running' as status"
+    )
+    warehouse.run("--select", "fact_events_daily")
+    warehouse.run("--select", "fact_events_daily")
+    closed = warehouse.sql("select status from ops.etl_job_runs where run_id = 'killed' order by 1")
+    assert closed == [("failed",), ("running",)]
+
+
+def test_a_table_without_its_entry_is_rebuilt_whole(warehouse: Warehouse, fresh: list[Any]) -> None:
+    warehouse.sql(
+        "delete from ops.etl_job_runs where job_name = 'fact_events_daily'",
+        # what an unknown hand may have left
+        "update marts.fact_events_daily set events = events + 1",
+    )
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] == "full"
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_an_empty_build_leaves_no_watermark(warehouse: Warehouse, fresh: list[Any]) -> None:
+    warehouse.run("--select", "fact_events_daily", "--empty", "--full-refresh")
+    assert warehouse.mart("fact_events_daily") == []
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_data_and_watermark_are_one_transaction(warehouse: Warehouse, fresh: list[Any]) -> None:
+    before = warehouse.mart("fact_events_daily")
+    warehouse.sql(
+        "create table ops.kept as from ops.etl_job_runs",
+        "drop table ops.etl_job_runs",
+        # a ledger that refuses just this success: the hook fails after delete and insert
+        "create table ops.etl_job_runs ("
+        "ledger_entry bigint, run_id varchar, job_name varchar, job_type varchar, status varchar, "
+        "as_of timestamp, processed_from timestamp, last_processed_timestamp timestamp, "
+        "records_processed bigint, partitions_touched bigint, "
+        "started_at timestamp, completed_at timestamp, "
+        "error_message varchar, code_checksum varchar, metadata_json varchar, "
+        "check (job_name <> 'fact_events_daily' or status <> 'success' "
+        "or as_of <= timestamp '2025-10-15 12:00:00'))",
+        "insert into ops.etl_job_runs from ops.kept",
+    )
+    assert not warehouse.call("run", "--select", "fact_events_daily").success
+    assert warehouse.mart("fact_events_daily") == before
+    assert warehouse.last_run("fact_events_daily")["status"] == "failed"
+
+    # `create table as` drops the constraint: the ledger accepts the next run
+    warehouse.sql("create or replace table ops.etl_job_runs as from ops.etl_job_runs")
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] == "incremental"
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_an_earlier_clock_is_refused_and_touches_nothing(warehouse: Warehouse) -> None:
+    before = warehouse.mart("fact_events_daily")
+    entries = warehouse.sql("select count(*) from ops.etl_job_runs")
+    earlier = datetime(2025, 10, 15, 11, 59)
+    window = ("--event-time-start", "2025-10-01", "--event-time-end", "2025-10-02")
+    for options in [(), window]:
+        with pytest.raises(DbtError, match="lies before the clock of the ledger"):
+            warehouse.call("run", *options, as_of=earlier)
+    assert warehouse.mart("fact_events_daily") == before
+    assert warehouse.sql("select count(*) from ops.etl_job_runs") == entries
+    # a full refresh may go back, and the clock goes on from there
+    warehouse.run("--full-refresh", as_of=earlier)
+    warehouse.run(as_of=SEED_CLOCK)
+
+
+def test_a_restatement_does_not_move_the_watermark(warehouse: Warehouse, fresh: list[Any]) -> None:
+    window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-30")
+    warehouse.run("--select", "fact_events_daily", *window)
+    assert warehouse.last_run("fact_events_daily")["mode"] == "restate"
+    ((watermark,),) = warehouse.sql(
+        "select last_processed_timestamp from ops.etl_job_watermarks "
+        "where job_name = 'fact_events_daily'"
+    )
+    assert watermark == SEED_CLOCK
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_a_request_is_done_once_and_only_where_there_are_partitions(warehouse: Warehouse) -> None:
+    def request(model: str) -> Outcome:
+        asked = {"model": model, "entity": "acme", "day": "2025-10-01", "reason": "a doubt"}
+        return warehouse.call("run-operation", "request_partition", "--args", json.dumps(asked))
+
+    right = warehouse.mart("fact_events_daily")
+    wrong = "update marts.fact_events_daily set events = 0 where activity_date = '2025-10-01'"
+    warehouse.sql(f"{wrong} and company_id = 'acme'")
+    assert warehouse.mart("fact_events_daily") != right
+    assert request("fact_events_daily").success
+    warehouse.run("--select", "fact_events_daily", as_of=SEED_CLOCK)
+    assert warehouse.mart("fact_events_daily") == right
+    assert warehouse.sql("select count(done_at) from ops.requested_partitions") == [(1,)]
+
+    with pytest.raises(DbtError, match="has no partitions to recompute"):
+        request("company_daily_activity")
+    assert warehouse.sql("select count(*) from ops.requested_partitions") == [(1,)]
