@@ -1,5 +1,5 @@
--- The churn flag inside the window of the outage, for the companies that the seed story is about. Run it before and after
--- the API's late answer: a null says that nobody could know.
+-- The churn flag inside the window of the outage, for the companies of the seed story. Run it before and after the late
+-- answer of the API: a null says that nobody could know.
 {{ config(enabled='company' in var('domains')) }}
 
 select

@@ -6,6 +6,7 @@ Time passes by moving the clock; the raw tables stand still and reveal what was 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -107,15 +108,17 @@ def tell(project_dir: Path, out: Console, until: datetime | None = None) -> list
     for leftover in (_DATABASE, f"{_DATABASE}.wal"):
         (project_dir / leftover).unlink(missing_ok=True)
     dbt = Dbt(project_dir, target="demo", target_path=_TARGET_PATH)
-    out.print(
-        f"The story is told in a database of its own, {_DATABASE}. To repeat a step yourself:"
-    )
+    out.print("The story is told in a database file of its own, as if you had typed:\n")
     out.print(f"[bold]$ export TIDEMARK_DEMO_PATH={_DATABASE}[/]")
-    told = []
+    told: list[dict[str, Any]] = []
     for step in STORY:
-        if until is None or step.as_of is None or step.as_of <= until:
-            told.append(_tell(step, dbt, out))
-    _tell_the_rest(out)
+        if until is not None and step.as_of is not None and step.as_of > until:
+            break
+        told.append(_tell(step, dbt, out))
+        if told[-1]["exit_code"] != step.expected:
+            out.print("[red]The story should have gone on otherwise, so it ends here.[/]")
+            return told
+    _tell_the_rest(project_dir, out)
     return told
 
 
@@ -165,15 +168,19 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) else str(value)
 
 
-def _tell_the_rest(out: Console) -> None:
+def _tell_the_rest(project_dir: Path, out: Console) -> None:
     last = STORY[-1].as_of
     clock = f" --as-of {last.isoformat()}" if last else ""
+    # `make demo` runs in an environment of its own, which the reader's shell does not know.
+    venv = Path(sys.prefix)
+    activate = f". {venv.name}/bin/activate; " if venv.parent == project_dir else ""
     out.print()
     out.print(Rule("[bold]Where to look next[/]", align="left"))
     out.print(
         f"The tables are in {_DATABASE}: marts.company_daily_activity, marts.engagement_daily,\n"
         "marts.fct_engagement_metrics and their neighbours; ops.etl_job_watermarks,\n"
         "ops.source_checks and ops.quarantined_rows say how they came about.\n\n"
+        f"[bold]$ {activate}export TIDEMARK_DEMO_PATH={_DATABASE}[/]\n"
         f"[bold]$ tidemark check{clock}[/]\n"
         "  what a run would do now, and why\n"
         "[bold]$ dbt show --select company_daily_activity[/]\n"

@@ -81,7 +81,7 @@ def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
         out.print(f"Not touched because of that: {', '.join(report.untouched)}.")
     if report.failures:
         out.print(
-            "What was built is complete and recorded. Mend what failed, then repeat `tidemark run`:"
+            "What succeeded is complete and recorded. Mend what failed, then repeat `tidemark run`:"
             " it takes up what is still open. dbt's whole message is in logs/dbt.log."
         )
     _show_end(out, judgement, report)
