@@ -531,7 +531,7 @@ class _Author:
 
     def write_lost_rows(self, step: int) -> datetime:
         """Rows that commit after the overlap; only a watermark set back finds them."""
-        loaded_at = self.clocks[step - 1] - OVERLAP - self.one_of([INSTANT, HOUR, 2 * DAY])
+        loaded_at = self.clocks[0] - OVERLAP - self.one_of([INSTANT, HOUR, 2 * DAY])
         for table, values in (
             ("fact_events", self.fact("w0 company 0")),
             ("product_usage_daily", self.usage(["w0 company 0"])),

@@ -88,6 +88,13 @@ def draw(number: int, play: Callable[[History], None]) -> None:
     draw_and_play()
 
 
+def drawn(number: int) -> list[History]:
+    """The histories of one round."""
+    histories_of_round: list[History] = []
+    draw(number, histories_of_round.append)
+    return histories_of_round
+
+
 @cache
 def _project() -> Project:
     """One parse for all rounds of a process."""

@@ -1,0 +1,287 @@
+"""Planted faults, each a small patch that somebody could have written in good faith."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .histories import History
+from .project import ROOT, Project
+from .replay import DifferenceError, replay
+from .rounds import drawn
+
+# Histories that a fault may survive; most are found in the first one or two.
+PATIENCE = 24
+
+DBT_FILES = (
+    *("dbt_project.yml", "profiles.yml", "packages.yml", ".dbtignore", "dbt_packages"),
+    *("macros", "models", "seeds", "snapshots", "tests", "docs"),
+)
+
+CHANGES = "macros/changes.sql"
+LEDGER = "macros/ledger.sql"
+STRATEGIES = "macros/strategies.sql"
+USAGE = "models/marts/company/company_daily_usage.sql"
+FACTS = "models/marts/company/fact_events_daily.sql"
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Sound text of a file becomes faulty text."""
+
+    file: str
+    sound: str
+    faulty: str
+
+    def apply(self, root: Path) -> None:
+        """Patch a copy of the project. A patch that fits no more, or twice, is an error itself."""
+        text = (root / self.file).read_text()
+        if text.count(self.sound) != 1:
+            times = text.count(self.sound)
+            raise LookupError(f"{self.file} holds this {times} times, not once:\n{self.sound}")
+        (root / self.file).write_text(text.replace(self.sound, self.faulty))
+
+
+class Mutant:
+    """A fault, which may need a certain step to show itself."""
+
+    def __init__(self, name: str, *patches: Patch, needs: str | None = None):
+        self.name = name
+        self.patches = patches
+        self.needs = needs
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """After how many histories a fault was found, if it was, and by what difference."""
+
+    examples: int
+    difference: str | None = None
+
+
+def hunt(mutant: Mutant, patience: int = PATIENCE) -> Hunt:
+    """Play histories against a faulty copy of the project until a mart differs."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-mutant-") as folder:
+        root = Path(folder) / "project"
+        shutil.copytree(ROOT, root, ignore=_not_dbt)
+        for patch in mutant.patches:
+            patch.apply(root)
+        project = Project(Path(folder) / "target", root)
+        for number, history in enumerate(_histories(mutant, patience), start=1):
+            try:
+                # the definitions find it; a full refresh would only cost time
+                replay(history, project, Path(folder) / str(number), full_refresh=False)
+            except DifferenceError as difference:
+                return Hunt(number, str(difference))
+    return Hunt(patience)
+
+
+def _histories(mutant: Mutant, patience: int) -> Iterator[History]:
+    """Histories of the differential test, those that cannot show the fault left out."""
+    found, round_number = 0, 0
+    while found < patience:
+        for history in drawn(round_number):
+            actions = {step.action for step in history.steps}
+            if found < patience and (mutant.needs is None or mutant.needs in actions):
+                found += 1
+                yield history
+        round_number += 1
+
+
+def _not_dbt(folder: str, names: list[str]) -> list[str]:
+    """What a copy of the project can do without."""
+    if Path(folder) != ROOT:
+        return []
+    return [name for name in names if name not in DBT_FILES]
+
+
+MUTANTS = [
+    Mutant(
+        "aggregates only the new rows",
+        Patch(
+            CHANGES,
+            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}",
+            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}",
+        ),
+    ),
+    Mutant(
+        "exclusive lower bound",
+        Patch(
+            CHANGES,
+            "loaded_at >= {{ timestamp_literal(state.since) }}",
+            "loaded_at > {{ timestamp_literal(state.since) }}",
+        ),
+    ),
+    Mutant(
+        "no overlap with the previous watermark",
+        Patch(
+            LEDGER,
+            "{{ return(utc_moment(watermark) - overlap) }}",
+            "{{ return(utc_moment(watermark)) }}",
+        ),
+    ),
+    Mutant(
+        "deletes by the keys of the new rows",
+        Patch(
+            STRATEGIES,
+            "using {{ touched_table() }} as touched\n        where stored.{{ state.entity }} = "
+            "touched.{{ state.entity }} and {{ condition }};",
+            "using {{ args.temp_relation }} as fresh\n        where stored.{{ state.entity }} = "
+            "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }};",
+        ),
+    ),
+    Mutant(
+        "deduplicates before judging validity",
+        Patch(
+            FACTS,
+            "day='activity_date') }}",
+            "day='activity_date') | replace('quarantine_reason is null and ', '') }}",
+        ),
+        Patch(FACTS, "where not is_deleted", "where not is_deleted and quarantine_reason is null"),
+    ),
+    Mutant(
+        "takes deleted versions away before choosing the latest",
+        Patch(FACTS, "    qualify", "    and not is_deleted\n    qualify"),
+    ),
+    Mutant(
+        "no order between versions of one load time",
+        Patch(CHANGES, "{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}", ""),
+    ),
+    Mutant(
+        "an equal load time prefers what is not deleted",
+        Patch(
+            "dbt_project.yml",
+            "ties: [is_deleted, occurred_at, events]",
+            "ties: [occurred_at, events, is_deleted]",
+        ),
+    ),
+    Mutant(
+        "visibility in a staging view",
+        Patch(
+            "models/staging/stg_engagement_events.sql",
+            "    from source\n",
+            "    from source\n    where updated_at <= {{ as_of() }}\n",
+        ),
+    ),
+    Mutant(
+        "watermark by max()",
+        Patch(
+            LEDGER,
+            "qualify row_number() over (partition by runs.job_name order by runs.ledger_entry "
+            "desc) = 1",
+            "qualify row_number() over (partition by runs.job_name order by "
+            "runs.last_processed_timestamp desc) = 1",
+        ),
+        needs="reset",
+    ),
+    Mutant(
+        "a restatement moves the watermark",
+        Patch(
+            LEDGER, "none if is_partial or state.mode == 'restate' else", "none if is_partial else"
+        ),
+        Patch(
+            LEDGER,
+            "'job_type': 'backfill' if state.mode == 'restate' else 'model',",
+            "'job_type': 'model',",
+        ),
+        needs="restate",
+    ),
+    Mutant(
+        "a restatement spares what is stored and has no rows",
+        Patch(
+            CHANGES,
+            "            where {{ within(day, [state.window]) }}",
+            "            where false",
+        ),
+        needs="restate",
+    ),
+    Mutant(
+        "requests are not read",
+        Patch(
+            CHANGES,
+            "{%- set requests, types = run_state().requests if is_incremental() else [], {} -%}",
+            "{%- set requests, types = [], {} -%}",
+        ),
+        needs="request",
+    ),
+    Mutant(
+        "rows instead of calendar days",
+        Patch(
+            USAGE,
+            "window seven_days as (partition by company_id order by",
+            "window seven_days as (partition by company_id, is_reported order by",
+        ),
+    ),
+    Mutant(
+        "an outage counts as zero",
+        Patch(
+            USAGE,
+            "coalesce(usage_days.events, case when reported_days.usage_date is not null then "
+            "0 end)",
+            "coalesce(usage_days.events, 0)",
+        ),
+    ),
+    Mutant(
+        "an outage is churn",
+        Patch(
+            USAGE, "            when days_reported_7d = 7 then true\n", "            else true\n"
+        ),
+    ),
+    Mutant(
+        "a null-unsafe delete",
+        Patch(
+            STRATEGIES,
+            "and {{ condition }};",
+            "and {{ condition }}{% if model.name == 'feature_engagement_daily' %} and "
+            "stored.feature_used = stored.feature_used{% endif %};",
+        ),
+    ),
+    Mutant(
+        "a late answer touches nobody",
+        Patch(
+            USAGE,
+            "where stored.is_reported <> (reported_days.usage_date is not null)",
+            "where false",
+        ),
+    ),
+    Mutant(
+        "a first day never moves",
+        Patch(
+            CHANGES,
+            "        lifespans.first_day is distinct from stored.first_day\n        or ",
+            "        ",
+        ),
+    ),
+    Mutant(
+        "a window that forgets the days before the replay",
+        Patch(USAGE, "replayed_rows('company_id', lookback_days=6)", "replayed_rows('company_id')"),
+    ),
+    Mutant(
+        "a replay that forgets when somebody was last active",
+        Patch(
+            USAGE,
+            "{{ days_after('touched.replay_from', -1) }}",
+            "{{ days_after('touched.replay_from', -2) }}",
+        ),
+    ),
+    Mutant(
+        "an event touches its own day only, not the windows that it lies in",
+        Patch(
+            CHANGES,
+            "            cross join {{ numbers_to(lookback_days) }}\n            {%- if "
+            "state.window %}",
+            "            cross join {{ numbers_to(0) }}\n            {%- if state.window %}",
+        ),
+    ),
+    Mutant(
+        "merged ranges lose their last day",
+        Patch(
+            CHANGES,
+            "{%- do ranges.append((ranges.pop()[0], date + one_day)) -%}",
+            "{%- do ranges.append((ranges.pop()[0], date)) -%}",
+        ),
+    ),
+]
