@@ -4,7 +4,7 @@ with versions as (
         event_id,
         company_id,
         event_timestamp,
-        cast(event_timestamp at time zone 'UTC' as date) as activity_date,
+        cast(make_timestamp(epoch_us(event_timestamp)) as date) as activity_date,
         events,
         coalesce(is_deleted, false) as is_deleted,
         loaded_at
@@ -13,8 +13,18 @@ with versions as (
         loaded_at <= getvariable('as_of')
         and event_id is not null
         and company_id is not null
-        and event_timestamp at time zone 'UTC' <= loaded_at + interval 24 hours
+        and make_timestamp(epoch_us(event_timestamp)) <= loaded_at + interval 24 hours
         and (is_deleted or events >= 0)
+
+),
+
+-- few events come twice, and only they need a window; other events of the same hash do no harm
+repeated as materialized (
+
+    select hash(event_id) as event_hash
+    from versions
+    group by event_hash
+    having count(*) > 1
 
 ),
 
@@ -22,11 +32,15 @@ current_events as (
 
     select company_id, activity_date, events, is_deleted
     from versions
+    where hash(event_id) not in (select event_hash from repeated)
+    union all
+    select company_id, activity_date, events, is_deleted
+    from versions
+    where hash(event_id) in (select event_hash from repeated)
     qualify row_number() over (
         partition by event_id, company_id, activity_date
         order by loaded_at desc, is_deleted desc, event_timestamp desc, events desc nulls last
     ) = 1
-
 )
 
 select
