@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .histories import History
@@ -80,14 +80,21 @@ def hunt(mutant: Mutant, patience: int = PATIENCE) -> Hunt:
 
 
 def _histories(mutant: Mutant, patience: int) -> Iterator[History]:
-    """Histories of the differential test, those that cannot show the fault left out."""
+    """Histories of the differential test, those that cannot show the fault left out.
+
+    dbt's own tests stay out as well: it is the comparison that has to find the fault.
+    """
     found, round_number = 0, 0
     while found < patience:
         for history in drawn(round_number):
             actions = {step.action for step in history.steps}
             if found < patience and (mutant.needs is None or mutant.needs in actions):
                 found += 1
-                yield history
+                steps = (
+                    replace(step, action=step.action.removesuffix(" and test"))
+                    for step in history.steps
+                )
+                yield History(list(steps), history.rows)
         round_number += 1
 
 
@@ -261,11 +268,7 @@ MUTANTS = [
     ),
     Mutant(
         "a replay that forgets when somebody was last active",
-        Patch(
-            USAGE,
-            "{{ days_after('touched.replay_from', -1) }}",
-            "{{ days_after('touched.replay_from', -2) }}",
-        ),
+        Patch(USAGE, "else last_active_before.active_on", "else null"),
     ),
     Mutant(
         "an event touches its own day only, not the windows that it lies in",

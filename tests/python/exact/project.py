@@ -60,9 +60,7 @@ class Project:
     def succeed(self, database: Path, clock: datetime, *args: str) -> None:
         """A dbt command that must succeed."""
         outcome = self.call(database, clock, *args)
-        assert outcome.success, f"dbt {' '.join(args)} failed:\n" + "\n".join(
-            [*outcome.errors, *(str(r.message) for r in outcome.results if r.message)]
-        )
+        assert outcome.success, "\n".join([f"dbt {' '.join(args)} failed:", *outcome.errors])
 
     def request(self, database: Path, clock: datetime, model: str, entity: str, day: str) -> None:
         """Ask for one partition to be recomputed by the next build."""
