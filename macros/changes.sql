@@ -237,8 +237,8 @@
 {%- endmacro %}
 
 {#- Days as at most ten [first, end) ranges, cut at the widest gaps. As literals they let the engine skip what it stores
-    of other days; past ten OR-ed ranges cost more than they save (measured: 40 scattered days took 8 times as long). -#}
-{%- macro merged_ranges(days, lookback_days=0) -%}
+    of other days; past ten OR-ed ranges cost more than they save (measured: 40 scattered days took 8 times as long). #}
+{%- macro merged_ranges(days, lookback_days=0, most=10) -%}
     {%- set one_day, gaps, ranges = modules.datetime.timedelta(days=1), [], [] -%}
     {%- for date in days[1:] -%}
         {%- set gap = (date - days[loop.index0]).days -%}
@@ -246,7 +246,7 @@
             {%- do gaps.append((gap, date)) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- set starts = (gaps | sort(reverse=true))[:9] | map(attribute=1) | list -%}
+    {%- set starts = (gaps | sort(reverse=true))[:most - 1] | map(attribute=1) | list -%}
     {%- for date in days -%}
         {%- if loop.first or date in starts -%}
             {%- do ranges.append((date - lookback_days * one_day, date + one_day)) -%}

@@ -24,18 +24,72 @@ person_days as (
 
 ),
 
--- a person counts in the windows of seven days, or until seen again: once in each window, without a distinct
-windows as (
+-- a person counts from an active day on for seven days, or until the next active day
+spans as (
 
     select
-        person_days.*,
-        offsets.days_later,
-        {{ days_after('person_days.activity_date', 'offsets.days_later') }} as window_date
+        *,
+        case
+            when next_activity_date < {{ days_after('activity_date', 7) }} then next_activity_date
+            else {{ days_after('activity_date', 7) }}
+        end as left_on
     from person_days
-    inner join {{ numbers_to(6) }}
-        on
-            person_days.next_activity_date is null
-            or person_days.next_activity_date > {{ days_after('person_days.activity_date', 'offsets.days_later') }}
+
+),
+
+changes as (
+
+    select
+        server_id,
+        activity_date,
+        1 as joined,
+        1 as active_users,
+        event_rows,
+        total_interactions,
+        total_duration
+    from spans
+    union all
+    select
+        server_id,
+        left_on as activity_date,
+        -1 as joined,
+        0 as active_users,
+        0 as event_rows,
+        0 as total_interactions,
+        0 as total_duration
+    from spans
+
+),
+
+-- so the people of seven days are a running sum of those who came and those who left: no distinct, no copies
+change_days as (
+
+    select
+        server_id,
+        activity_date,
+        sum(active_users) as active_users,
+        sum(total_interactions) as total_interactions,
+        sum(total_duration) as total_duration,
+        sum(event_rows) as event_rows,
+        sum(sum(joined)) over (partition by server_id order by activity_date) as active_users_7d,
+        lead(activity_date) over (partition by server_id order by activity_date) as next_change_date
+    from changes
+    group by server_id, activity_date
+
+),
+
+-- the days on which nobody came or left have the people of the last change
+days as (
+
+    select
+        change_days.*,
+        calendar.date_day,
+        calendar.date_day = change_days.activity_date as is_change
+    from change_days
+    cross join {{ each_day(
+        'change_days.activity_date', days_after('change_days.next_change_date', -1)
+    ) }} as calendar
+    where change_days.active_users_7d > 0
 
 ),
 
@@ -43,16 +97,15 @@ final as (
 
     select
         server_id,
-        window_date as activity_date,
-        count(case when days_later = 0 then 1 end) as active_users,
-        cast(coalesce(sum(case when days_later = 0 then total_interactions end), 0) as bigint) as total_interactions,
-        cast(coalesce(sum(case when days_later = 0 then total_duration end), 0) as decimal(38, 2)) as total_duration,
-        count(*) as active_users_7d,
-        cast(coalesce(sum(case when days_later = 0 then event_rows end), 0) as bigint) as event_rows,
+        date_day as activity_date,
+        cast(case when is_change then active_users else 0 end as bigint) as active_users,
+        cast(case when is_change then total_interactions else 0 end as bigint) as total_interactions,
+        cast(case when is_change then total_duration else 0 end as decimal(38, 2)) as total_duration,
+        cast(active_users_7d as bigint) as active_users_7d,
+        cast(case when is_change then event_rows else 0 end as bigint) as event_rows,
         {{ as_of() }} as record_loaded_at
-    from windows
-    where {{ is_touched('server_id', 'window_date') }}
-    group by server_id, window_date
+    from days
+    where {{ is_touched('server_id', 'date_day') }}
 
 )
 
