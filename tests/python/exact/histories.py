@@ -519,10 +519,11 @@ class _Author:
             partitions = list(self.partitions(before=number))
             if not partitions:
                 return Step(clock, "request", picks)
-            table, entity, day = self.one_of(partitions)
+            partition = self.one_of(partitions)
             if self.draw(st.booleans()):
-                day = min(other[2] for other in partitions if other[:2] == (table, entity))
-            partition = (table, entity, day)
+                # the first day of somebody
+                _, entity, _ = partition
+                partition = min((p for p in partitions if p[1] == entity), key=lambda p: p[2])
             self.erase(partition, number)
             return Step(clock, action, picks, partition=partition)
         if action == "reset":

@@ -19,8 +19,9 @@ from .phenomena import mattered
 from .project import Project
 from .replay import replay
 
-# From the tenth example on Hypothesis varies the ones before: near copies, and each takes seconds.
-EXAMPLES_PER_ROUND = 8
+# Hypothesis begins with the dullest history, which is not played, and after ten it varies what it
+# had: near copies, and each takes seconds.
+EXAMPLES_PER_ROUND = 4
 
 WORKERS = min(4, os.cpu_count() or 1)
 
@@ -71,10 +72,11 @@ def play_round(number: int) -> Round:
 
 def draw(number: int, play: Callable[[History], None]) -> None:
     """Hand the histories of one round, which its number decides, to a function that may fail."""
+    is_dullest = True
 
     @seed(number)
     @settings(
-        max_examples=EXAMPLES_PER_ROUND,
+        max_examples=EXAMPLES_PER_ROUND + 1,
         database=None,
         deadline=None,
         phases=[Phase.generate] + [Phase.shrink] * ("TIDEMARK_SHRINK" in os.environ),
@@ -83,7 +85,10 @@ def draw(number: int, play: Callable[[History], None]) -> None:
     )
     @given(histories())
     def draw_and_play(history: History) -> None:
-        play(history)
+        nonlocal is_dullest
+        if not is_dullest:
+            play(history)
+        is_dullest = False
 
     draw_and_play()
 

@@ -45,7 +45,7 @@ def test_every_mart_equals_a_full_refresh_and_its_definition(
             print(f"{phenomena[phenomenon]:5}  {phenomenon}")
 
     # Drawing dull data would pass whatever the project does.
-    floor = max(1, examples // 25)
+    floor = examples // 20
     dull = [phenomenon for phenomenon in PHENOMENA if phenomena[phenomenon] < floor]
     assert not dull, (
         f"in fewer than {floor} of {examples} histories did a built row depend on: {dull}"
