@@ -90,19 +90,9 @@ class History:
 # ---- what is drawn ----
 
 _GAPS = st.sampled_from(
-    [
-        DAY,
-        HOUR,
-        3 * DAY,
-        timedelta(0),
-        timedelta(0),
-        12 * HOUR,
-        30 * MINUTE,
-        31 * MINUTE,
-        9 * DAY,
-        40 * DAY,
-    ]
-)
+    [*[timedelta(0)] * 4, 30 * MINUTE, 31 * MINUTE, HOUR + INSTANT, HOUR, 12 * HOUR, DAY, DAY,
+     3 * DAY, 9 * DAY, 40 * DAY]
+)  # fmt: skip
 _ACTIONS = st.sampled_from(
     [
         "build tables",
@@ -117,7 +107,10 @@ _ACTIONS = st.sampled_from(
     ]
 )
 _PICKS = st.tuples(*[st.integers(0, 999)] * 3)
-_DAYS_BACK = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 33, 88])
+# Seven-day windows need neighbours; scattered days need more ranges than a query has.
+_DAYS_BACK = st.sampled_from(
+    [*range(9), *range(9), 1, 2, 3, 11, 14, 18, 22, 27, 33, 41, 52, 66, 88]
+)
 _TIMES = st.sampled_from([time(9, 30), time(9, 45), time(0), time(10), time(23, 59, 59, 999999)])
 _COUNTS = st.sampled_from([1, 0, 2, 5])
 _MINUTES = st.sampled_from([Decimal("1.25"), Decimal(0), Decimal("0.10"), Decimal("59.99")])
@@ -133,10 +126,10 @@ _OUTAGES = st.sampled_from(
 
 _EVENT_KINDS = st.sampled_from(
     ["new", "new", "new", "redelivered", "redelivered", "duplicate", "deleted", "restored",
-     "equal load time", "malformed", "null key", "moved"]
+     "equal load time", "malformed", "null key", "moved", "ahead"]
 )  # fmt: skip
 _DAILY_KINDS = st.sampled_from(
-    ["new", "new", "new", "redelivered", "equal load time", "malformed", "null key"]
+    ["new", "new", "new", "redelivered", "equal load time", "malformed", "null key", "ahead"]
 )
 _ARRIVALS = st.sampled_from(
     ["on time", "on time", "in a step", "in a step", "in a step", "in flight", "ahead", "never"]
@@ -186,7 +179,8 @@ class _Author:
         return next(reached, len(self.clocks) - 1)
 
     def day(self) -> date:
-        return self.one_of(self.clocks).date() - self.draw(_DAYS_BACK) * DAY
+        day: date = self.one_of(self.clocks).date() - self.draw(_DAYS_BACK) * DAY
+        return day
 
     def moment(self) -> datetime:
         return datetime.combine(self.day(), self.draw(_TIMES))
@@ -231,6 +225,18 @@ class _Author:
             labels = {**labels, label: healthy}
             self.add(table, step, {**values, load_time: moment_or_none}, labels)
 
+    def arrive_ahead(self, table: str, values: Values) -> None:
+        """Load a row a day before it happens, which is allowed, or a moment more, which is not."""
+        step = self.draw(st.integers(0, len(self.clocks) - 1))
+        now, event_time = self.clocks[step], TABLES[table].event_time
+        moment = now + DAY + self.one_of([timedelta(0), INSTANT])
+        old = values[event_time]
+        if isinstance(old, datetime):
+            ahead: date = moment.replace(tzinfo=old.tzinfo)
+        else:
+            ahead = now.date() + self.one_of([DAY, 2 * DAY])
+        self.add(table, step, {**values, event_time: ahead, TABLES[table].load_time: now})
+
     def add(
         self,
         table: str,
@@ -265,9 +271,14 @@ class _Author:
             day = FIRST_DAY + number * DAY
             if day not in self.outages:
                 self.answer(day, datetime.combine(day + DAY, time(2)))
-        # Days that are asked again, without an answer for everyone.
+        # Days that are asked again, without an answer for everyone; answers that are none.
         for _ in range(self.draw(st.integers(0, 2))):
             self.answer(*self.late_answer())
+        for outage in sorted(self.outages)[: self.draw(st.integers(0, 2))]:
+            step = self.draw(st.integers(0, len(self.clocks) - 1))
+            nothing = {"usage_date": None, "loaded_at": self.clocks[step]}
+            never = {"usage_date": outage, "loaded_at": None}
+            self.add("usage_answers", step, self.one_of([nothing, never]))
 
     def answer(self, day: date, loaded_at: datetime, labels: Labels | None = None) -> None:
         values = {"usage_date": day, "loaded_at": loaded_at}
@@ -288,7 +299,7 @@ class _Author:
             label = {"outage never answered": answered}
             self.rows.append(Row("usage_answers", self.step_at(late), None, label))
         elif kind == "answered partly":
-            values = {**answered, "company_id": "w0 company 0", "active_users": 1, "events": 3}
+            values = {**answered, "company_id": "w0's company", "active_users": 1, "events": 3}
             label = {"outage answered partly": None}
             self.add("product_usage_daily", self.step_at(late), values, label)
         else:
@@ -296,15 +307,16 @@ class _Author:
             self.answer(day, early)
             label = {"asked before the day ended": answered}
             self.rows.append(Row("usage_answers", self.step_at(late), None, label))
-            numbers = {"company_id": "w0 company 0", "active_users": 2, "events": 2}
+            numbers = {"company_id": "w0's company", "active_users": 2, "events": 2}
             values = {"usage_date": day, "loaded_at": early, **numbers}
             self.add("product_usage_daily", self.step_at(early), values)
 
     # -- one world: a few companies and servers --
 
     def write_world(self, world: str) -> None:
-        companies = [f"{world} company {number}" for number in range(self.draw(st.integers(1, 2)))]
-        servers = [f"{world} server {number}" for number in range(self.draw(st.integers(1, 2)))]
+        # the same but for one letter's case, if there are two
+        companies = [f"{world}'s company", f"{world}'s Company"][: self.draw(st.integers(1, 2))]
+        servers = [f"{world}'s server", f"{world}'s Server"][: self.draw(st.integers(1, 2))]
         self.write_rows("crm_daily", _DAILY_KINDS, lambda: self.crm(self.one_of(companies)))
         self.write_rows("product_usage_daily", _DAILY_KINDS, lambda: self.usage(companies))
         self.write_rows("fact_events", _EVENT_KINDS, lambda: self.fact(self.one_of(companies)))
@@ -326,7 +338,7 @@ class _Author:
             "company_id": company,
             "name": self.draw(_NAMES),
             "country": self.draw(_COUNTRIES),
-            "industry_tag": "energy",
+            "industry_tag": self.one_of(["energy", None]),
             "last_contact_at": contact and datetime.combine(day, time(0)) + contact,
             "load_date": day,
         }
@@ -379,6 +391,9 @@ class _Author:
             if kind == "new" or not known:
                 self.arrive(table, new())
                 continue
+            if kind == "ahead":
+                self.arrive_ahead(table, new())
+                continue
             target = self.one_of(known)
             old, after = target.content, target.step
             if kind == "redelivered":
@@ -387,7 +402,8 @@ class _Author:
                 another = {**_unloaded(table, old), "event_id": self.new_id()}
                 self.arrive(table, old, {"exact duplicate": another}, after)
             elif kind == "deleted":
-                self.arrive(table, _deletion(table, old), {f"{table}: deleted": None}, after)
+                gone = self.one_of([_deletion(table, old), {**old, "is_deleted": True}])
+                self.arrive(table, gone, {f"{table}: deleted": None}, after)
             elif kind == "restored":
                 self.arrive(table, _deletion(table, old), after=after)
                 self.redeliver(table, _deletion(table, old), new, self.rows[-1].step)
@@ -532,16 +548,18 @@ class _Author:
 
     def write_lost_rows(self, step: int) -> datetime:
         """Rows that commit after the overlap; only a watermark set back finds them."""
-        loaded_at = self.clocks[0] - OVERLAP - self.one_of([INSTANT, HOUR, 2 * DAY])
+        # A second reset must not skip what the first one was for.
+        watermark = self.clocks[0] - 2 * DAY
+        loaded_at = self.one_of([watermark, self.clocks[0] - OVERLAP - INSTANT])
         for table, values in (
-            ("fact_events", self.fact("w0 company 0")),
-            ("product_usage_daily", self.usage(["w0 company 0"])),
-            ("engagement_events", self.visit("w0 server 0")),
+            ("fact_events", self.fact("w0's company")),
+            ("product_usage_daily", self.usage(["w0's company"])),
+            ("engagement_events", self.visit("w0's server")),
         ):
             labels: Labels = {"found by a watermark set back": None}
             lost = {**values, TABLES[table].load_time: loaded_at}
             self.add(table, step, lost, labels)
-        return loaded_at
+        return watermark
 
     def partitions(self, before: int) -> Iterator[tuple[str, str, date]]:
         """The partitions that sound rows were built into before a step."""

@@ -15,9 +15,12 @@ import duckdb
 REFERENCES = Path(__file__).parent / "references"
 
 # To test one more mart, add its key here (entity first, day last) and its definition in plain SQL
-# to `references/`. A table without a definition is compared with the full refresh alone.
+# to `references/`. What has no definition is compared with the full refresh alone.
 MARTS: dict[str, tuple[str, ...]] = {
     "dim_companies": ("company_id",),
+    "company_contact_periods": ("company_id", "valid_from"),
+    "company_lifespans": ("company_id",),
+    "reported_days": ("usage_date",),
     "company_daily_usage": ("company_id", "activity_date"),
     "company_daily_activity": ("company_id", "activity_date"),
     "fact_events_daily": ("company_id", "activity_date"),

@@ -36,13 +36,12 @@ class Patch:
     sound: str
     faulty: str
 
-    def apply(self, root: Path) -> None:
-        """Patch a copy of the project. A patch that fits no more, or twice, is an error itself."""
-        text = (root / self.file).read_text()
+    def applied(self, text: str) -> str:
+        """The faulty file. A patch that fits no more, or twice, is an error itself."""
         if text.count(self.sound) != 1:
             times = text.count(self.sound)
             raise LookupError(f"{self.file} holds this {times} times, not once:\n{self.sound}")
-        (root / self.file).write_text(text.replace(self.sound, self.faulty))
+        return text.replace(self.sound, self.faulty)
 
 
 class Mutant:
@@ -68,7 +67,8 @@ def hunt(mutant: Mutant, patience: int = PATIENCE) -> Hunt:
         root = Path(folder) / "project"
         shutil.copytree(ROOT, root, ignore=_not_dbt)
         for patch in mutant.patches:
-            patch.apply(root)
+            file = root / patch.file
+            file.write_text(patch.applied(file.read_text()))
         project = Project(Path(folder) / "target", root)
         for number, history in enumerate(_histories(mutant, patience), start=1):
             try:

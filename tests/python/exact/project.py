@@ -12,6 +12,8 @@ from typing import Any
 
 from tidemark.engine import Dbt, Outcome
 
+from .marts import MARTS
+
 ROOT = Path(__file__).parents[3]
 
 # The domains whose raw tables the histories write.
@@ -34,22 +36,16 @@ class Project:
     def __init__(self, target_path: Path, root: Path = ROOT):
         self.dbt = Dbt(root, "duckdb", {"domains": DOMAINS}, target_path)
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
-        nodes = self.dbt.manifest.nodes
-        models = [node for node in nodes.values() if node.resource_type == "model"]
-        self.tables = sorted(
-            node.name
-            for node in models
-            if node.config.materialized != "view" and "marts" in node.fqn
-        )
-        self.incremental = sorted(
-            node.name for node in models if node.config.materialized == "incremental"
-        )
-        # What a failing test or model below something else can hold up.
+        nodes = self.dbt.manifest.nodes.values()
+        marts = {n.name: n for n in nodes if n.resource_type == "model" and n.schema == "marts"}
+        assert marts.keys() == MARTS.keys(), f"marts.py: {sorted(marts.keys() ^ MARTS.keys())}"
+        kinds = {name: node.config.materialized for name, node in marts.items()}
+        self.tables = sorted(name for name, kind in kinds.items() if kind != "view")
+        self.incremental = sorted(name for name, kind in kinds.items() if kind == "incremental")
+        # what holds up the nodes below it when it fails
         self.breakable = sorted(
-            node.unique_id
-            for node in nodes.values()
-            if (node.resource_type == "model" and "marts" in node.fqn)
-            or (node.resource_type == "test" and _holds_up_others(node))
+            [node.unique_id for node in marts.values()]
+            + [n.unique_id for n in nodes if n.resource_type == "test" and _holds_up_others(n)]
         )
 
     def call(self, database: Path, clock: datetime, *args: str) -> Outcome:
@@ -97,4 +93,4 @@ class Project:
 
 
 def _holds_up_others(test: Any) -> bool:
-    return bool(test.config.enabled and test.config.severity.lower() == "error")
+    return str(test.config.severity).lower() == "error"

@@ -79,10 +79,11 @@ def _restate(step: Step, project: Project, database: Path) -> None:
     first, end = step.window
     model = project.incremental[step.picks[0] % len(project.incremental)]
     day = MARTS[model][-1]
-    _spoil(database, model, f"{day} >= '{first}' and {day} < '{end}'", ghost=True)
+    window = f"{day} >= $first and {day} < $end"
+    _spoil(database, model, window, ghost=True, first=first, end=end)
     selection = ("--select", model) if step.picks[1] % 2 else ()
-    window = ("--event-time-start", str(first), "--event-time-end", str(end))
-    project.succeed(database, step.clock, "run", *selection, *window)
+    days = ("--event-time-start", str(first), "--event-time-end", str(end))
+    project.succeed(database, step.clock, "run", *selection, *days)
 
 
 def _fail(step: Step, project: Project, database: Path) -> None:
@@ -107,7 +108,7 @@ def _repair(step: Step, project: Project, database: Path) -> None:
         ).fetchall()
     if stored:
         wanted, on_day = stored[step.picks[1] % len(stored)]
-        _spoil(database, model, f"{entity} = '{wanted}' and {day} = '{on_day}'")
+        _spoil(database, model, f"{entity} = $entity and {day} = $day", entity=wanted, day=on_day)
         project.request(database, step.clock, model, wanted, str(on_day))
 
 
@@ -137,14 +138,17 @@ def _set_watermarks_back(step: Step, project: Project, database: Path) -> None:
             )
 
 
-def _spoil(database: Path, model: str, condition: str, ghost: bool = False) -> None:
+def _spoil(
+    database: Path, model: str, condition: str, ghost: bool = False, **values: object
+) -> None:
     """Make stored rows wrong; a ghost is a row of somebody who does not exist."""
     entity = MARTS[model][0]
     with connect(database) as connection:
         if ghost:
             connection.execute(
                 f"insert into marts.{model} select * replace ('ghost' as {entity}) "
-                f"from marts.{model} where {condition} limit 1"
+                f"from marts.{model} where {condition} limit 1",
+                values,
             )
         numbers = connection.execute(
             "select column_name from duckdb_columns() where schema_name = 'marts' "
@@ -152,7 +156,7 @@ def _spoil(database: Path, model: str, condition: str, ghost: bool = False) -> N
             [model],
         ).fetchall()
         wrong = ", ".join(f"{number} = {number} + 7" for (number,) in numbers)
-        connection.execute(f"update marts.{model} set {wrong} where {condition}")
+        connection.execute(f"update marts.{model} set {wrong} where {condition}", values)
 
 
 def _compare_with_references(database: Path, history: History, number: int) -> None:

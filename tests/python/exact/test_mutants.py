@@ -8,9 +8,8 @@ from concurrent.futures import Future
 import pytest
 
 from .mutants import MUTANTS, Hunt, Mutant, hunt
+from .project import ROOT
 from .rounds import in_processes
-
-pytestmark = pytest.mark.mutants
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +26,13 @@ def hunts(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Hunt]]]:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_fault_fits_the_project_as_it_is(mutant: Mutant) -> None:
+    for patch in mutant.patches:
+        patch.applied((ROOT / patch.file).read_text())
+
+
+@pytest.mark.mutants
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_differential_test_finds(
     mutant: Mutant, hunts: dict[str, Future[Hunt]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +43,7 @@ def test_the_differential_test_finds(
         print(f"\n{mutant.name}: found in history {result.examples} ({first})", end=" ")
 
 
+@pytest.mark.mutants
 def test_it_finds_nothing_where_no_fault_is() -> None:
     with in_processes() as pool:
         result = pool.submit(hunt, Mutant("no fault"), 2).result()

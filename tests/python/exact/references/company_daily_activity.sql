@@ -9,7 +9,7 @@ with days as (
     cross join unnest(
         generate_series(
             companies.first_day,
-            (select max(activity_date) from reported_days),
+            (select max(usage_date) from reported_days),
             interval 1 day
         )
     ) as calendar (day)
@@ -20,11 +20,11 @@ reported as (
 
     select
         calendar.activity_date,
-        bool_or(calendar.activity_date = reported_days.activity_date) is true as is_reported,
-        count(reported_days.activity_date) as days_reported_7d
+        bool_or(calendar.activity_date = reported_days.usage_date) is true as is_reported,
+        count(reported_days.usage_date) as days_reported_7d
     from (select distinct activity_date from days) as calendar
     left join reported_days
-        on reported_days.activity_date between calendar.activity_date - 6 and calendar.activity_date
+        on reported_days.usage_date between calendar.activity_date - 6 and calendar.activity_date
     group by calendar.activity_date
 
 ),
