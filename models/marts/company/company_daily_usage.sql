@@ -1,8 +1,8 @@
 {{ config(incremental_strategy='replay') }}
 
-with reported_days as (
+with calendar as (
 
-    select * from {{ ref('reported_days') }}
+    select * from {{ ref('reported_calendar') }}
 
 ),
 
@@ -23,11 +23,13 @@ touched as (
 
     union all
 
-    -- days that are reported now and were not, or the other way round
+    -- days that are reported now and were not, or the other way round; also before a company's first day
     select stored.company_id, stored.activity_date as replay_from
     from {{ this }} as stored
-    left join {{ ref('reported_days') }} as reported_days on stored.activity_date = reported_days.usage_date
-    where stored.is_reported <> (reported_days.usage_date is not null)
+    left join {{ ref('reported_calendar') }} as calendar on stored.activity_date = calendar.date_day
+    where
+        stored.is_reported <> coalesce(calendar.is_reported, false)
+        or stored.days_reported_7d <> coalesce(calendar.days_reported_7d, 0)
 
     union all
 
@@ -60,13 +62,13 @@ days as (
     select
         lifespans.company_id,
         lifespans.first_day,
-        calendar.date_day as activity_date,
+        lifespan.date_day as activity_date,
         touched.replay_from
     from touched
     inner join lifespans on touched.company_id = lifespans.company_id
     cross join {{ each_day(
         'greatest(lifespans.first_day, ' ~ days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day'
-    ) }} as calendar
+    ) }} as lifespan
 
 ),
 
@@ -101,15 +103,16 @@ daily as (
         days.activity_date,
         days.first_day,
         days.activity_date >= days.replay_from as is_written,
-        reported_days.usage_date is not null as is_reported,
-        coalesce(usage_days.active_users, case when reported_days.usage_date is not null then 0 end) as active_users,
-        coalesce(usage_days.events, case when reported_days.usage_date is not null then 0 end) as events,
+        coalesce(calendar.is_reported, false) as is_reported,
+        coalesce(calendar.days_reported_7d, 0) as days_reported_7d,
+        coalesce(usage_days.active_users, case when calendar.is_reported then 0 end) as active_users,
+        coalesce(usage_days.events, case when calendar.is_reported then 0 end) as events,
         case
             when usage_days.active_users > 0 or usage_days.events > 0 then days.activity_date
             else last_active_before.active_on
         end as active_on
     from days
-    left join reported_days on days.activity_date = reported_days.usage_date
+    left join calendar on days.activity_date = calendar.date_day
     left join usage_days
         on
             days.company_id = usage_days.company_id
@@ -128,8 +131,7 @@ windowed as (
         *,
         max(active_on) over (partition by company_id order by activity_date rows unbounded preceding) as last_active_on,
         sum(active_users) over seven_days as active_users_7d,
-        sum(events) over seven_days as events_7d,
-        count(case when is_reported then 1 end) over seven_days as days_reported_7d
+        sum(events) over seven_days as events_7d
     from daily
     -- rows are calendar days here: the calendar has no gaps
     window seven_days as (partition by company_id order by activity_date rows between 6 preceding and current row)
@@ -146,7 +148,7 @@ final as (
         cast(events as bigint) as events,
         cast(coalesce(active_users_7d, 0) as bigint) as active_users_7d,
         cast(coalesce(events_7d, 0) as bigint) as events_7d,
-        cast(days_reported_7d as integer) as days_reported_7d,
+        days_reported_7d,
         cast({{ dbt.datediff('last_active_on', 'activity_date', 'day') }} as integer) as days_since_last_active,
         case
             when {{ dbt.datediff('last_active_on', 'activity_date', 'day') }} < 7 then false

@@ -21,6 +21,7 @@ MARTS: dict[str, tuple[str, ...]] = {
     "company_contact_periods": ("company_id", "valid_from"),
     "company_lifespans": ("company_id",),
     "reported_days": ("usage_date",),
+    "reported_calendar": ("date_day",),
     "company_daily_usage": ("company_id", "activity_date"),
     "company_daily_activity": ("company_id", "activity_date"),
     "fact_events_daily": ("company_id", "activity_date"),

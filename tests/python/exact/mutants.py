@@ -226,8 +226,7 @@ MUTANTS = [
         "an outage counts as zero",
         Patch(
             USAGE,
-            "coalesce(usage_days.events, case when reported_days.usage_date is not null then "
-            "0 end)",
+            "coalesce(usage_days.events, case when calendar.is_reported then 0 end)",
             "coalesce(usage_days.events, 0)",
         ),
     ),
@@ -250,9 +249,13 @@ MUTANTS = [
         "a late answer touches nobody",
         Patch(
             USAGE,
-            "where stored.is_reported <> (reported_days.usage_date is not null)",
-            "where false",
+            "        stored.is_reported <> coalesce(calendar.is_reported, false)\n        or ",
+            "        false and ",
         ),
+    ),
+    Mutant(
+        "a late answer counts only in the companies that it finds",
+        Patch(USAGE, "or stored.days_reported_7d <> coalesce(calendar.days_reported_7d, 0)", ""),
     ),
     Mutant(
         "a first day never moves",

@@ -1,0 +1,45 @@
+{{ config(materialized='view') }}
+
+with reported_days as (
+
+    select * from {{ ref('reported_days') }}
+
+),
+
+bounds as (
+
+    select
+        min(usage_date) as first_day,
+        max(usage_date) as last_day,
+        max(record_loaded_at) as record_loaded_at
+    from reported_days
+
+),
+
+calendar as (
+
+    select
+        days.date_day,
+        reported_days.usage_date is not null as is_reported,
+        bounds.record_loaded_at
+    from bounds
+    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as days
+    left join reported_days on days.date_day = reported_days.usage_date
+
+),
+
+final as (
+
+    select
+        date_day,
+        is_reported,
+        -- rows are calendar days here, and nothing was reported before the first
+        cast(count(case when is_reported then 1 end) over (
+            order by date_day rows between 6 preceding and current row
+        ) as integer) as days_reported_7d,
+        record_loaded_at
+    from calendar
+
+)
+
+select * from final
