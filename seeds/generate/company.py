@@ -1,31 +1,14 @@
-"""Write the demo's raw tables: `python seeds/generate.py`, the same bytes every time.
-
-Ordinary rows come from a seeded generator. The rows that tell a story are written out by hand,
-carry speaking ids, and are explained one by one in docs/seed_story.md.
-"""
+"""The CRM, the usage API and the product events of a dozen companies."""
 
 from __future__ import annotations
 
-import csv
-import io
 import random
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
-Row = list[str]
+from .files import DAYS, END, FIRST_DAY, Row, midnight, next_load, write
+
 Usage = dict[tuple[str, date], tuple[int, int]]  # (company_id, day) -> active users, events
-
-HERE = Path(__file__).parent
-SIZE_LIMIT = 300_000
-FIRST_DAY = date(2025, 9, 3)
-END = datetime(2025, 10, 17)
-DAYS = [FIRST_DAY + timedelta(days=n) for n in range((END.date() - FIRST_DAY).days)]
-
-# A load inside the overlap before the seed clock (var `watermark_overlap_minutes`) would be
-# touched again by a second run at the same clock, and that run must touch nothing.
-SEED_CLOCK = datetime(2025, 10, 15, 12)
-OVERLAP = timedelta(minutes=30)
 
 OUTAGE_DAY = date(2025, 10, 10)
 OUTAGE_ANSWERED_AT = datetime(2025, 10, 16, 2, 5)
@@ -100,49 +83,9 @@ COUNTED_BY_API = {
     ("dynamo", date(2025, 10, 6)): 11,  # bad-correction, as it was before
 }
 
-SERVERS = [
-    *("aquila", "corvus", "cygnus", "draco", "hydra", "lupus", "lyra", "orion", "vela"),
-    *("quiet", "latecomer"),
-]
-SERVER_LIFE = {
-    "quiet": (datetime.min, datetime(2025, 9, 21)),
-    "latecomer": (datetime(2025, 10, 9), datetime.max),
-}
-USERS = 40
-FEATURES = {"chat": 30, "search": 22, "whiteboard": 16, "video": 14, "files": 14, "": 4}
-
-# On a server of their own, so that each is alone in its hour. The columns: event_id, user_id,
-# server_id, session_date, feature_used, interaction_count, duration_minutes, is_deleted, updated_at
-SPECIAL_ENGAGEMENT_EVENTS = """\
-eng-dup-exact,u-001,srv-story,2025-09-16 10:30:00,chat,3,12.00,,2025-09-16 11:05:00
-eng-dup-exact,u-001,srv-story,2025-09-16 10:30:00,chat,3,12.00,,2025-09-16 11:05:00
-eng-redelivered,u-002,srv-story,2025-10-07 09:30:00,video,5,30.00,,2025-10-07 10:05:00
-eng-redelivered,u-002,srv-story,2025-10-07 09:30:00,video,5,45.00,,2025-10-07 15:05:00
-eng-moved-hour,u-003,srv-story,2025-10-08 09:40:00,files,2,8.50,,2025-10-08 10:05:00
-eng-moved-hour,u-003,srv-story,2025-10-08 11:15:00,files,2,8.50,,2025-10-08 12:05:00
-eng-deleted,u-004,srv-story,2025-10-09 14:20:00,search,4,6.25,,2025-10-09 15:05:00
-eng-deleted,,srv-story,2025-10-09 14:20:00,,,,true,2025-10-10 08:05:00
-eng-late,u-005,srv-story,2025-09-24 15:10:00,chat,4,20.00,,2025-10-15 12:05:00
-"""
-
 
 def never(_: date) -> bool:
     return False
-
-
-def midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)
-
-
-def next_load(moment: datetime, minute: int) -> datetime:
-    """The hourly batch, at that minute, that follows the moment."""
-    batch = moment.replace(minute=minute, second=0)
-    return batch if batch > moment else batch + timedelta(hours=1)
-
-
-def is_open(server: str, moment: datetime) -> bool:
-    opens, closes = SERVER_LIFE.get(server, (datetime.min, datetime.max))
-    return opens <= moment < closes
 
 
 def crm_daily() -> Iterator[Row]:
@@ -221,51 +164,8 @@ def fact_events(ordinary: Usage, rng: random.Random) -> Iterator[Row]:
             yield [event_id, company, f"{happened_at}+00:00", str(events), "false", str(loaded_at)]
 
 
-def engagement_events(rng: random.Random) -> Iterator[Row]:
-    """One to four events in each batch at 5 past; one in fifty is up to three days late."""
-    number = 0
-    for hour in range(len(DAYS) * 24):
-        for position in range(rng.choice([1, 2, 2, 3]) + (7 <= hour % 24 <= 18)):
-            number += 1
-            happened_at = midnight(FIRST_DAY) + timedelta(
-                hours=hour, seconds=rng.randrange(300, 3900)
-            )
-            user = rng.randrange(USERS)
-            homes = [SERVERS[(user + step) % len(SERVERS)] for step in (0, 3, 7)]
-            open_homes = [server for server in homes if is_open(server, happened_at)]
-            # Never the first one: the table is refreshed every hour.
-            is_late = position > 0 and rng.random() < 0.03
-            lateness = timedelta(hours=rng.randint(1, 72) if is_late else 0)
-            row = [
-                f"eng-{number:06}",
-                f"u-{user + 1:03}",
-                f"srv-{rng.choice(open_homes)}",
-                str(happened_at),
-                *rng.choices(list(FEATURES), list(FEATURES.values())),
-                str(rng.randint(1, 12)),
-                f"{rng.randint(50, 6000) / 100:.2f}",
-                "",
-            ]
-            loaded_at = next_load(happened_at, minute=5) + lateness
-            if loaded_at < END:
-                yield [*row, str(loaded_at)]
-
-
-def write(table: str, columns: str, rows: Iterator[Row], special: str = "") -> None:
-    """Write one CSV in order of load time, the last column; rows without one come last."""
-    every_row = [*rows, *csv.reader(io.StringIO(special))]
-    every_row.sort(key=lambda row: (not row[-1], row[-1], row))
-    overlap = str(SEED_CLOCK - OVERLAP), str(SEED_CLOCK)
-    if any(overlap[0] <= row[-1] <= overlap[1] for row in every_row):
-        raise ValueError(f"{table}: a load lies in the overlap before the seed clock")
-    path = HERE / f"{table}.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([columns.split(), *every_row])
-    if path.stat().st_size > SIZE_LIMIT:
-        raise ValueError(f"{table}: larger than {SIZE_LIMIT} bytes")
-
-
 def main() -> None:
+    """Write the raw tables of the domain."""
     ordinary = ordinary_usage(random.Random(1))
     answers = list(api_answers(ordinary))
     write(
@@ -286,14 +186,3 @@ def main() -> None:
         fact_events(ordinary, random.Random(5)),
         SPECIAL_FACT_EVENTS,
     )
-    write(
-        "engagement_events",
-        "event_id user_id server_id session_date feature_used interaction_count duration_minutes"
-        " is_deleted updated_at",
-        engagement_events(random.Random(3)),
-        SPECIAL_ENGAGEMENT_EVENTS,
-    )
-
-
-if __name__ == "__main__":
-    main()

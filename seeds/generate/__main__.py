@@ -1,0 +1,10 @@
+"""Write the demo's raw tables: `python -m seeds.generate`, the same bytes every time.
+
+Ordinary rows come from seeded generators. The rows that tell a story are written out by hand, carry
+speaking ids, and are explained one by one in docs/seed_story.md.
+"""
+
+from . import company, engagement
+
+for domain in (company, engagement):
+    domain.main()
