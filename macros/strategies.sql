@@ -13,11 +13,32 @@
     {{ return(replace_touched(args, day ~ ' >= touched.replay_from and ' ~ bound)) }}
 {%- endmacro %}
 
-{%- macro replace_touched(args, condition) -%}
+{#- A closure table also says which partitions it changed, those that sessions left and those that they are in now. What
+    it did not change before, readers cannot know: they are rebuilt whole after it (should_full_refresh). -#}
+{%- macro get_incremental_sessions_sql(args) -%}
+    {%- set state = run_state() -%}
+    {%- set session, span = state.session, merged_ranges(state.touched_days or [], most=1) -%}
+    {%- set condition = 'stored.' ~ session ~ ' = touched.' ~ session ~ ' and ' ~ within('stored.' ~ state.day, span) -%}
+    {%- set changed_keys -%}
+        select
+            {{ state.entity }} as entity,
+            touched_day as day
+        from {{ touched_table() }}
+        where touched_day is not null
+        union
+        select
+            {{ state.entity }} as entity,
+            cast({{ state.day }} as date) as day
+        from {{ args.temp_relation }}
+    {%- endset -%}
+    {{ return(replace_touched(args, condition, also=changed_keys_insert(changed_keys))) }}
+{%- endmacro %}
+
+{%- macro replace_touched(args, condition, also='') -%}
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' is incremental, but neither touched_partitions nor replay_from says what a run replaces.'
+            model.name ~ ' is incremental, but none of touched_partitions, replay_from, touched_sessions and changed_partitions says what it replaces.'
         ) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
@@ -29,6 +50,7 @@
 
         insert into {{ args.target_relation }} ({{ columns }})
         select {{ columns }} from {{ args.temp_relation }}
+        {{- also }}
     {%- endset -%}
     {{ return(in_one_transaction(dml)) }}
 {%- endmacro %}

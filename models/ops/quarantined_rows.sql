@@ -8,6 +8,10 @@
     'engagement': {
         'stg_engagement_events': ['event_id', 'server_id', 'occurred_at'],
     },
+    'web': {
+        'stg_web_events': ['event_id', 'team_id', 'occurred_at'],
+        'stg_web_teams': ['team_id'],
+    },
 } -%}
 
 with quarantined as (
