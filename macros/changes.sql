@@ -234,12 +234,15 @@
     {%- do keep_touched(sql, entity, first) -%}
     {%- do state.update({'session': session}) -%}
     {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts -#}
-    {%- set reach -%}
-        select distinct calendar.date_day
-        from {{ touched_table() }} as touched
-        cross join {{ each_day('touched.first_day', 'touched.last_day') }} as calendar
-    {%- endset -%}
-    {%- set ranges = none if state.window or state.requests else ranges_of(reach) -%}
+    {%- set ranges = none -%}
+    {%- if state.touched_days is defined and not (state.window or state.requests) -%}
+        {%- set reach -%}
+            select distinct calendar.date_day
+            from {{ state.touched }} as touched
+            cross join {{ each_day('touched.first_day', 'touched.last_day') }} as calendar
+        {%- endset -%}
+        {%- set ranges = ranges_of(reach) -%}
+    {%- endif -%}
     {{ valid_and_visible() }}
     and {{ within('occurred_at', ranges) }}
     and ({{ identity }}) in (

@@ -201,9 +201,9 @@
 
 {#- The tables of sessions that a model is built on. -#}
 {%- macro closure_tables(node) -%}
-    {%- set names = [] -%}
-    {%- for id in node.depends_on.nodes if id in graph.nodes -%}
-        {%- if node.config.materialized == 'incremental' and graph.nodes[id].config.incremental_strategy == 'sessions' -%}
+    {%- set names, is_incremental_model = [], node.config.materialized == 'incremental' -%}
+    {%- for id in node.depends_on.nodes if is_incremental_model and id in graph.nodes -%}
+        {%- if graph.nodes[id].config.incremental_strategy == 'sessions' -%}
             {%- do names.append(graph.nodes[id].name) -%}
         {%- endif -%}
     {%- endfor -%}

@@ -13,12 +13,12 @@
     {{ return(replace_touched(args, day ~ ' >= touched.replay_from and ' ~ bound)) }}
 {%- endmacro %}
 
-{#- A closure table also says which partitions it changed, those that sessions left and those that they are in now. What
-    it did not change before, readers cannot know: they are rebuilt whole after it (should_full_refresh). -#}
+{#- A table of sessions also says which partitions it changed: those that sessions were in, and those that they are in
+    now. Rebuilt whole it says nothing; then what is built on it is rebuilt whole, too (should_full_refresh). -#}
 {%- macro get_incremental_sessions_sql(args) -%}
     {%- set state = run_state() -%}
-    {%- set session, span = state.session, merged_ranges(state.touched_days or [], most=1) -%}
-    {%- set condition = 'stored.' ~ session ~ ' = touched.' ~ session ~ ' and ' ~ within('stored.' ~ state.day, span) -%}
+    {%- set is_touched = 'stored.' ~ state.session ~ ' = touched.' ~ state.session -%}
+    {%- set is_near = within('stored.' ~ state.day, merged_ranges(state.touched_days or [], most=1)) -%}
     {%- set changed_keys -%}
         select
             {{ state.entity }} as entity,
@@ -31,14 +31,15 @@
             cast({{ state.day }} as date) as day
         from {{ args.temp_relation }}
     {%- endset -%}
-    {{ return(replace_touched(args, condition, also=changed_keys_insert(changed_keys))) }}
+    {{ return(replace_touched(args, is_touched ~ ' and ' ~ is_near, also=changed_keys_insert(changed_keys))) }}
 {%- endmacro %}
 
 {%- macro replace_touched(args, condition, also='') -%}
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' is incremental, but none of touched_partitions, replay_from, touched_sessions and changed_partitions says what it replaces.'
+            model.name ~ ' is incremental, but nothing says what a run replaces: neither touched_partitions, replay_from, '
+            ~ 'touched_sessions nor changed_partitions.'
         ) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
