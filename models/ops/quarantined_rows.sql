@@ -13,6 +13,10 @@
         'stg_customers': ['customer_id', 'consumer_id'],
         'stg_customer_events': ['event_id', 'consumer_id', 'occurred_at'],
     },
+    'web': {
+        'stg_web_events': ['event_id', 'team_id', 'occurred_at'],
+        'stg_web_teams': ['team_id'],
+    },
 } -%}
 
 with quarantined as (
