@@ -16,7 +16,8 @@ type_days as (
         sum(events) as events,
         max(record_loaded_at) as record_loaded_at
     from event_days
-    group by grouping sets ((consumer_id, activity_date, event_type), (activity_date, event_type))
+    group by rollup(activity_date, event_type, consumer_id)
+    having event_type is not null
 
 ),
 

@@ -53,7 +53,8 @@ day_changes as (
         sum(existing_since_change) as existing_since_change,
         max(record_loaded_at) as record_loaded_at
     from changes
-    group by grouping sets ((consumer_id, activity_date), (activity_date))
+    group by rollup(activity_date, consumer_id)
+    having activity_date is not null
 
 ),
 
