@@ -8,6 +8,9 @@
     'engagement': {
         'stg_engagement_events': ['event_id', 'server_id', 'occurred_at'],
     },
+    'learning': {
+        'stg_learner_events': ['event_id', 'learner_id', 'occurred_at'],
+    },
 } -%}
 
 with quarantined as (
