@@ -13,8 +13,9 @@
 
 {%- macro newly_loaded() -%}
     {%- set state = run_state() -%}
-    {%- if state.mode == 'restate' -%}
-        {{ return('false') }}
+    {%- if state.window -%}
+        {#- a restated row counts as one that was loaded now -#}
+        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [state.window])) }}
     {%- endif -%}
     {{ valid_and_visible() }}
     {%- if state.since %} and loaded_at >= {{ timestamp_literal(state.since) }}{% endif %}
@@ -57,11 +58,7 @@
                     {{ entity }},
                     cast({{ day }} as date) as changed_day
                 from {{ relation }}
-                {%- if state.window %}
-                where {{ valid_and_visible() }} and {{ within('occurred_at', [state.window]) }}
-                {%- else %}
                 where {{ newly_loaded() }}
-                {%- endif %}
                 {{- requested_keys(entity) }}
             ) as changed
             cross join {{ numbers_to(lookback_days) }}

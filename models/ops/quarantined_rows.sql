@@ -8,6 +8,11 @@
     'engagement': {
         'stg_engagement_events': ['event_id', 'server_id', 'occurred_at'],
     },
+    'consumers': {
+        'stg_consumers': ['consumer_id'],
+        'stg_customers': ['customer_id', 'consumer_id'],
+        'stg_customer_events': ['event_id', 'consumer_id', 'occurred_at'],
+    },
     'learning': {
         'stg_learner_events': ['event_id', 'learner_id', 'occurred_at'],
     },
