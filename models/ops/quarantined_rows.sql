@@ -16,6 +16,10 @@
     'learning': {
         'stg_learner_events': ['event_id', 'learner_id', 'occurred_at'],
     },
+    'web': {
+        'stg_web_events': ['event_id', 'team_id', 'occurred_at'],
+        'stg_web_teams': ['team_id'],
+    },
 } -%}
 
 with quarantined as (
