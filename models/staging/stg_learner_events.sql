@@ -24,9 +24,9 @@ final as (
         learner_id,
         event_type,
         session_id,
-        "timestamp" as occurred_at,
-        date_trunc('minute', "timestamp") as minute_timestamp,
-        cast("timestamp" as date) as activity_date,
+        timestamp as occurred_at,
+        date_trunc('minute', timestamp) as minute_timestamp,
+        cast(timestamp as date) as activity_date,
         page_id,
         assessment_id,
         try_cast(score_text as decimal(18, 6)) as score,
@@ -44,8 +44,8 @@ final as (
             when event_id is null then 'event_id is null'
             when learner_id is null then 'learner_id is null'
             when event_type is null then 'event_type is null'
-            when "timestamp" is null then 'timestamp is null'
-            when {{ dbt.dateadd('hour', -24, '"timestamp"') }} > processed_at
+            when timestamp is null then 'timestamp is null'
+            when {{ dbt.dateadd('hour', -24, 'timestamp') }} > processed_at
                 then 'timestamp is more than 24 hours after processed_at'
             when not {{ is_json('data') }} then 'data does not parse'
             when score_text is not null and try_cast(score_text as decimal(18, 6)) is null

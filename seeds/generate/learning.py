@@ -102,6 +102,12 @@ SPECIAL = [
         '{"assessment_id": "quiz-story", "score": 4, "max_score": 5}',
         "2025-10-07 09:15:00",
     ),
+    (
+        *("still-there", "going-on", "page_view", "session-going-on"),
+        "2025-10-15 12:10:00",
+        '{"page_id": "page-06"}',
+        "",
+    ),
 ]
 
 
@@ -131,7 +137,7 @@ def story() -> Iterator[Row]:
         yield event(*what, datetime.fromisoformat(moment), data, known)
 
 
-def sitting(rng: random.Random, learner: str) -> list[tuple[str, str]]:
+def sitting(rng: random.Random) -> list[tuple[str, str]]:
     """What a learner does in one session: pages, then a lesson or a quiz, not always completed."""
     page = json.dumps({"page_id": f"page-{rng.randrange(PAGES) + 1:02}"})
     events = [("page_view", page)] * rng.randint(1, 2)
@@ -161,7 +167,7 @@ def learner_events(rng: random.Random) -> Iterator[Row]:
             hours = (position + rng.random()) * 24 / len(LEARNERS)
             moment = midnight(day) + timedelta(seconds=round(hours * 3600))
             lateness = timedelta(hours=rng.randint(1, 72) if rng.random() < 0.03 else 0)
-            for event_type, data in sitting(rng, learner):
+            for event_type, data in sitting(rng):
                 number += 1
                 moment += timedelta(seconds=rng.randint(10, 900))
                 loaded_at = next_load(moment, minute=15) + lateness

@@ -4,7 +4,7 @@ with touched as (
 
     {% call replay_from(entity='learner_id', day='activity_date') %}
 
-    -- attempts, and what takes the place of a stored one; one that is not stored changed nothing, and neither does its end
+    -- attempts, and what takes the place of one; what is not stored changed nothing, and neither does its end
     select
         learner_id,
         activity_date as replay_from
