@@ -25,7 +25,7 @@ from tidemark.judgement import judge
 _DATABASE = "demo.duckdb"
 # A directory of its own, so that the parsed project of other commands stays valid.
 _TARGET_PATH = Path("target") / "demo"
-_FLAGS = "churn_flags"
+_FINDINGS, _FLAGS = "late_findings", "churn_flags"
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,17 @@ class Show:
 
     title: str
     tells: str
+    analysis: str
     as_of: datetime | None = None
     expected: Exit = Exit.DONE
 
     @property
     def command(self) -> str:
         """The command as one would type it."""
-        return f"dbt show --select {_FLAGS}"
+        return f"dbt show --select {self.analysis}"
 
 
+_AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
 
 STORY: tuple[Run | Show, ...] = (
@@ -69,17 +71,31 @@ STORY: tuple[Run | Show, ...] = (
         "Again, at the same clock",
         "No source brought anything, so nothing is built, and each model says so.",
     ),
+    Show(
+        "What is about to change",
+        "Four numbers of the past, as they are known now.",
+        _FINDINGS,
+    ),
     Run(
         "An hour later",
-        "The hour brought its own events, and two that are three weeks old. Only the days they"
+        "The hour brought its own events, and a few that are days or weeks old. Only the days they"
         " belong to are recomputed: see the column partitions.",
-        datetime(2025, 10, 15, 13),
+        _AN_HOUR_LATER,
+    ),
+    Show(
+        "What has changed",
+        "A customer was created two weeks ago, an earlier attempt took part of a later one's"
+        " progress, a session began before the hour it was known for, and a team that was enabled"
+        " got its whole history.",
+        _FINDINGS,
+        _AN_HOUR_LATER,
     ),
     Show(
         "Before the late answer",
         "The usage API never answered for 2025-10-10. For companies whose other days were silent"
         " the flag is null: nobody can know.",
-        datetime(2025, 10, 15, 13),
+        _FLAGS,
+        _AN_HOUR_LATER,
     ),
     Run(
         "The late answer",
@@ -90,12 +106,13 @@ STORY: tuple[Run | Show, ...] = (
         "After the late answer",
         "Seven of seven days are reported. Who was silent on that day as well is at risk; who was"
         " active on it is not.",
+        _FLAGS,
         _ANSWERED,
     ),
     Run(
         "A source goes stale",
-        "The engagement events stop at midnight. Past their limit they block the models below them;"
-        f" the others go on. The exit code is {Exit.BLOCKED.value}, so that a scheduler notices.",
+        "Engagement and web events stop at midnight. Past their limit they block the models below"
+        f" them; the others go on. Exit code {Exit.BLOCKED.value} makes a scheduler notice.",
         datetime(2025, 10, 17, 6, 30),
         Exit.BLOCKED,
     ),
@@ -135,7 +152,7 @@ def _tell(step: Run | Show, dbt: Dbt, out: Console) -> dict[str, Any]:
         code = exit_code(judgement, built)
         result = report.as_json(judgement, built)
     else:
-        rows = _show(dbt, _FLAGS)
+        rows = _show(dbt, step.analysis)
         report.show_rows(out, rows)
         code, result = Exit.DONE, {"rows": rows}
     if code != Exit.DONE:

@@ -62,12 +62,18 @@ def show_decisions(out: Console, judgement: Judgement) -> None:
 
 
 def show_judgement(out: Console, judgement: Judgement) -> None:
-    """The decisions, headed by the clock and the sources that are not fresh."""
+    """What is decided for which reason, headed by the clock and the sources that are not fresh."""
     _show_clock(out, judgement)
     for check in judgement.checks:
         if check.state is not SourceState.FRESH:
             out.print(f"[{_colour(check.state)}]{escape(check.reason)}[/]")
-    show_decisions(out, judgement)
+    models: dict[tuple[ModelState, str], list[str]] = {}
+    for decision in judgement.decisions:
+        models.setdefault((decision.state, decision.reason), []).append(decision.model)
+    table = _table("decision", "reason", "models")
+    for (state, reason), names in sorted(models.items()):
+        table.add_row(_coloured(state), escape(reason), ", ".join(names))
+    out.print(table)
 
 
 def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
@@ -208,8 +214,8 @@ def _build_json(report: BuildReport) -> dict[str, Any]:
 def _table(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        # Names are looked up and copied: they are never cut, the reason wraps instead.
-        table.add_column(column, no_wrap=column != "reason")
+        # A name that is looked up and copied is never cut; reasons and lists wrap instead.
+        table.add_column(column, no_wrap=column not in ("reason", "models"))
     return table
 
 
