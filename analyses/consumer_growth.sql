@@ -12,4 +12,4 @@ select
     total_events
 from {{ ref('consumer_analytics_weekly') }}
 where consumer_id is not null
-order by snapshot_timestamp desc, consumer_id
+order by snapshot_timestamp desc, consumer_id asc

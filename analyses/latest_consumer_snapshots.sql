@@ -12,4 +12,4 @@ select
 from {{ ref('consumer_analytics') }}
 where consumer_id is not null
 qualify row_number() over (partition by consumer_id order by snapshot_timestamp desc) = 1
-order by total_customers desc, consumer_id
+order by total_customers desc, consumer_id asc

@@ -69,7 +69,9 @@ numbered as (
 
     select
         *,
-        row_number() over (partition by consumer_id, customer_id order by occurred_at, loaded_at, event_id) as position
+        row_number() over (
+            partition by consumer_id, customer_id order by occurred_at, loaded_at, event_id
+        ) as event_number
     from history
 
 ),
@@ -80,9 +82,9 @@ periods as (
     select
         *,
         count(case when event_type <> 'customer_update' then 1 end) over (
-            partition by consumer_id, customer_id order by position
+            partition by consumer_id, customer_id order by event_number
         ) as period,
-        count(status) over (partition by consumer_id, customer_id order by position) as status_period
+        count(status) over (partition by consumer_id, customer_id order by event_number) as status_period
     from numbered
 
 ),
@@ -99,7 +101,7 @@ states as (
             max(status) over (partition by consumer_id, customer_id, period, status_period), 'ACTIVE'
         ) = 'ACTIVE' as has_active_status
     from periods
-    qualify row_number() over (partition by consumer_id, customer_id, activity_date order by position desc) = 1
+    qualify row_number() over (partition by consumer_id, customer_id, activity_date order by event_number desc) = 1
 
 ),
 
