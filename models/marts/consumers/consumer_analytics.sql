@@ -2,13 +2,7 @@
 
 with totals as (
 
-    select * from {{ ref('consumer_totals') }}
-
-),
-
-event_types as (
-
-    select * from {{ ref('consumer_event_types') }}
+    select * from {{ ref('consumer_totals_by_type') }}
 
 ),
 
@@ -45,28 +39,24 @@ ages as (
 figures as (
 
     select
-        ages.snapshot_timestamp,
-        ages.consumer_id,
-        ages.total_customers,
-        ages.active_customers,
-        ages.total_customers - ages.active_customers as inactive_customers,
-        ages.total_events,
-        event_types.events_by_type,
+        snapshot_timestamp,
+        consumer_id,
+        total_customers,
+        active_customers,
+        total_customers - active_customers as inactive_customers,
+        total_events,
+        events_by_type,
         case
-            when ages.total_customers = 0 then 0
-            else cast(round(ages.total_age_seconds / (ages.total_customers * 86400.0), 2) as decimal(18, 2))
+            when total_customers = 0 then 0
+            else cast(round(total_age_seconds / (total_customers * 86400.0), 2) as decimal(18, 2))
         end as avg_customer_lifetime_days,
         case
-            when ages.total_customers = 0 then 0
-            else cast(round(ages.active_customers / (ages.total_customers * 1.0), 4) as decimal(18, 4))
+            when total_customers = 0 then 0
+            else cast(round(active_customers / (total_customers * 1.0), 4) as decimal(18, 4))
         end as active_ratio,
-        ages.consumers_in_system,
-        ages.record_loaded_at
+        consumers_in_system,
+        record_loaded_at
     from ages
-    left join event_types
-        on
-            ages.consumer_id is not distinct from event_types.consumer_id
-            and ages.activity_date = event_types.activity_date
 
 ),
 
