@@ -14,6 +14,11 @@ import duckdb
 
 REFERENCES = Path(__file__).parent / "references"
 
+_DIMENSIONS = (
+    *("host", "device_type", "pathname", "browser", "os", "referring_domain"),
+    *("utm_source", "utm_medium", "utm_campaign", "country_code"),
+)
+
 # To test one more mart, add its key here (entity first, day last) and its definition in plain SQL
 # to `references/`. What has no definition is compared with the full refresh alone.
 MARTS: dict[str, tuple[str, ...]] = {
@@ -30,10 +35,42 @@ MARTS: dict[str, tuple[str, ...]] = {
     "feature_engagement_daily": ("server_id", "feature_used", "activity_date"),
     "server_engagement_daily": ("server_id", "activity_date"),
     "engagement_daily": ("server_id", "activity_date"),
+    "customer_states": ("consumer_id", "customer_id", "activity_date"),
+    "consumer_events_daily": ("consumer_id", "event_type", "activity_date"),
+    "consumer_analytics": ("consumer_id", "snapshot_timestamp"),
+    "consumer_analytics_weekly": ("consumer_id", "snapshot_timestamp"),
+    "minute_metrics": ("learner_id", "session_id", "minute_timestamp"),
+    "session_metrics": ("learner_id", "session_id"),
+    "session_status": ("learner_id", "session_id"),
+    # an event that comes again on another day is another event
+    "mastery_deltas": ("learner_id", "content_id", "trigger_event_id", "activity_date"),
+    "learner_activity_summary": ("learner_id",),
+    "content_mastery_trends": ("content_id", "activity_date"),
+    "dim_web_teams": ("team_id",),
+    "web_hourly_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
+    "web_pre_aggregated_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
+    "web_sessions": ("team_id", "session_id"),
+    "web_hourly_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
+    "web_pre_aggregated_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
 }
+
+# What says the day where the key does not.
+_DAYS = {"session_metrics": "session_start", "web_sessions": "session_start"}
+
+# Marts that say how things are at the clock: rows of two clocks cannot be compared.
+FOLLOW_THE_CLOCK = ("session_status", "learner_activity_summary", "content_mastery_trends")
 
 # Says when a row was written, not what is true.
 NOT_COMPARED = "record_loaded_at"
+
+
+def entity_of(mart: str) -> str:
+    return MARTS[mart][0]
+
+
+def day_column_of(mart: str) -> str:
+    """The column that says which day a row belongs to."""
+    return _DAYS.get(mart, MARTS[mart][-1])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .histories import History
+from .history import History
 from .project import ROOT, Project
 from .replay import DifferenceError, replay
 from .rounds import drawn

@@ -17,7 +17,7 @@ from .marts import MARTS
 ROOT = Path(__file__).parents[3]
 
 # The domains whose raw tables the histories write.
-DOMAINS = ["company", "engagement"]
+DOMAINS = ["company", "engagement", "consumers", "learning", "web"]
 
 # Files of the same name in other folders: relation names carry the name of their file.
 FILE_NAME = "warehouse.duckdb"

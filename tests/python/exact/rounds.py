@@ -14,7 +14,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from .histories import History, histories
+from .histories import histories
+from .history import History
 from .phenomena import mattered
 from .project import Project
 from .replay import replay
