@@ -44,13 +44,13 @@ _PICKS = st.tuples(*[st.integers(0, 999)] * 3)
 
 @st.composite
 def histories(draw: Draw) -> History:
-    """Three to five worlds and four or five steps; the last one builds everything."""
+    """Four to six worlds and four or five steps; the last one builds everything."""
     clocks = [START]
     for gap in draw(st.lists(_GAPS, min_size=3, max_size=4)):
         clocks.append(clocks[-1] + gap)
     author = _Author(draw, clocks)
     author.write_calendar()
-    for number in range(draw(st.integers(3, 5))):
+    for number in range(draw(st.integers(4, 6))):
         author.write_world(f"w{number}")
     author.write_last_day()
     steps = [

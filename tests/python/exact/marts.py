@@ -37,6 +37,8 @@ MARTS: dict[str, tuple[str, ...]] = {
     "engagement_daily": ("server_id", "activity_date"),
     "customer_states": ("consumer_id", "customer_id", "activity_date"),
     "consumer_events_daily": ("consumer_id", "event_type", "activity_date"),
+    "consumer_totals": ("consumer_id", "activity_date"),
+    "consumer_event_types": ("consumer_id", "activity_date"),
     "consumer_analytics": ("consumer_id", "snapshot_timestamp"),
     "consumer_analytics_weekly": ("consumer_id", "snapshot_timestamp"),
     "minute_metrics": ("learner_id", "session_id", "minute_timestamp"),
@@ -44,7 +46,7 @@ MARTS: dict[str, tuple[str, ...]] = {
     "session_status": ("learner_id", "session_id"),
     # an event that comes again on another day is another event
     "mastery_deltas": ("learner_id", "content_id", "trigger_event_id", "activity_date"),
-    "learner_activity_summary": ("learner_id",),
+    "learner_activity_summary": ("learner_id", "activity_date"),
     "content_mastery_trends": ("content_id", "activity_date"),
     "dim_web_teams": ("team_id",),
     "web_hourly_stats": ("team_id", *_DIMENSIONS, "period_bucket"),

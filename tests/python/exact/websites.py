@@ -15,7 +15,9 @@ _KINDS = st.sampled_from(
     ["new", "new", "new", "new", "redelivered", "redelivered", "duplicate", "equal load time",
      "equal time", "other session", "other time", "null key", "moved", "ahead"]
 )  # fmt: skip
-_TEAM_KINDS = st.sampled_from(["redelivered", "redelivered", "equal load time", "null key"])
+_TEAM_KINDS = st.sampled_from(
+    ["redelivered", "redelivered", "equal load time", "equal load time", "null key"]
+)
 _EVENTS = st.sampled_from(
     ["$pageview"] * 5 + ["$screen", "$screen", "$autocapture", "$identify", "$Pageview", None]
 )

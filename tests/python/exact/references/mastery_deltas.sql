@@ -34,7 +34,7 @@ select
     current_mastery - coalesce(previous_mastery, 0) as mastery_delta,
     case
         when previous_mastery is null then 0.7
-        else least(1, 0.5 + abs(current_mastery - previous_mastery) / 2)
+        else cast(least(1, 0.5 + 0.5 * abs(current_mastery - previous_mastery)) as decimal(8, 7))
     end as confidence_score
 from ordered
 where previous_mastery is null or previous_mastery <> current_mastery

@@ -1,3 +1,4 @@
+-- Every hour and place with any event, of all teams.
 select
     team_id,
     date_trunc('hour', happened_at) as period_bucket,
@@ -11,9 +12,10 @@ select
     utm_medium,
     utm_campaign,
     country_code,
-    count(*) as pageviews,
-    count(distinct session_id) as sessions,
-    count(distinct person_id) as persons
+    count(*) filter (where is_view) as pageviews,
+    count(distinct session_id) filter (where is_view) as sessions,
+    count(distinct person_id) filter (where is_view) as persons,
+    count(*) as event_rows
 from web_events_versions
-where is_current and is_view
+where is_current
 group by all
