@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -134,7 +135,18 @@ def create_reference(
 def fetch(connection: duckdb.DuckDBPyConnection, relation: str) -> Table:
     found = connection.execute(f"select * from {relation}")
     columns = tuple(column[0] for column in found.description or ())
-    table = Table(columns, Counter(found.fetchall()))
+    # the keys of JSON have an order; 0.50 and 0.5 are the same number
+    is_json = [str(column[1]) == "JSON" for column in found.description or ()]
+    table = Table(
+        columns,
+        Counter(
+            tuple(
+                json.dumps(json.loads(value)) if of_json and value is not None else value
+                for value, of_json in zip(row, is_json, strict=True)
+            )
+            for row in found.fetchall()
+        ),
+    )
     return table.select(tuple(column for column in columns if column != NOT_COMPARED))
 
 
