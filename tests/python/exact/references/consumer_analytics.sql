@@ -36,7 +36,7 @@ events as (
         consumer_id,
         activity_date,
         sum(events) as total_events,
-        '{' || string_agg(to_json(event_type) || ':' || events, ',' order by event_type) || '}' as events_by_type
+        json('{' || string_agg(to_json(event_type) || ':' || events, ',' order by event_type) || '}') as events_by_type
     from events_so_far
     group by consumer_id, activity_date
 
@@ -58,19 +58,17 @@ snapshots as (
         events.total_events,
         events.events_by_type,
         consumers.consumers_in_system,
-        round(
+        cast(
             case
                 when customers.total_customers = 0 then 0
-                else customers.lifetime_seconds / (customers.total_customers * 86400)
-            end,
-            2
+                else round(customers.lifetime_seconds / (customers.total_customers * 86400), 2)
+            end as decimal(18, 2)
         ) as avg_customer_lifetime_days,
-        round(
+        cast(
             case
                 when customers.total_customers = 0 then 0
-                else customers.active_customers / customers.total_customers
-            end,
-            4
+                else round(customers.active_customers / customers.total_customers, 4)
+            end as decimal(18, 4)
         ) as system_wide_active_ratio
     from customers
     inner join events
@@ -96,7 +94,7 @@ select
                 'active_customers', active_customers,
                 'inactive_customers', inactive_customers,
                 'total_events', total_events,
-                'events_by_type', json(events_by_type),
+                'events_by_type', events_by_type,
                 'avg_customer_lifetime_days', avg_customer_lifetime_days,
                 'snapshot_source', 'tidemark'
             )
@@ -106,7 +104,7 @@ select
                 'active_customers_all_consumers', active_customers,
                 'inactive_customers_all_consumers', inactive_customers,
                 'total_events_all_consumers', total_events,
-                'events_by_type_all_consumers', json(events_by_type),
+                'events_by_type_all_consumers', events_by_type,
                 'system_wide_active_ratio', system_wide_active_ratio,
                 'consumers_in_system', consumers_in_system
             )
