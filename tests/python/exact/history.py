@@ -61,12 +61,13 @@ class Step:
 
 
 class History:
-    """Steps, and the rows that come before each of them."""
+    """Steps, and the rows that come before each of them, about some of the domains."""
 
-    def __init__(self, steps: Sequence[Step], rows: Sequence[Row]):
+    def __init__(self, domains: Sequence[str], steps: Sequence[Step], rows: Sequence[Row]):
+        self.domains = tuple(domains)
         self.steps = tuple(steps)
         self.rows = tuple(rows)
 
     def __repr__(self) -> str:
         actions = ", ".join(step.action for step in self.steps)
-        return f"<History: {len(self.rows)} rows; {actions}>"
+        return f"<History: {len(self.rows)} rows, {self.domains[0]}; {actions}>"

@@ -28,7 +28,7 @@ _SCORES = st.sampled_from([0, 50, 50, 80, 80.5, 100, 120, -5, 33.333333, 1e2, No
 _MAX_SCORES = st.sampled_from([None, None, None, 0, 100, 50, 3, 200, -100])
 _PAGES = st.sampled_from(["page 1", "Page 1", 7, "7", None])
 _NO_OBJECTS = st.sampled_from([None, "[]", "5", '"page 1"', "null"])
-_SPOILED = [
+_SPOILED: list[Values] = [
     {"data": '{"score": 80'},
     {"data": ""},
     {"data": '{"assessment_id": "algebra", "score": "high"}'},

@@ -22,40 +22,51 @@ _DIMENSIONS = (
 
 # To test one more mart, add its key here (entity first, day last) and its definition in plain SQL
 # to `references/`. What has no definition is compared with the full refresh alone.
-MARTS: dict[str, tuple[str, ...]] = {
-    "dim_companies": ("company_id",),
-    "company_contact_periods": ("company_id", "valid_from"),
-    "company_lifespans": ("company_id",),
-    "reported_days": ("usage_date",),
-    "reported_calendar": ("date_day",),
-    "company_daily_usage": ("company_id", "activity_date"),
-    "company_daily_activity": ("company_id", "activity_date"),
-    "fact_events_daily": ("company_id", "activity_date"),
-    "company_usage_reconciliation": ("company_id", "activity_date"),
-    "fct_engagement_metrics": ("server_id", "metric_hour"),
-    "feature_engagement_daily": ("server_id", "feature_used", "activity_date"),
-    "server_engagement_daily": ("server_id", "activity_date"),
-    "engagement_daily": ("server_id", "activity_date"),
-    "customer_states": ("consumer_id", "customer_id", "activity_date"),
-    "consumer_events_daily": ("consumer_id", "event_type", "activity_date"),
-    "consumer_totals": ("consumer_id", "activity_date"),
-    "consumer_event_types": ("consumer_id", "activity_date"),
-    "consumer_analytics": ("consumer_id", "snapshot_timestamp"),
-    "consumer_analytics_weekly": ("consumer_id", "snapshot_timestamp"),
-    "minute_metrics": ("learner_id", "session_id", "minute_timestamp"),
-    "session_metrics": ("learner_id", "session_id"),
-    "session_status": ("learner_id", "session_id"),
-    # an event that comes again on another day is another event
-    "mastery_deltas": ("learner_id", "content_id", "trigger_event_id", "activity_date"),
-    "learner_activity_summary": ("learner_id", "activity_date"),
-    "content_mastery_trends": ("content_id", "activity_date"),
-    "dim_web_teams": ("team_id",),
-    "web_hourly_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
-    "web_pre_aggregated_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
-    "web_sessions": ("team_id", "session_id"),
-    "web_hourly_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
-    "web_pre_aggregated_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
+MARTS_OF: dict[str, dict[str, tuple[str, ...]]] = {
+    "company": {
+        "dim_companies": ("company_id",),
+        "company_contact_periods": ("company_id", "valid_from"),
+        "company_lifespans": ("company_id",),
+        "reported_days": ("usage_date",),
+        "reported_calendar": ("date_day",),
+        "company_daily_usage": ("company_id", "activity_date"),
+        "company_daily_activity": ("company_id", "activity_date"),
+        "fact_events_daily": ("company_id", "activity_date"),
+        "company_usage_reconciliation": ("company_id", "activity_date"),
+    },
+    "engagement": {
+        "fct_engagement_metrics": ("server_id", "metric_hour"),
+        "feature_engagement_daily": ("server_id", "feature_used", "activity_date"),
+        "server_engagement_daily": ("server_id", "activity_date"),
+        "engagement_daily": ("server_id", "activity_date"),
+    },
+    "consumers": {
+        "customer_states": ("consumer_id", "customer_id", "activity_date"),
+        "consumer_events_daily": ("consumer_id", "event_type", "activity_date"),
+        "consumer_totals": ("consumer_id", "activity_date"),
+        "consumer_event_types": ("consumer_id", "activity_date"),
+        "consumer_analytics": ("consumer_id", "snapshot_timestamp"),
+        "consumer_analytics_weekly": ("consumer_id", "snapshot_timestamp"),
+    },
+    "learning": {
+        "minute_metrics": ("learner_id", "session_id", "minute_timestamp"),
+        "session_metrics": ("learner_id", "session_id"),
+        "session_status": ("learner_id", "session_id"),
+        # an event that comes again on another day is another event
+        "mastery_deltas": ("learner_id", "content_id", "trigger_event_id", "activity_date"),
+        "learner_activity_summary": ("learner_id", "activity_date"),
+        "content_mastery_trends": ("content_id", "activity_date"),
+    },
+    "web": {
+        "dim_web_teams": ("team_id",),
+        "web_hourly_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
+        "web_pre_aggregated_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
+        "web_sessions": ("team_id", "session_id"),
+        "web_hourly_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
+        "web_pre_aggregated_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
+    },
 }
+MARTS = {mart: key for marts in MARTS_OF.values() for mart, key in marts.items()}
 
 # What says the day where the key does not.
 _DAYS = {"session_metrics": "session_start", "web_sessions": "session_start"}

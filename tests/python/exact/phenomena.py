@@ -18,6 +18,7 @@ from .history import History, Row
 from .marts import (
     FOLLOW_THE_CLOCK,
     MARTS,
+    MARTS_OF,
     connect,
     create_reference,
     raw_tables_of,
@@ -32,6 +33,7 @@ _DAILY = ("crm_daily", "product_usage_daily")
 _ACTUAL = "what happened"
 _ERASED = "raw rows erased"
 
+# Seen in the marts themselves, before and after.
 _CUSTOMERS = """
     select 1 from {{built}}.customers_by_day as built
     full outer join {{actual}}.customers_by_day as actual
@@ -51,8 +53,7 @@ _TEAMS = """
         and {}.is_enabled
 """
 
-# Seen in the marts themselves, before and after.
-_MOVES = {
+_PRODUCT_MOVES = {
     "a company's first day moves earlier": """
         select 1 from {built}.dim_companies as built
         inner join {actual}.dim_companies as actual using (company_id)
@@ -88,6 +89,8 @@ _MOVES = {
         except
         select server_id, feature_used, activity_date from {actual}.feature_engagement_daily
     """,
+}
+_PEOPLE_MOVES = {
     "a customer ceases to exist on a known day": _CUSTOMERS.format(
         "built.is_existing and not coalesce(actual.is_existing, false)"
     ),
@@ -175,22 +178,28 @@ PHENOMENA = (
     "in the CRM after usage",
     "usage after the CRM",
     _ERASED,
-    *_MOVES,
+    *_PRODUCT_MOVES,
+    *_PEOPLE_MOVES,
     *_BETWEEN,
     "built again at the same clock",
 )
 
 # Marts with a definition; those over few tables first, because they are quickest to ask.
-_TESTED = [
-    name
-    for name in sorted(MARTS, key=lambda n: len(raw_tables_of(n)))
-    if name in references() and name not in FOLLOW_THE_CLOCK
-]
+_TESTED = {
+    domain: [
+        name
+        for name in sorted(marts, key=lambda n: len(raw_tables_of(n)))
+        if name in references() and name not in FOLLOW_THE_CLOCK
+    ]
+    for domain, marts in MARTS_OF.items()
+}
 
 
 def mattered(history: History) -> set[str]:
     """The phenomena that changed a row of a built mart somewhere in this history."""
     builds = [number for number, step in enumerate(history.steps) if step.builds_everything]
+    tested = [mart for domain in history.domains for mart in _TESTED[domain]]
+    moves = _PRODUCT_MOVES if "company" in history.domains else _PEOPLE_MOVES
     found: set[str] = set()
     with connect(":memory:") as connection:
         # quicker than two, for tables of this size
@@ -201,16 +210,18 @@ def mattered(history: History) -> set[str]:
             connection.execute(f"set variable step = {build}")
             connection.execute(f"set variable as_of = timestamp '{clock}'")
             built, actual = f"build_{epoch - 1}", f"build_{epoch}"
-            _evaluate(connection, actual, _ACTUAL, _TESTED)
+            _evaluate(connection, actual, _ACTUAL, tested)
             if epoch == 0:
                 continue
             for label, table in sorted(drawn[epoch]):
-                if label not in found and _changes(connection, f"{label} @ {epoch}", table, epoch):
+                fed = [mart for mart in tested if table in raw_tables_of(mart)]
+                world = f"{label} @ {epoch}"
+                if label not in found and _changes(connection, world, fed, epoch):
                     found.add(label)
-            for label, query in _MOVES.items():
+            for label, query in moves.items():
                 if connection.execute(query.format(built=built, actual=actual)).fetchone():
                     found.add(label)
-            if any(_differs(connection, mart, built, actual, built) for mart in _TESTED):
+            if any(_differs(connection, mart, built, actual, built) for mart in tested):
                 before = builds[epoch - 1]
                 between = history.steps[before + 1 : build]
                 found.update(f"after a step: {step.action}" for step in between)
@@ -292,20 +303,19 @@ def _evaluate(
         create_reference(connection, mart, made)
 
 
-def _changes(connection: duckdb.DuckDBPyConnection, world: str, table: str, epoch: int) -> bool:
-    """Whether any built row of a mart over this raw table would differ in another world."""
+def _changes(
+    connection: duckdb.DuckDBPyConnection, world: str, marts: Iterable[str], epoch: int
+) -> bool:
+    """Whether any built row of these marts would differ in another world."""
     try:
         connection.execute(f"set variable world = '{world}'")
         connection.execute("create schema alternative")
         connection.execute("set schema = 'alternative'")
         made: set[str] = set()
-        for mart in _TESTED:
-            if table in raw_tables_of(mart):
-                create_reference(connection, mart, made)
-                if _differs(
-                    connection, mart, f"build_{epoch}", "alternative", f"build_{epoch - 1}"
-                ):
-                    return True
+        for mart in marts:
+            create_reference(connection, mart, made)
+            if _differs(connection, mart, f"build_{epoch}", "alternative", f"build_{epoch - 1}"):
+                return True
         return False
     finally:
         connection.execute("set schema = 'main'")

@@ -188,7 +188,7 @@ TABLES = {
 def day_of(table: str, values: Values) -> date | None:
     """The UTC day of a row, if it has one; its times are in UTC."""
     event_time = TABLES[table].event_time
-    moment = event_time and values[event_time]
+    moment: date | None = values[event_time] if event_time else None
     return moment.date() if isinstance(moment, datetime) else moment
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from . import raw
 from .history import History, Row, Step
 from .marts import (
-    MARTS,
     connect,
     create_reference,
     day_column_of,
@@ -34,7 +33,7 @@ def replay(history: History, project: Project, folder: Path, full_refresh: bool 
         _commit(history.rows, number, database)
         _take(step, project, database)
         if step.builds_everything:
-            _compare_with_references(database, history, number)
+            _compare_with_references(project, database, history, number)
     if full_refresh:
         _compare_with_full_refresh(project, database, history)
 
@@ -161,12 +160,14 @@ def _spoil(
         connection.execute(f"update marts.{model} set {wrong} where {condition}", values)
 
 
-def _compare_with_references(database: Path, history: History, number: int) -> None:
+def _compare_with_references(
+    project: Project, database: Path, history: History, number: int
+) -> None:
     with connect(database) as connection:
         connection.execute(f"set variable as_of = timestamp '{history.steps[number].clock}'")
         made: set[str] = set()
         found: list[str] = []
-        for name in MARTS:
+        for name in project.marts:
             if name in references():
                 create_reference(connection, name, made, "temporary table")
                 actual, expected = fetch(connection, f"marts.{name}"), fetch(connection, name)
@@ -188,7 +189,7 @@ def _compare_with_full_refresh(project: Project, database: Path, history: Histor
     with connect(database) as stepped, connect(other) as refreshed:
         found = [
             line
-            for name in MARTS
+            for name in project.marts
             for line in differences(
                 name,
                 fetch(stepped, f"marts.{name}"),
