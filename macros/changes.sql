@@ -3,6 +3,8 @@
       touched_partitions(relation, entity, day)   every row of the partitions that newly loaded rows touch
       call replay_from(entity, day)               the query that says from which day each entity is replayed
       replayed_rows(entity)                       every row of the replayed entities, from their first touched day
+      touched_sessions(relation, entity, ...)     every row of the sessions that newly loaded rows touch
+      changed_partitions(relation, entity, day)   every row of the partitions that changed in a table of sessions
       latest_version(relation)                    of each identity, the version that counts
 
     On a full refresh everything is touched: the same SQL, from the beginning of time. -#}
@@ -13,8 +15,9 @@
 
 {%- macro newly_loaded() -%}
     {%- set state = run_state() -%}
-    {%- if state.mode == 'restate' -%}
-        {{ return('false') }}
+    {%- if state.window -%}
+        {#- a restated row counts as one that was loaded now -#}
+        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [state.window])) }}
     {%- endif -%}
     {{ valid_and_visible() }}
     {%- if state.since %} and loaded_at >= {{ timestamp_literal(state.since) }}{% endif %}
@@ -25,18 +28,23 @@
 {%- endmacro %}
 
 {%- macro version_rank(relation) -%}
-    {#- in a unit test the relation is a fixture, named after the model it stands for -#}
-    {%- set name = relation.identifier | replace('__dbt__cte__', '') -%}
     {%- if not execute -%}
         {{ return('1') }}
-    {%- elif name not in var('versions') -%}
-        {{ exceptions.raise_compiler_error('dbt_project.yml, vars: versions: does not say what identifies ' ~ name) }}
     {%- endif -%}
-    {%- set version = var('versions')[name] -%}
+    {%- set version = version_of(relation) -%}
     row_number() over (
         partition by {{ version.identity | join(', ') }}
         order by loaded_at desc{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}
     )
+{%- endmacro %}
+
+{%- macro version_of(relation) -%}
+    {#- in a unit test the relation is a fixture, named after the model it stands for -#}
+    {%- set name = relation.identifier | replace('__dbt__cte__', '') -%}
+    {%- if name not in var('versions') -%}
+        {{ exceptions.raise_compiler_error('dbt_project.yml, vars: versions: does not say what identifies ' ~ name) }}
+    {%- endif -%}
+    {{ return(var('versions')[name]) }}
 {%- endmacro %}
 
 {%- macro touched_partitions(relation, entity, day, lookback_days=0) -%}
@@ -57,11 +65,7 @@
                     {{ entity }},
                     cast({{ day }} as date) as changed_day
                 from {{ relation }}
-                {%- if state.window %}
-                where {{ valid_and_visible() }} and {{ within('occurred_at', [state.window]) }}
-                {%- else %}
                 where {{ newly_loaded() }}
-                {%- endif %}
                 {{- requested_keys(entity) }}
             ) as changed
             cross join {{ numbers_to(lookback_days) }}
@@ -163,6 +167,132 @@
     {%- endif %}
 {%- endmacro %}
 
+{#- An event may leave its session with a newer version. So a session is touched by every version of what was newly
+    loaded, and read with every version of its events: the one that took an event away names another session. -#}
+{%- macro touched_sessions(relation, entity, session, first, last) -%}
+    {%- set state = run_state() -%}
+    {%- if state.mode == 'full' -%}
+        {{ return(valid_and_visible()) }}
+    {%- endif -%}
+    {%- set identity = version_of(relation).identity | join(', ') -%}
+    {%- set newly_loaded_rows = relation ~ ' where ' ~ newly_loaded() -%}
+    {%- set sql -%}
+        with named as (
+            select
+                {{ entity }},
+                {{ session }},
+                activity_date
+            from {{ relation }}
+            where
+                {{ valid_and_visible() }}
+                and {{ session }} is not null
+                {%- if state.window %}
+                and {{ within('occurred_at', [state.window]) }}
+                {%- else %}
+                and (
+                    {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ newly_loaded_rows)) }}
+                    and ({{ identity }}) in (select {{ identity }} from {{ newly_loaded_rows }})
+                    {{- or_requested(entity, 'activity_date', 'activity_date') }}
+                )
+                {%- endif %}
+        )
+
+        select
+            {{ entity }},
+            {{ session }},
+            max(stored_day) as touched_day,
+            min(first_day) as first_day,
+            max(last_day) as last_day
+        from (
+            select
+                {{ entity }},
+                {{ session }},
+                cast(null as date) as stored_day,
+                activity_date as first_day,
+                activity_date as last_day
+            from named
+            union all
+            select
+                {{ entity }},
+                {{ session }},
+                cast({{ first }} as date) as stored_day,
+                cast({{ first }} as date) as first_day,
+                cast({{ last }} as date) as last_day
+            from {{ this }}
+            where
+                ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from named)
+                {%- if state.window %}
+                or {{ within(first, [state.window]) }}
+                {%- endif %}
+                {{- or_requested(entity, 'cast(' ~ first ~ ' as date)', 'cast(' ~ last ~ ' as date)') }}
+        ) as touched_rows
+        group by {{ entity }}, {{ session }}
+    {%- endset -%}
+    {%- do keep_touched(sql, entity, first) -%}
+    {%- do state.update({'session': session}) -%}
+    {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts -#}
+    {%- set ranges = none -%}
+    {%- if state.touched_days is defined and not (state.window or state.requests) -%}
+        {%- set reach -%}
+            select distinct calendar.date_day
+            from {{ state.touched }} as touched
+            cross join {{ each_day('touched.first_day', 'touched.last_day') }} as calendar
+        {%- endset -%}
+        {%- set ranges = ranges_of(reach) -%}
+    {%- endif -%}
+    {{ valid_and_visible() }}
+    and {{ within('occurred_at', ranges) }}
+    and ({{ identity }}) in (
+        select {{ identity }} from {{ relation }}
+        where
+            {{ valid_and_visible() }}
+            and {{ within('occurred_at', ranges) }}
+            and {{ is_touched_session(entity, session) }}
+    )
+{%- endmacro %}
+
+{%- macro is_touched_session(entity, session) -%}
+    {%- set state = run_state() -%}
+    {%- if state.mode == 'full' -%}
+        {{ return(session ~ ' is not null') }}
+    {%- endif -%}
+    ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from {{ state.touched }})
+{%- endmacro %}
+
+{#- For what is built on a table of sessions. A restatement reads what has changed since the last run, too, but does not
+    count as having read it: only part of the table was rewritten. -#}
+{%- macro changed_partitions(relation, entity, day) -%}
+    {%- set state = run_state() -%}
+    {%- if state.mode == 'full' -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set sql -%}
+        select distinct
+            {{ entity }},
+            touched_day
+        from (
+            select
+                cast(entity as {{ stored_type(entity) }}) as {{ entity }},
+                day as touched_day
+            from {{ ops_table('changed_keys') }}
+            where {{ unread_changes(model.name, [relation.identifier]) }}
+            {{- requested_keys(entity) }}
+            {%- for table in [relation, this] if state.window %}
+            union all
+            select
+                {{ entity }},
+                cast({{ day }} as date) as touched_day
+            from {{ table }}
+            where {{ within(day, [state.window]) }}
+            {%- endfor %}
+        ) as touched
+    {%- endset -%}
+    {%- do keep_touched(sql, entity, day) -%}
+    {%- set ranges = merged_ranges(state.touched_days) if state.touched_days is defined else none -%}
+    {{ within(day, ranges) }}
+    and ({{ entity }}, cast({{ day }} as date)) in (select {{ entity }}, touched_day from {{ state.touched }})
+{%- endmacro %}
+
 
 {#- Internals -#}
 
@@ -206,7 +336,7 @@
 {%- macro keep_touched(sql, entity, day) -%}
     {%- set state = run_state() -%}
     {%- do state.update({'entity': entity, 'day': day, 'touched': '(' ~ sql ~ ') as touched'}) -%}
-    {%- if model.resource_type == 'model' and flags.WHICH in ('run', 'build') -%}
+    {%- if keeps_touched() -%}
         {%- do run_query('create or replace temporary table ' ~ touched_table() ~ ' as ' ~ sql) -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
         {%- set days_sql -%}
@@ -215,25 +345,50 @@
         {%- set days = run_query(days_sql).rows -%}
         {%- do state.update({
             'touched': touched_table(),
-            'touched_days': days | map(attribute=0) | list,
+            'touched_days': days | map(attribute=0) | reject('none') | list,
             'partitions': days | map(attribute=1) | sum | int,
         }) -%}
     {%- endif -%}
 {%- endmacro %}
 
-{#- What someone asked to be recomputed, as rows of (entity, day). Requests name entities as text; the table knows their
-    type. -#}
+{%- macro keeps_touched() -%}
+    {{ return(model.resource_type == 'model' and flags.WHICH in ('run', 'build')) }}
+{%- endmacro %}
+
+{#- The days that a query finds, as ranges to be written as literals; where nothing may be asked of the warehouse on the
+    side, no bound. -#}
+{%- macro ranges_of(sql) -%}
+    {{ return(merged_ranges(run_query(sql ~ ' order by 1').columns[0].values() | list) if keeps_touched() else none) }}
+{%- endmacro %}
+
+{#- What someone asked to be recomputed, as rows of (entity, day). -#}
 {%- macro requested_keys(entity) -%}
-    {%- set requests, types = run_state().requests if is_incremental() else [], {} -%}
-    {%- for column in (adapter.get_columns_in_relation(this) if requests else []) -%}
-        {%- do types.update({column.name | lower: column.dtype}) -%}
-    {%- endfor -%}
-    {%- for request in requests %}
+    {%- for request in (run_state().requests if is_incremental() else []) %}
     union all
     select
-        cast({{ text_literal(request['entity']) }} as {{ types[entity] }}),
+        cast({{ text_literal(request['entity']) }} as {{ stored_type(entity) }}),
         cast('{{ request["day"] }}' as date)
     {%- endfor %}
+{%- endmacro %}
+
+{#- The same as a predicate: what reaches over a requested day. -#}
+{%- macro or_requested(entity, first_day, last_day) -%}
+    {%- for request in run_state().requests %}
+    or (
+        {{ entity }} = {{ text_literal(request['entity']) }}
+        and {{ first_day }} <= '{{ request["day"] }}'
+        and {{ last_day }} >= '{{ request["day"] }}'
+    )
+    {%- endfor %}
+{%- endmacro %}
+
+{#- Requests and changed keys name entities as text; the table knows their type. -#}
+{%- macro stored_type(column) -%}
+    {%- set names = [] -%}
+    {%- for stored in adapter.get_columns_in_relation(this) if stored.name | lower == column -%}
+        {%- do names.append(stored.dtype) -%}
+    {%- endfor -%}
+    {{ return(names[0]) }}
 {%- endmacro %}
 
 {#- Days as at most ten [first, end) ranges, cut at the widest gaps. As literals they let the engine skip what it stores

@@ -63,6 +63,7 @@
         'built_entry': job.built_entry | int if job.get('built_entry') else none,
         'new_rows': new_rows,
         'late_rows': late_rows,
+        'changed_keys': count_unread_changes(node) if job.get('watermark') else 0,
         'open_requests': ledger_state().requests.get(node.name, []) | length,
         'failed': failures.get(node.name, 0) > job.get('built_entry', 0),
         'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
@@ -87,6 +88,20 @@
         {%- do counts.update({key: {'new_rows': row[0] | int, 'overlap_rows': row[1] | int}}) -%}
     {%- endif -%}
     {{ return(counts[key]) }}
+{%- endmacro %}
+
+{#- The partitions that tables of sessions changed and this model has not read: also what a restatement of them did. -#}
+{%- macro count_unread_changes(node) -%}
+    {%- set tables = closure_tables(node) -%}
+    {%- set sql -%}
+        select count(*)
+        from (
+            select distinct entity, day
+            from {{ ops_table('changed_keys') }}
+            where {{ unread_changes(node.name, tables) }}
+        ) as changed
+    {%- endset -%}
+    {{ return(run_query(sql).rows[0][0] | int if tables else 0) }}
 {%- endmacro %}
 
 {#- The last failure of each model, or of a test of it: what failed is tried again, until it and its tests succeed. -#}

@@ -35,6 +35,14 @@
             done_at timestamp,
             run_id varchar
         );
+        create table if not exists {{ ops_table('changed_keys') }} (
+            ledger_entry bigint,
+            model_name varchar,
+            entity varchar,
+            day date,
+            run_id varchar,
+            as_of timestamp
+        );
         create table if not exists {{ ops_table('source_checks') }} (
             run_id varchar,
             checked_at timestamp,
@@ -170,7 +178,49 @@
         {{ return(configured) }}
     {%- endif -%}
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
-    {{ return(flags.FULL_REFRESH or (execute and is_incremental_model and not last_watermark())) }}
+    {{ return(
+        flags.FULL_REFRESH
+        or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table()))
+    ) }}
+{%- endmacro %}
+
+{#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: that may
+    have happened in this very command. -#}
+{%- macro reads_a_rebuilt_table() -%}
+    {%- set sql -%}
+        select count(*)
+        from {{ ops_table('etl_job_runs') }}
+        where
+            job_name in ('{{ closure_tables(model) | join("', '") }}')
+            and status = 'success'
+            and metadata_json like '{"mode": "full"%'
+            and ledger_entry > {{ ledger_state().jobs[model.name].read_entry }}
+    {%- endset -%}
+    {{ return(closure_tables(model) and run_query(sql).rows[0][0] > 0) }}
+{%- endmacro %}
+
+{#- The tables of sessions that a model is built on. -#}
+{%- macro closure_tables(node) -%}
+    {%- set names, is_incremental_model = [], node.config.materialized == 'incremental' -%}
+    {%- for id in node.depends_on.nodes if is_incremental_model and id in graph.nodes -%}
+        {%- if graph.nodes[id].config.incremental_strategy == 'sessions' -%}
+            {%- do names.append(graph.nodes[id].name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(names) }}
+{%- endmacro %}
+
+{#- Predicate on ops.changed_keys: what these tables changed since the model last read them, in ledger order. After a
+    reset also what they changed from that watermark on. -#}
+{%- macro unread_changes(job_name, tables) -%}
+    {%- set job = ledger_state().jobs[job_name] -%}
+    model_name in ('{{ tables | join("', '") }}')
+    and (
+        ledger_entry > {{ job.read_entry }}
+        {%- if job.is_reset %}
+        or as_of >= {{ timestamp_literal(overlap_start(job.watermark)) }}
+        {%- endif %}
+    )
 {%- endmacro %}
 
 {#- The clock up to which this model has processed its sources. -#}
@@ -192,6 +242,8 @@
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_entry': row['ledger_entry'],
+                    'read_entry': row['success_entry'] or 0,
+                    'is_reset': row['job_type'] == 'reset',
                     'code_checksum': row['code_checksum'],
                     'metadata': fromjson(row['metadata_json'] or '{}', {}),
                     'clock': row['as_of'],
@@ -212,10 +264,12 @@
 {%- macro last_runs(ledger) -%}
     select
         runs.job_name,
+        runs.job_type,
         runs.last_processed_timestamp,
         runs.ledger_entry,
         runs.code_checksum,
         runs.metadata_json,
+        successes.success_entry,
         clocks.as_of
     from {{ ledger }} as runs
     left join (
@@ -224,6 +278,14 @@
         where status = 'success' or (job_type = 'gate' and status = 'skipped')
         qualify row_number() over (partition by job_name order by ledger_entry desc) = 1
     ) as clocks on runs.job_name = clocks.job_name
+    left join (
+        select
+            job_name,
+            max(ledger_entry) as success_entry
+        from {{ ledger }}
+        where job_type = 'model' and status = 'success'
+        group by job_name
+    ) as successes on runs.job_name = successes.job_name
     where (runs.job_type = 'model' and runs.status = 'success') or runs.job_type = 'reset'
     qualify row_number() over (partition by runs.job_name order by runs.ledger_entry desc) = 1
 {%- endmacro %}
@@ -304,7 +366,7 @@
     insert into {{ ops_table('etl_job_runs') }}
     {%- for entry in entries %}
     select
-        coalesce((select max(ledger_entry) from {{ ops_table('etl_job_runs') }}), 0) + {{ loop.index }},
+        {{ last_ledger_entry() }} + {{ loop.index }},
         {{ text_literal(entry.run_id or invocation_id) }},
         {{ text_literal(entry.job_name) }},
         {{ text_literal(entry.job_type) }},
@@ -323,6 +385,24 @@
     {%- endfor %}
 {%- endmacro %}
 
+{%- macro last_ledger_entry() -%}
+    coalesce((select max(ledger_entry) from {{ ops_table('etl_job_runs') }}), 0)
+{%- endmacro %}
+
+{#- What a table of sessions changed, under an entry number greater than that of any reader's run before it and smaller
+    than that of any after it. -#}
+{%- macro changed_keys_insert(changed_keys) %};
+
+        insert into {{ ops_table('changed_keys') }}
+        select
+            {{ last_ledger_entry() }} + 1,
+            {{ text_literal(model.name) }},
+            cast(changed.entity as varchar),
+            changed.day,
+            {{ text_literal(invocation_id) }},
+            {{ as_of() }}
+        from ({{ changed_keys }}) as changed
+{%- endmacro %}
 
 {%- macro number_literal(value) -%}
     {{ return('null' if value is undefined or value is none else value | string) }}

@@ -13,11 +13,33 @@
     {{ return(replace_touched(args, day ~ ' >= touched.replay_from and ' ~ bound)) }}
 {%- endmacro %}
 
-{%- macro replace_touched(args, condition) -%}
+{#- A table of sessions also says which partitions it changed: those that sessions were in, and those that they are in
+    now. Rebuilt whole it says nothing; then what is built on it is rebuilt whole, too (should_full_refresh). -#}
+{%- macro get_incremental_sessions_sql(args) -%}
+    {%- set state = run_state() -%}
+    {%- set is_touched = 'stored.' ~ state.session ~ ' = touched.' ~ state.session -%}
+    {%- set is_near = within('stored.' ~ state.day, merged_ranges(state.touched_days or [], most=1)) -%}
+    {%- set changed_keys -%}
+        select
+            {{ state.entity }} as entity,
+            touched_day as day
+        from {{ touched_table() }}
+        where touched_day is not null
+        union
+        select
+            {{ state.entity }} as entity,
+            cast({{ state.day }} as date) as day
+        from {{ args.temp_relation }}
+    {%- endset -%}
+    {{ return(replace_touched(args, is_touched ~ ' and ' ~ is_near, also=changed_keys_insert(changed_keys))) }}
+{%- endmacro %}
+
+{%- macro replace_touched(args, condition, also='') -%}
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' is incremental, but neither touched_partitions nor replay_from says what a run replaces.'
+            model.name ~ ' is incremental, but nothing says what a run replaces: neither touched_partitions, replay_from, '
+            ~ 'touched_sessions nor changed_partitions.'
         ) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
@@ -29,6 +51,7 @@
 
         insert into {{ args.target_relation }} ({{ columns }})
         select {{ columns }} from {{ args.temp_relation }}
+        {{- also }}
     {%- endset -%}
     {{ return(in_one_transaction(dml)) }}
 {%- endmacro %}

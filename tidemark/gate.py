@@ -67,8 +67,9 @@ class ModelFacts:
 
     `sources` are all sources above it, `parents` the nearest judged models above it. `new_rows` are
     visible rows loaded after its watermark; `late_rows`, per source, how many more rows than at its
-    last run lie in the overlap before the watermark. `failed` says that it, or a test of it, failed
-    since it was last built.
+    last run lie in the overlap before the watermark. `changed_keys` are partitions that a table of
+    sessions above it changed and that it has not taken over yet. `failed` says that it, or a test
+    of it, failed since it was last built.
     """
 
     model: str
@@ -79,6 +80,7 @@ class ModelFacts:
     built_entry: int | None = None
     new_rows: Mapping[str, int] = field(default_factory=dict)
     late_rows: Mapping[str, int] = field(default_factory=dict)
+    changed_keys: int = 0
     open_requests: int = 0
     failed: bool = False
     code_changed: bool = False
@@ -149,6 +151,8 @@ def _news(facts: ModelFacts) -> Iterator[str]:
                 yield f"{_count(rows, 'row')} of {source} arrived behind its watermark."
             elif rows < 0:
                 yield f"{_count(-rows, 'row')} of {source} disappeared behind its watermark."
+    if facts.changed_keys > 0:
+        yield f"{_count(facts.changed_keys, 'changed partition')} to take over."
     if facts.failed:
         yield "It or a test of it failed the last time."
     if facts.open_requests > 0:

@@ -8,6 +8,15 @@
     'engagement': {
         'stg_engagement_events': ['event_id', 'server_id', 'occurred_at'],
     },
+    'consumers': {
+        'stg_consumers': ['consumer_id'],
+        'stg_customers': ['customer_id', 'consumer_id'],
+        'stg_customer_events': ['event_id', 'consumer_id', 'occurred_at'],
+    },
+    'web': {
+        'stg_web_events': ['event_id', 'team_id', 'occurred_at'],
+        'stg_web_teams': ['team_id'],
+    },
 } -%}
 
 with quarantined as (

@@ -28,7 +28,7 @@ def midnight(day: date) -> datetime:
 
 def next_load(moment: datetime, minute: int) -> datetime:
     """The hourly batch, at that minute, that follows the moment."""
-    batch = moment.replace(minute=minute, second=0)
+    batch = moment.replace(minute=minute, second=0, microsecond=0)
     return batch if batch > moment else batch + timedelta(hours=1)
 
 

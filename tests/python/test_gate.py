@@ -126,6 +126,8 @@ def test_reason_of_a_source(check: SourceCheck, reason: str) -> None:
             "1 row of events disappeared behind its watermark.",
         ),
         (model(failed=True), ModelState.NEW, "It or a test of it failed the last time."),
+        (model(changed_keys=1), ModelState.NEW, "1 changed partition to take over."),
+        (model(changed_keys=1200), ModelState.NEW, "1,200 changed partitions to take over."),
         (model(open_requests=2), ModelState.NEW, "2 requested partitions to recompute."),
         (
             model(new_rows={"events": 5}, open_requests=1),

@@ -1,0 +1,29 @@
+{{ config(enabled='consumers' in var('domains')) }}
+
+-- no snapshot is later than the end of the last day that the source holds
+with source_rows as (
+
+    select max(activity_date) as last_day from {{ ref('stg_customer_events') }}
+    where {{ valid_and_visible() }}
+
+),
+
+snapshots as (
+
+    select * from {{ ref('consumer_analytics') }}
+
+),
+
+final as (
+
+    select
+        snapshots.consumer_id,
+        snapshots.snapshot_timestamp,
+        source_rows.last_day
+    from snapshots
+    cross join source_rows
+    where snapshots.snapshot_timestamp > {{ days_after('source_rows.last_day', 1) }} or source_rows.last_day is null
+
+)
+
+select * from final
