@@ -23,13 +23,15 @@ with sessions as (
 select
     * exclude (scores, scored),
     date_diff('second', session_start, session_end) as duration_seconds,
-    round(scores / scored, 4) as avg_assessment_score,
-    case
-        when lessons_attempted + assessments_attempted = 0 then 0
-        else
-            round(
-                (lessons_completed + assessments_completed) / (lessons_attempted + assessments_attempted), 4
-            )
-    end as completion_rate,
+    cast(round(scores / scored, 4) as decimal(18, 4)) as avg_assessment_score,
+    cast(
+        case
+            when lessons_attempted + assessments_attempted = 0 then 0
+            else
+                round(
+                    (lessons_completed + assessments_completed) / (lessons_attempted + assessments_attempted), 4
+                )
+        end as decimal(18, 4)
+    ) as completion_rate,
     session_end as last_activity
 from sessions
