@@ -151,12 +151,16 @@ def _spoil(
                 f"from marts.{model} where {condition} limit 1",
                 values,
             )
-        numbers = connection.execute(
-            "select column_name from duckdb_columns() where schema_name = 'marts' "
-            "and table_name = ? and data_type in ('BIGINT', 'INTEGER') and column_name <> ?",
+        columns = connection.execute(
+            "select column_name, data_type from duckdb_columns() "
+            "where schema_name = 'marts' and table_name = ? and column_name <> ?",
             [model, entity],
         ).fetchall()
-        wrong = ", ".join(f"{number} = {number} + 7" for (number,) in numbers)
+        wrong = ", ".join(
+            f"{column} = {column} + 7" if "INT" in kind else f"{column} = 7 - {column}"
+            for column, kind in columns
+            if kind in ("BIGINT", "INTEGER") or kind.startswith("DECIMAL")
+        )
         connection.execute(f"update marts.{model} set {wrong} where {condition}", values)
 
 
