@@ -12,7 +12,7 @@ _BUILT = ("model", "snapshot")
 
 @dataclass(frozen=True)
 class Lineage:
-    """The graph of sources, models and snapshots by dbt's unique ids."""
+    """The graph of raw tables, models and snapshots by dbt's unique ids."""
 
     names: Mapping[str, str]
     parents: Mapping[str, frozenset[str]]
@@ -26,15 +26,21 @@ class Lineage:
             for unique_id, node in manifest.nodes.items()
             if str(node.resource_type) in _BUILT
         }
-        known = built.keys() | manifest.sources.keys()
+        # The ledger is a source to dbt, and not one that anything waits for.
+        raw = {
+            unique_id: source
+            for unique_id, source in manifest.sources.items()
+            if source.source_name == "raw"
+        }
+        known = built.keys() | raw.keys()
         return cls(
             names={unique_id: node.name for unique_id, node in built.items()}
-            | {unique_id: source.name for unique_id, source in manifest.sources.items()},
+            | {unique_id: source.name for unique_id, source in raw.items()},
             parents={
                 unique_id: frozenset(node.depends_on.nodes) & known
                 for unique_id, node in built.items()
             },
-            sources=frozenset(manifest.sources),
+            sources=frozenset(raw),
         )
 
     def sources_above(self, model: str) -> frozenset[str]:

@@ -13,6 +13,9 @@
         'stg_customers': ['customer_id', 'consumer_id'],
         'stg_customer_events': ['event_id', 'consumer_id', 'occurred_at'],
     },
+    'learning': {
+        'stg_learner_events': ['event_id', 'learner_id', 'occurred_at'],
+    },
     'web': {
         'stg_web_events': ['event_id', 'team_id', 'occurred_at'],
         'stg_web_teams': ['team_id'],

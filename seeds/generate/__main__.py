@@ -4,7 +4,7 @@ Ordinary rows come from seeded generators. The rows that tell a story are writte
 speaking ids, and are explained one by one in docs/seed_story.md.
 """
 
-from . import company, consumers, engagement, web
+from . import company, consumers, engagement, learning, web
 
-for domain in (company, engagement, consumers, web):
+for domain in (company, engagement, consumers, learning, web):
     domain.main()

@@ -1,0 +1,60 @@
+with source as (
+
+    select * from {{ source('raw', 'learner_events') }}
+
+),
+
+-- null where there is no such key; where data does not parse, the row is quarantined
+parsed as (
+
+    select
+        *,
+        {{ json_text('data', 'page_id') }} as page_id,
+        {{ json_text('data', 'assessment_id') }} as assessment_id,
+        {{ json_text('data', 'score') }} as score_text,
+        {{ json_text('data', 'max_score') }} as max_score_text
+    from source
+
+),
+
+final as (
+
+    select
+        event_id,
+        learner_id,
+        event_type,
+        session_id,
+        timestamp as occurred_at,
+        date_trunc('minute', timestamp) as minute_timestamp,
+        cast(timestamp as date) as activity_date,
+        page_id,
+        assessment_id,
+        try_cast(score_text as decimal(18, 6)) as score,
+        try_cast(max_score_text as decimal(18, 6)) as max_score,
+        coalesce(
+            event_type = 'assessment_complete' and assessment_id is not null and score_text is not null, false
+        ) as is_attempt,
+        data,
+        metadata,
+        version,
+        partition_date,
+        s3_path,
+        processed_at as loaded_at,
+        case
+            when event_id is null then 'event_id is null'
+            when learner_id is null then 'learner_id is null'
+            when event_type is null then 'event_type is null'
+            when timestamp is null then 'timestamp is null'
+            when {{ dbt.dateadd('hour', -24, 'timestamp') }} > processed_at
+                then 'timestamp is more than 24 hours after processed_at'
+            when not {{ is_json('data') }} then 'data does not parse'
+            when score_text is not null and try_cast(score_text as decimal(18, 6)) is null
+                then 'score is not a number'
+            when max_score_text is not null and try_cast(max_score_text as decimal(18, 6)) is null
+                then 'max_score is not a number'
+        end as quarantine_reason
+    from parsed
+
+)
+
+select * from final
