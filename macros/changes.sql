@@ -175,7 +175,7 @@
         {{ return(valid_and_visible()) }}
     {%- endif -%}
     {%- set identity = version_of(relation).identity | join(', ') -%}
-    {%- set newly_loaded_rows = relation ~ ' where ' ~ newly_loaded() -%}
+    {%- set loaded = found_once('loaded', 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded()) -%}
     {%- set sql -%}
         with named as (
             select
@@ -186,15 +186,14 @@
             where
                 {{ valid_and_visible() }}
                 and {{ session }} is not null
-                {%- if state.window %}
-                and {{ within('occurred_at', [state.window]) }}
-                {%- else %}
                 and (
-                    {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ newly_loaded_rows)) }}
-                    and ({{ identity }}) in (select {{ identity }} from {{ newly_loaded_rows }})
+                    {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
+                    and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
+                    {%- if state.window %}
+                    or {{ within('occurred_at', [state.window]) }}
+                    {%- endif %}
                     {{- or_requested(entity, 'activity_date', 'activity_date') }}
                 )
-                {%- endif %}
         )
 
         select
@@ -240,15 +239,17 @@
         {%- endset -%}
         {%- set ranges = ranges_of(reach) -%}
     {%- endif -%}
-    {{ valid_and_visible() }}
-    and {{ within('occurred_at', ranges) }}
-    and ({{ identity }}) in (
-        select {{ identity }} from {{ relation }}
+    {%- set versions -%}
+        select {{ identity }}
+        from {{ relation }}
         where
             {{ valid_and_visible() }}
             and {{ within('occurred_at', ranges) }}
             and {{ is_touched_session(entity, session) }}
-    )
+    {%- endset -%}
+    {{ valid_and_visible() }}
+    and {{ within('occurred_at', ranges) }}
+    and ({{ identity }}) in (select {{ identity }} from {{ found_once('versions', versions) }})
 {%- endmacro %}
 
 {%- macro is_touched_session(entity, session) -%}
@@ -331,24 +332,30 @@
     {{ return((utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
 {%- endmacro %}
 
-{#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. Compile, docs,
-    show and unit tests get the query itself, and write nothing. -#}
+{#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. -#}
 {%- macro keep_touched(sql, entity, day) -%}
     {%- set state = run_state() -%}
-    {%- do state.update({'entity': entity, 'day': day, 'touched': '(' ~ sql ~ ') as touched'}) -%}
+    {%- do state.update({'entity': entity, 'day': day, 'touched': found_once('touched', sql)}) -%}
     {%- if keeps_touched() -%}
-        {%- do run_query('create or replace temporary table ' ~ touched_table() ~ ' as ' ~ sql) -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
         {%- set days_sql -%}
-            select {{ column }}, count(*) from {{ touched_table() }} group by {{ column }} order by {{ column }}
+            select {{ column }}, count(*) from {{ state.touched }} group by {{ column }} order by {{ column }}
         {%- endset -%}
         {%- set days = run_query(days_sql).rows -%}
         {%- do state.update({
-            'touched': touched_table(),
             'touched_days': days | map(attribute=0) | reject('none') | list,
             'partitions': days | map(attribute=1) | sum | int,
         }) -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- What a query finds, in a temporary table, so that it is asked once and the engine knows how little it is. Compile,
+    docs, show and unit tests get the query itself, and write nothing. -#}
+{%- macro found_once(name, sql) -%}
+    {%- if keeps_touched() -%}
+        {%- do run_query('create or replace temporary table ' ~ touched_table(name) ~ ' as ' ~ sql) -%}
+    {%- endif -%}
+    {{ return(touched_table(name) if keeps_touched() else '(' ~ sql ~ ') as ' ~ name) }}
 {%- endmacro %}
 
 {%- macro keeps_touched() -%}

@@ -53,14 +53,14 @@
 {%- endmacro %}
 
 {#- Where a model keeps its touched keys: DuckDB's temporary tables live outside any schema. -#}
-{%- macro touched_table() -%}
-    {{ return(adapter.dispatch('touched_table')()) }}
+{%- macro touched_table(name='touched') -%}
+    {{ return(adapter.dispatch('touched_table')(name)) }}
 {%- endmacro %}
-{%- macro default__touched_table() -%}
-    {{ return(this.incorporate(path={'identifier': this.identifier ~ '__touched'})) }}
+{%- macro default__touched_table(name) -%}
+    {{ return(this.incorporate(path={'identifier': this.identifier ~ '__' ~ name})) }}
 {%- endmacro %}
-{%- macro duckdb__touched_table() -%}
-    {{ return(default__touched_table().include(database=false, schema=false)) }}
+{%- macro duckdb__touched_table(name) -%}
+    {{ return(default__touched_table(name).include(database=false, schema=false)) }}
 {%- endmacro %}
 
 {#- Text as a literal; a backslash escapes on Snowflake. The start of a long message is enough in a table: dbt's log has
