@@ -17,8 +17,8 @@ bounds as (
 
 calendar as (
 
-    select days.date_day from bounds
-    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as days
+    select each_date.date_day from bounds
+    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as each_date
 
 ),
 
