@@ -120,8 +120,8 @@
     {{ return(adapter.dispatch('json_object_of')(key, value)) }}
 {%- endmacro %}
 {%- macro duckdb__json_object_of(key, value) -%}
-    {%- set in_order = ' order by ' ~ key ~ ')' -%}
-    {{ return('to_json(map(list(' ~ key ~ in_order ~ ', list(' ~ value ~ in_order ~ '))') }}
+    {%- set entries = 'list({key: ' ~ key ~ ', value: ' ~ value ~ '})' -%}
+    {{ return('to_json(map_from_entries(list_sort(' ~ entries ~ ')))') }}
 {%- endmacro %}
 {%- macro snowflake__json_object_of(key, value) -%}
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}

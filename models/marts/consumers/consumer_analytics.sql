@@ -2,34 +2,37 @@
 
 with totals as (
 
-    select * from {{ ref('consumer_totals') }}
+    select * from {{ ref('consumer_totals_by_type') }}
 
 ),
 
-event_types as (
+bounds as (
 
-    select * from {{ ref('consumer_event_types') }}
-
-),
-
-last_day as (
-
-    select max(activity_date) as last_day from {{ ref('consumer_events_daily') }}
+    select
+        min(activity_date) as first_day,
+        max(activity_date) as last_day
+    from {{ ref('consumer_events_daily') }}
 
 ),
 
--- the totals of a day hold until something changes
+calendar as (
+
+    select each_date.date_day from bounds
+    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as each_date
+
+),
+
+-- the totals of a day hold until something changes; joined by range, so that a filter on the consumer comes first
 snapshots as (
 
     select
         totals.*,
         cast({{ days_after('calendar.date_day', 1) }} as timestamp) as snapshot_timestamp
     from totals
-    cross join last_day
-    cross join {{ each_day(
-        'totals.activity_date',
-        'least(coalesce(' ~ days_after('totals.next_activity_date', -1) ~ ', last_day.last_day), last_day.last_day)'
-    ) }} as calendar
+    inner join calendar
+        on
+            totals.activity_date <= calendar.date_day
+            and coalesce(totals.next_activity_date, cast('9999-12-31' as date)) > calendar.date_day
 
 ),
 
@@ -45,28 +48,24 @@ ages as (
 figures as (
 
     select
-        ages.snapshot_timestamp,
-        ages.consumer_id,
-        ages.total_customers,
-        ages.active_customers,
-        ages.total_customers - ages.active_customers as inactive_customers,
-        ages.total_events,
-        event_types.events_by_type,
+        snapshot_timestamp,
+        consumer_id,
+        total_customers,
+        active_customers,
+        total_customers - active_customers as inactive_customers,
+        total_events,
+        events_by_type,
         case
-            when ages.total_customers = 0 then 0
-            else cast(round(ages.total_age_seconds / (ages.total_customers * 86400.0), 2) as decimal(18, 2))
+            when total_customers = 0 then 0
+            else cast(round(total_age_seconds / (total_customers * 86400.0), 2) as decimal(18, 2))
         end as avg_customer_lifetime_days,
         case
-            when ages.total_customers = 0 then 0
-            else cast(round(ages.active_customers / (ages.total_customers * 1.0), 4) as decimal(18, 4))
+            when total_customers = 0 then 0
+            else cast(round(active_customers / (total_customers * 1.0), 4) as decimal(18, 4))
         end as active_ratio,
-        ages.consumers_in_system,
-        ages.record_loaded_at
+        consumers_in_system,
+        record_loaded_at
     from ages
-    left join event_types
-        on
-            ages.consumer_id is not distinct from event_types.consumer_id
-            and ages.activity_date = event_types.activity_date
 
 ),
 

@@ -40,7 +40,6 @@ changes as (
 
 ),
 
--- without a consumer: of all together
 day_changes as (
 
     select
@@ -53,8 +52,20 @@ day_changes as (
         sum(existing_since_change) as existing_since_change,
         max(record_loaded_at) as record_loaded_at
     from changes
-    group by rollup(activity_date, consumer_id)
-    having activity_date is not null
+    group by consumer_id, activity_date
+    union all
+    -- all together; a union and not a rollup, so that a query for one consumer reads only that
+    select
+        null as consumer_id,
+        activity_date,
+        sum(events) as events,
+        sum(consumers_change) as consumers_change,
+        sum(customers_change) as customers_change,
+        sum(active_change) as active_change,
+        sum(existing_since_change) as existing_since_change,
+        max(record_loaded_at) as record_loaded_at
+    from changes
+    group by activity_date
 
 ),
 
