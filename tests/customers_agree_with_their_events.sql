@@ -1,7 +1,7 @@
 {{ config(enabled='consumers' in var('domains'), severity='warn') }}
 
--- Customers whose table does not say what their events add up to. Both as of the mart's watermark, so that it also holds
--- between a load and a run; who had an event on the day of the last copy or later is left to the next copy.
+-- Customers whose table does not say what their events add up to. Both as of the mart's watermark, so that it also
+-- holds between a load and a run; who had an event on the day of the last copy or later is left to the next copy.
 with clock as (
 
     select last_processed_timestamp as watermark from {{ ref('etl_job_watermarks') }}

@@ -6,24 +6,33 @@ with totals as (
 
 ),
 
-last_day as (
+bounds as (
 
-    select max(activity_date) as last_day from {{ ref('consumer_events_daily') }}
+    select
+        min(activity_date) as first_day,
+        max(activity_date) as last_day
+    from {{ ref('consumer_events_daily') }}
 
 ),
 
--- the totals of a day hold until something changes
+calendar as (
+
+    select each_date.date_day from bounds
+    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as each_date
+
+),
+
+-- the totals of a day hold until something changes; joined by range, so that a filter on the consumer comes first
 snapshots as (
 
     select
         totals.*,
         cast({{ days_after('calendar.date_day', 1) }} as timestamp) as snapshot_timestamp
     from totals
-    cross join last_day
-    cross join {{ each_day(
-        'totals.activity_date',
-        'least(coalesce(' ~ days_after('totals.next_activity_date', -1) ~ ', last_day.last_day), last_day.last_day)'
-    ) }} as calendar
+    inner join calendar
+        on
+            totals.activity_date <= calendar.date_day
+            and coalesce(totals.next_activity_date, cast('9999-12-31' as date)) > calendar.date_day
 
 ),
 

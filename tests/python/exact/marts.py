@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,26 +15,76 @@ import duckdb
 
 REFERENCES = Path(__file__).parent / "references"
 
+_DIMENSIONS = (
+    *("host", "device_type", "pathname", "browser", "os", "referring_domain"),
+    *("utm_source", "utm_medium", "utm_campaign", "country_code"),
+)
+
 # To test one more mart, add its key here (entity first, day last) and its definition in plain SQL
 # to `references/`. What has no definition is compared with the full refresh alone.
-MARTS: dict[str, tuple[str, ...]] = {
-    "dim_companies": ("company_id",),
-    "company_contact_periods": ("company_id", "valid_from"),
-    "company_lifespans": ("company_id",),
-    "reported_days": ("usage_date",),
-    "reported_calendar": ("date_day",),
-    "company_daily_usage": ("company_id", "activity_date"),
-    "company_daily_activity": ("company_id", "activity_date"),
-    "fact_events_daily": ("company_id", "activity_date"),
-    "company_usage_reconciliation": ("company_id", "activity_date"),
-    "fct_engagement_metrics": ("server_id", "metric_hour"),
-    "feature_engagement_daily": ("server_id", "feature_used", "activity_date"),
-    "server_engagement_daily": ("server_id", "activity_date"),
-    "engagement_daily": ("server_id", "activity_date"),
+MARTS_OF: dict[str, dict[str, tuple[str, ...]]] = {
+    "company": {
+        "dim_companies": ("company_id",),
+        "company_contact_periods": ("company_id", "valid_from"),
+        "company_lifespans": ("company_id",),
+        "reported_days": ("usage_date",),
+        "reported_calendar": ("date_day",),
+        "company_daily_usage": ("company_id", "activity_date"),
+        "company_daily_activity": ("company_id", "activity_date"),
+        "fact_events_daily": ("company_id", "activity_date"),
+        "company_usage_reconciliation": ("company_id", "activity_date"),
+    },
+    "engagement": {
+        "fct_engagement_metrics": ("server_id", "metric_hour"),
+        "feature_engagement_daily": ("server_id", "feature_used", "activity_date"),
+        "server_engagement_daily": ("server_id", "activity_date"),
+        "engagement_daily": ("server_id", "activity_date"),
+    },
+    "consumers": {
+        "customer_states": ("consumer_id", "customer_id", "activity_date"),
+        "consumer_events_daily": ("consumer_id", "event_type", "activity_date"),
+        "consumer_totals": ("consumer_id", "activity_date"),
+        "consumer_event_types": ("consumer_id", "activity_date"),
+        "consumer_analytics": ("consumer_id", "snapshot_timestamp"),
+        "consumer_analytics_weekly": ("consumer_id", "snapshot_timestamp"),
+    },
+    "learning": {
+        "minute_metrics": ("learner_id", "session_id", "minute_timestamp"),
+        "session_metrics": ("learner_id", "session_id"),
+        "session_status": ("learner_id", "session_id"),
+        # an event that comes again on another day is another event
+        "mastery_deltas": ("learner_id", "content_id", "trigger_event_id", "activity_date"),
+        "learner_activity_summary": ("learner_id", "activity_date"),
+        "content_mastery_trends": ("content_id", "activity_date"),
+    },
+    "web": {
+        "dim_web_teams": ("team_id",),
+        "web_hourly_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
+        "web_pre_aggregated_stats": ("team_id", *_DIMENSIONS, "period_bucket"),
+        "web_sessions": ("team_id", "session_id"),
+        "web_hourly_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
+        "web_pre_aggregated_bounces": ("team_id", *_DIMENSIONS, "period_bucket"),
+    },
 }
+MARTS = {mart: key for marts in MARTS_OF.values() for mart, key in marts.items()}
+
+# What says the day where the key does not.
+_DAYS = {"session_metrics": "session_start", "web_sessions": "session_start"}
+
+# Marts that say how things are at the clock: rows of two clocks cannot be compared.
+FOLLOW_THE_CLOCK = ("session_status", "learner_activity_summary", "content_mastery_trends")
 
 # Says when a row was written, not what is true.
 NOT_COMPARED = "record_loaded_at"
+
+
+def entity_of(mart: str) -> str:
+    return MARTS[mart][0]
+
+
+def day_column_of(mart: str) -> str:
+    """The column that says which day a row belongs to."""
+    return _DAYS.get(mart, MARTS[mart][-1])
 
 
 @dataclass(frozen=True)
@@ -95,7 +146,18 @@ def create_reference(
 def fetch(connection: duckdb.DuckDBPyConnection, relation: str) -> Table:
     found = connection.execute(f"select * from {relation}")
     columns = tuple(column[0] for column in found.description or ())
-    table = Table(columns, Counter(found.fetchall()))
+    # the keys of JSON have an order; 0.50 and 0.5 are the same number
+    is_json = [str(column[1]) == "JSON" for column in found.description or ()]
+    table = Table(
+        columns,
+        Counter(
+            tuple(
+                json.dumps(json.loads(value)) if of_json and value is not None else value
+                for value, of_json in zip(row, is_json, strict=True)
+            )
+            for row in found.fetchall()
+        ),
+    )
     return table.select(tuple(column for column in columns if column != NOT_COMPARED))
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .histories import History
+from .histories import SUBJECTS
+from .history import History
 from .project import ROOT, Project
 from .replay import DifferenceError, replay
-from .rounds import drawn
+from .rounds import drawn, subject_of
 
 # Histories that a fault may survive; most are found in the first one or two.
 PATIENCE = 24
@@ -45,12 +46,15 @@ class Patch:
 
 
 class Mutant:
-    """A fault, which may need a certain step to show itself."""
+    """A fault in one of the domains, which may need a certain step to show itself."""
 
-    def __init__(self, name: str, *patches: Patch, needs: str | None = None):
+    def __init__(
+        self, name: str, *patches: Patch, domain: str = "company", needs: str | None = None
+    ):
         self.name = name
         self.patches = patches
         self.needs = needs
+        self.domains = next(domains for domains in SUBJECTS if domain in domains)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def hunt(mutant: Mutant, patience: int = PATIENCE) -> Hunt:
         for patch in mutant.patches:
             file = root / patch.file
             file.write_text(patch.applied(file.read_text()))
-        project = Project(Path(folder) / "target", root)
+        project = Project(mutant.domains, Path(folder) / "target", root)
         for number, history in enumerate(_histories(mutant, patience), start=1):
             try:
                 # the definitions find it; a full refresh would only cost time
@@ -86,15 +90,17 @@ def _histories(mutant: Mutant, patience: int) -> Iterator[History]:
     """
     found, round_number = 0, 0
     while found < patience:
-        for history in drawn(round_number):
+        is_about_it = subject_of(round_number) == mutant.domains
+        for history in drawn(round_number) if is_about_it else ():
             actions = {step.action for step in history.steps}
-            if found < patience and (mutant.needs is None or mutant.needs in actions):
+            fits = mutant.needs is None or mutant.needs in actions
+            if found < patience and fits:
                 found += 1
                 steps = (
                     replace(step, action=step.action.removesuffix(" and test"))
                     for step in history.steps
                 )
-                yield History(list(steps), history.rows)
+                yield History(history.domains, list(steps), history.rows)
         round_number += 1
 
 

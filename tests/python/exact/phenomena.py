@@ -14,16 +14,46 @@ from collections.abc import Iterable
 import duckdb
 
 from . import raw
-from .histories import History, Row
-from .marts import MARTS, connect, create_reference, raw_tables_of, references
+from .history import History, Row
+from .marts import (
+    FOLLOW_THE_CLOCK,
+    MARTS,
+    MARTS_OF,
+    connect,
+    create_reference,
+    raw_tables_of,
+    references,
+)
 
-_EVENTS = ("fact_events", "engagement_events")
+_DELETABLE = ("fact_events", "engagement_events")
+# what happened to a customer, a learner or a visitor stays
+_LASTING = ("customer_events", "learner_events", "web_events")
+_EVENTS = _DELETABLE + _LASTING
 _DAILY = ("crm_daily", "product_usage_daily")
 _ACTUAL = "what happened"
 _ERASED = "raw rows erased"
 
 # Seen in the marts themselves, before and after.
-_MOVES = {
+_CUSTOMERS = """
+    select 1 from {{built}}.customers_by_day as built
+    full outer join {{actual}}.customers_by_day as actual
+        using (consumer_id, customer_id, activity_date)
+    where {} and activity_date <= (select max(activity_date) from {{built}}.customers_by_day)
+"""
+_SESSIONS = """
+    select 1 from {{built}}.{0} as built
+    left join {{actual}}.{0} as actual using ({1})
+    where {2}
+"""
+_TEAMS = """
+    select 1 from {{actual}}.dim_web_teams as actual
+    left join {{built}}.dim_web_teams as built using (team_id)
+    where actual.is_enabled is distinct from built.is_enabled and {}
+        and actual.team_id in (select team_id from {{built}}.web_hourly_stats)
+        and {}.is_enabled
+"""
+
+_PRODUCT_MOVES = {
     "a company's first day moves earlier": """
         select 1 from {built}.dim_companies as built
         inner join {actual}.dim_companies as actual using (company_id)
@@ -60,6 +90,48 @@ _MOVES = {
         select server_id, feature_used, activity_date from {actual}.feature_engagement_daily
     """,
 }
+_PEOPLE_MOVES = {
+    "a customer ceases to exist on a known day": _CUSTOMERS.format(
+        "built.is_existing and not coalesce(actual.is_existing, false)"
+    ),
+    "a customer comes to exist on a known day": _CUSTOMERS.format(
+        "actual.is_existing and not coalesce(built.is_existing, false)"
+    ),
+    "a customer's status flips on a known day": _CUSTOMERS.format(
+        "built.is_active <> actual.is_active"
+    ),
+    "a customer is created anew before a known day": _CUSTOMERS.format(
+        "built.existing_since < actual.existing_since"
+    ),
+    "a team is enabled": _TEAMS.format("not coalesce(built.is_enabled, false)", "actual"),
+    "a team is disabled": _TEAMS.format("not actual.is_enabled", "built"),
+    "an attempt follows upon another one": """
+        select 1 from {built}.mastery_deltas as built
+        inner join {actual}.mastery_deltas as actual
+            using (learner_id, content_id, trigger_event_id, activity_date)
+        where built.previous_mastery is distinct from actual.previous_mastery
+    """,
+    "an attempt changes nothing any more": """
+        select learner_id, content_id, trigger_event_id, activity_date from {built}.mastery_deltas
+        except
+        select learner_id, content_id, trigger_event_id, activity_date from {actual}.mastery_deltas
+    """,
+    **{
+        f"{mart}: {label}": _SESSIONS.format(mart, ", ".join(MARTS[mart]), condition)
+        for mart in ("session_metrics", "web_sessions")
+        for label, condition in {
+            "a start moves earlier": "actual.session_start < built.session_start",
+            "a start moves later": "actual.session_start > built.session_start",
+            "a start moves to another day": "cast(actual.session_start as date) "
+            "<> cast(built.session_start as date)",
+            "an end moves": "actual.session_end <> built.session_end",
+            "an event leaves": "actual.total_events < built.total_events",
+            "all events leave": "actual.session_id is null",
+            "changes over midnight": "cast(built.session_start as date) "
+            "< cast(built.session_end as date) and actual.total_events <> built.total_events",
+        }.items()
+    },
+}
 
 # Steps that left the marts something to catch up with.
 _BETWEEN = tuple(f"after a step: {action}" for action in ("subset", "restate", "fail", "request"))
@@ -70,11 +142,24 @@ PHENOMENA = (
     *(f"{table}: redelivered with other values" for table in _DAILY),
     *(f"{table}: redelivered with other values in the same hour" for table in _EVENTS),
     *(f"{table}: redelivered with other values in another hour" for table in _EVENTS),
-    *(f"{table}: deleted" for table in _EVENTS),
-    *(f"{table}: deleted, then restored" for table in _EVENTS),
+    *(f"{table}: deleted" for table in _DELETABLE),
+    *(f"{table}: deleted, then restored" for table in _DELETABLE),
     *(f"{table}: moved to another day" for table in _EVENTS),
     *(f"{table}: equal load time" for table in _EVENTS + _DAILY),
-    *(f"{table}: malformed correction" for table in _EVENTS + _DAILY),
+    *(
+        f"{table}: malformed correction"
+        for table in (*_DELETABLE, *_DAILY, "customer_events", "learner_events")
+    ),
+    "customer_events: equal time and load time",
+    "customer_events: equal time, other load time",
+    "learner_events: equal time",
+    "learner_events: moved to another session",
+    "learner_events: content changed",
+    "web_events: equal time",
+    "web_events: moved to another session",
+    "web_events: moved to another time",
+    "web_teams: redelivered with other values",
+    "web_teams: equal load time",
     "exact duplicate",
     "null key",
     "null load time",
@@ -93,20 +178,28 @@ PHENOMENA = (
     "in the CRM after usage",
     "usage after the CRM",
     _ERASED,
-    *_MOVES,
+    *_PRODUCT_MOVES,
+    *_PEOPLE_MOVES,
     *_BETWEEN,
     "built again at the same clock",
 )
 
 # Marts with a definition; those over few tables first, because they are quickest to ask.
-_TESTED = [
-    name for name in sorted(MARTS, key=lambda n: len(raw_tables_of(n))) if name in references()
-]
+_TESTED = {
+    domain: [
+        name
+        for name in sorted(marts, key=lambda n: len(raw_tables_of(n)))
+        if name in references() and name not in FOLLOW_THE_CLOCK
+    ]
+    for domain, marts in MARTS_OF.items()
+}
 
 
 def mattered(history: History) -> set[str]:
     """The phenomena that changed a row of a built mart somewhere in this history."""
     builds = [number for number, step in enumerate(history.steps) if step.builds_everything]
+    tested = [mart for domain in history.domains for mart in _TESTED[domain]]
+    moves = _PRODUCT_MOVES if "company" in history.domains else _PEOPLE_MOVES
     found: set[str] = set()
     with connect(":memory:") as connection:
         # quicker than two, for tables of this size
@@ -117,16 +210,18 @@ def mattered(history: History) -> set[str]:
             connection.execute(f"set variable step = {build}")
             connection.execute(f"set variable as_of = timestamp '{clock}'")
             built, actual = f"build_{epoch - 1}", f"build_{epoch}"
-            _evaluate(connection, actual, _ACTUAL, _TESTED)
+            _evaluate(connection, actual, _ACTUAL, tested)
             if epoch == 0:
                 continue
             for label, table in sorted(drawn[epoch]):
-                if label not in found and _changes(connection, f"{label} @ {epoch}", table, epoch):
+                fed = [mart for mart in tested if table in raw_tables_of(mart)]
+                world = f"{label} @ {epoch}"
+                if label not in found and _changes(connection, world, fed, epoch):
                     found.add(label)
-            for label, query in _MOVES.items():
+            for label, query in moves.items():
                 if connection.execute(query.format(built=built, actual=actual)).fetchone():
                     found.add(label)
-            if any(_differs(connection, mart, built, actual, built) for mart in _TESTED):
+            if any(_differs(connection, mart, built, actual, built) for mart in tested):
                 before = builds[epoch - 1]
                 between = history.steps[before + 1 : build]
                 found.update(f"after a step: {step.action}" for step in between)
@@ -208,20 +303,19 @@ def _evaluate(
         create_reference(connection, mart, made)
 
 
-def _changes(connection: duckdb.DuckDBPyConnection, world: str, table: str, epoch: int) -> bool:
-    """Whether any built row of a mart over this raw table would differ in another world."""
+def _changes(
+    connection: duckdb.DuckDBPyConnection, world: str, marts: Iterable[str], epoch: int
+) -> bool:
+    """Whether any built row of these marts would differ in another world."""
     try:
         connection.execute(f"set variable world = '{world}'")
         connection.execute("create schema alternative")
         connection.execute("set schema = 'alternative'")
         made: set[str] = set()
-        for mart in _TESTED:
-            if table in raw_tables_of(mart):
-                create_reference(connection, mart, made)
-                if _differs(
-                    connection, mart, f"build_{epoch}", "alternative", f"build_{epoch - 1}"
-                ):
-                    return True
+        for mart in marts:
+            create_reference(connection, mart, made)
+            if _differs(connection, mart, f"build_{epoch}", "alternative", f"build_{epoch - 1}"):
+                return True
         return False
     finally:
         connection.execute("set schema = 'main'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +12,9 @@ from typing import Any
 
 from tidemark.engine import Dbt, Outcome
 
-from .marts import MARTS
+from .marts import MARTS_OF
 
 ROOT = Path(__file__).parents[3]
-
-# The domains whose raw tables the histories write.
-DOMAINS = ["company", "engagement"]
 
 # Files of the same name in other folders: relation names carry the name of their file.
 FILE_NAME = "warehouse.duckdb"
@@ -33,12 +30,13 @@ _BROKEN = {
 class Project:
     """The project, or a copy of it, on whatever database file a call names."""
 
-    def __init__(self, target_path: Path, root: Path = ROOT):
-        self.dbt = Dbt(root, "duckdb", {"domains": DOMAINS}, target_path)
+    def __init__(self, domains: Sequence[str], target_path: Path, root: Path = ROOT):
+        self.dbt = Dbt(root, "duckdb", {"domains": list(domains)}, target_path)
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
         nodes = self.dbt.manifest.nodes.values()
         marts = {n.name: n for n in nodes if n.resource_type == "model" and n.schema == "marts"}
-        assert marts.keys() == MARTS.keys(), f"marts.py: {sorted(marts.keys() ^ MARTS.keys())}"
+        self.marts = [mart for domain in domains for mart in MARTS_OF[domain]]
+        assert marts.keys() == set(self.marts), f"marts.py: {marts.keys() ^ set(self.marts)}"
         kinds = {name: node.config.materialized for name, node in marts.items()}
         self.tables = sorted(name for name, kind in kinds.items() if kind != "view")
         self.incremental = sorted(name for name, kind in kinds.items() if kind == "incremental")

@@ -17,7 +17,10 @@ class Table:
     """Columns with their types, and which of them say whose, when, and when it was loaded."""
 
     columns: Mapping[str, str]
-    event_time: str
+    # what makes two rows versions of one another, besides the UTC day of an event
+    identity: tuple[str, ...]
+    # none where a row says how something is, not what happened
+    event_time: str | None
     load_time: str = "loaded_at"
     entity: str | None = "company_id"
 
@@ -33,6 +36,7 @@ TABLES = {
             "load_date": "date",
             "loaded_at": "timestamp",
         },
+        identity=("company_id", "load_date"),
         event_time="load_date",
     ),
     "product_usage_daily": Table(
@@ -43,10 +47,12 @@ TABLES = {
             "events": "integer",
             "loaded_at": "timestamp",
         },
+        identity=("company_id", "usage_date"),
         event_time="usage_date",
     ),
     "usage_answers": Table(
         columns={"usage_date": "date", "loaded_at": "timestamp"},
+        identity=("usage_date",),
         event_time="usage_date",
         entity=None,
     ),
@@ -59,6 +65,7 @@ TABLES = {
             "is_deleted": "boolean",
             "loaded_at": "timestamp",
         },
+        identity=("event_id", "company_id"),
         event_time="event_timestamp",
     ),
     "engagement_events": Table(
@@ -73,16 +80,115 @@ TABLES = {
             "is_deleted": "boolean",
             "updated_at": "timestamp",
         },
+        identity=("event_id", "server_id"),
         event_time="session_date",
         load_time="updated_at",
         entity="server_id",
+    ),
+    "consumers": Table(
+        columns={
+            "consumer_id": "varchar",
+            "name": "varchar",
+            "status": "varchar",
+            "created_at": "timestamp",
+            "updated_at": "timestamp",
+            "loaded_at": "timestamp",
+        },
+        identity=("consumer_id",),
+        event_time=None,
+        entity="consumer_id",
+    ),
+    "customers": Table(
+        columns={
+            "customer_id": "varchar",
+            "consumer_id": "varchar",
+            "name": "varchar",
+            "status": "varchar",
+            "created_at": "timestamp",
+            "updated_at": "timestamp",
+            "loaded_at": "timestamp",
+        },
+        identity=("customer_id", "consumer_id"),
+        event_time=None,
+        entity="consumer_id",
+    ),
+    "customer_events": Table(
+        columns={
+            "event_id": "varchar",
+            "consumer_id": "varchar",
+            "customer_id": "varchar",
+            "event_type": "varchar",
+            "payload_json": "varchar",
+            "created_at": "timestamp",
+            "loaded_at": "timestamp",
+        },
+        identity=("event_id", "consumer_id"),
+        event_time="created_at",
+        entity="consumer_id",
+    ),
+    "learner_events": Table(
+        columns={
+            "learner_id": "varchar",
+            "event_type": "varchar",
+            "event_id": "varchar",
+            "session_id": "varchar",
+            "timestamp": "timestamp",
+            "data": "varchar",
+            "metadata": "varchar",
+            "version": "varchar",
+            "processed_at": "timestamp",
+            "partition_date": "date",
+            "s3_path": "varchar",
+        },
+        identity=("event_id", "learner_id"),
+        event_time="timestamp",
+        load_time="processed_at",
+        entity="learner_id",
+    ),
+    "web_events": Table(
+        columns={
+            "event_id": "varchar",
+            "team_id": "integer",
+            "person_id": "varchar",
+            "session_id": "varchar",
+            "event": "varchar",
+            "timestamp": "timestamp",
+            "host": "varchar",
+            "pathname": "varchar",
+            "device_type": "varchar",
+            "browser": "varchar",
+            "os": "varchar",
+            "referring_domain": "varchar",
+            "utm_source": "varchar",
+            "utm_medium": "varchar",
+            "utm_campaign": "varchar",
+            "country_code": "varchar",
+            "loaded_at": "timestamp",
+        },
+        identity=("event_id", "team_id"),
+        event_time="timestamp",
+        entity="team_id",
+    ),
+    "web_teams": Table(
+        columns={
+            "team_id": "integer",
+            "name": "varchar",
+            "is_enabled": "boolean",
+            "enabled_at": "timestamp",
+            "updated_at": "timestamp",
+        },
+        identity=("team_id",),
+        event_time=None,
+        load_time="updated_at",
+        entity="team_id",
     ),
 }
 
 
 def day_of(table: str, values: Values) -> date | None:
-    """The UTC day of a row; its times are in UTC."""
-    moment = values[TABLES[table].event_time]
+    """The UTC day of a row, if it has one; its times are in UTC."""
+    event_time = TABLES[table].event_time
+    moment: date | None = values[event_time] if event_time else None
     return moment.date() if isinstance(moment, datetime) else moment
 
 

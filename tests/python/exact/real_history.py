@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from . import raw
-from .marts import MARTS, Table, connect, create_reference, differences, fetch, references
+from .marts import Table, connect, create_reference, differences, fetch, references
 from .project import FILE_NAME, Project
 
 CLOCKS = [
@@ -68,7 +68,7 @@ def main() -> None:
 
 def replay(data: Path, dirt: int | None, folder: Path) -> None:
     """Build month by month in one file, once in another one, and report."""
-    project = Project(folder / "target")
+    project = Project(("company", "engagement"), folder / "target")
     stepped, refreshed = (folder / name / FILE_NAME for name in ("steps", "full"))
     for database in (stepped, refreshed):
         database.parent.mkdir()
@@ -87,7 +87,7 @@ def replay(data: Path, dirt: int | None, folder: Path) -> None:
     with connect(stepped) as steps, connect(refreshed) as full:
         steps.execute(f"set variable as_of = timestamp '{CLOCKS[-1]}'")
         made: set[str] = set()
-        for mart in MARTS:
+        for mart in project.marts:
             actual = fetch(steps, f"marts.{mart}")
             from_refresh = _differing(mart, actual, fetch(full, f"marts.{mart}"))
             from_definition = "no definition"
@@ -112,7 +112,9 @@ def _load(connection: duckdb.DuckDBPyConnection, data: Path, dirt: int | None) -
     raw.create(connection)
     for name, table in raw.TABLES.items():
         columns = ", ".join(table.columns)
-        connection.execute(f"insert into raw.{name} select {columns} from '{data / name}.parquet'")
+        if (data / f"{name}.parquet").exists():
+            file = f"'{data / name}.parquet'"
+            connection.execute(f"insert into raw.{name} select {columns} from {file}")
     if dirt is not None:
         for name in _DIRT:
             _add_dirt(connection, name, dirt)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import raw
-from .histories import History, Row, Step
+from .history import History, Row, Step
 from .marts import (
-    MARTS,
     connect,
     create_reference,
+    day_column_of,
     differences,
+    entity_of,
     fetch,
     references,
 )
@@ -32,7 +33,7 @@ def replay(history: History, project: Project, folder: Path, full_refresh: bool 
         _commit(history.rows, number, database)
         _take(step, project, database)
         if step.builds_everything:
-            _compare_with_references(database, history, number)
+            _compare_with_references(project, database, history, number)
     if full_refresh:
         _compare_with_full_refresh(project, database, history)
 
@@ -78,7 +79,7 @@ def _restate(step: Step, project: Project, database: Path) -> None:
     assert step.window is not None
     first, end = step.window
     model = project.incremental[step.picks[0] % len(project.incremental)]
-    day = MARTS[model][-1]
+    day = day_column_of(model)
     window = f"{day} >= $first and {day} < $end"
     _spoil(database, model, window, ghost=True, first=first, end=end)
     selection = ("--select", model) if step.picks[1] % 2 else ()
@@ -101,7 +102,7 @@ def _fail(step: Step, project: Project, database: Path) -> None:
 def _repair(step: Step, project: Project, database: Path) -> None:
     """Spoil one stored partition and ask for it."""
     model = project.incremental[step.picks[0] % len(project.incremental)]
-    entity, day = MARTS[model][0], f"cast({MARTS[model][-1]} as date)"
+    entity, day = entity_of(model), f"cast({day_column_of(model)} as date)"
     with connect(database) as connection:
         stored = connection.execute(
             f"select distinct {entity}, {day} from marts.{model} order by all"
@@ -109,7 +110,7 @@ def _repair(step: Step, project: Project, database: Path) -> None:
     if stored:
         wanted, on_day = stored[step.picks[1] % len(stored)]
         _spoil(database, model, f"{entity} = $entity and {day} = $day", entity=wanted, day=on_day)
-        project.request(database, step.clock, model, wanted, str(on_day))
+        project.request(database, step.clock, model, str(wanted), str(on_day))
 
 
 def _erase(step: Step, project: Project, database: Path) -> None:
@@ -121,7 +122,7 @@ def _erase(step: Step, project: Project, database: Path) -> None:
         partition = f"{table.entity} = ? and cast({table.event_time} as date) = ?"
         connection.execute(f"delete from raw.{name} where {partition}", [entity, day])
     for model in project.fed_by(name):
-        project.request(database, step.clock, model, entity, str(day))
+        project.request(database, step.clock, model, str(entity), str(day))
 
 
 def _set_watermarks_back(step: Step, project: Project, database: Path) -> None:
@@ -142,29 +143,35 @@ def _spoil(
     database: Path, model: str, condition: str, ghost: bool = False, **values: object
 ) -> None:
     """Make stored rows wrong; a ghost is a row of somebody who does not exist."""
-    entity = MARTS[model][0]
+    entity = entity_of(model)
     with connect(database) as connection:
         if ghost:
             connection.execute(
-                f"insert into marts.{model} select * replace ('ghost' as {entity}) "
+                f"insert into marts.{model} select * replace ('0' as {entity}) "
                 f"from marts.{model} where {condition} limit 1",
                 values,
             )
-        numbers = connection.execute(
-            "select column_name from duckdb_columns() where schema_name = 'marts' "
-            "and table_name = ? and data_type in ('BIGINT', 'INTEGER')",
-            [model],
+        columns = connection.execute(
+            "select column_name, data_type from duckdb_columns() "
+            "where schema_name = 'marts' and table_name = ? and column_name <> ?",
+            [model, entity],
         ).fetchall()
-        wrong = ", ".join(f"{number} = {number} + 7" for (number,) in numbers)
+        wrong = ", ".join(
+            f"{column} = {column} + 7" if "INT" in kind else f"{column} = 7 - {column}"
+            for column, kind in columns
+            if kind in ("BIGINT", "INTEGER") or kind.startswith("DECIMAL")
+        )
         connection.execute(f"update marts.{model} set {wrong} where {condition}", values)
 
 
-def _compare_with_references(database: Path, history: History, number: int) -> None:
+def _compare_with_references(
+    project: Project, database: Path, history: History, number: int
+) -> None:
     with connect(database) as connection:
         connection.execute(f"set variable as_of = timestamp '{history.steps[number].clock}'")
         made: set[str] = set()
         found: list[str] = []
-        for name in MARTS:
+        for name in project.marts:
             if name in references():
                 create_reference(connection, name, made, "temporary table")
                 actual, expected = fetch(connection, f"marts.{name}"), fetch(connection, name)
@@ -186,7 +193,7 @@ def _compare_with_full_refresh(project: Project, database: Path, history: Histor
     with connect(database) as stepped, connect(other) as refreshed:
         found = [
             line
-            for name in MARTS
+            for name in project.marts
             for line in differences(
                 name,
                 fetch(stepped, f"marts.{name}"),
@@ -210,7 +217,7 @@ def _story(history: History, number: int, found: list[str]) -> Iterator[str]:
         if row.values and (entity := raw.TABLES[row.table].entity)
     }
     somebody = next(
-        (e for line in found for e in sorted(entities - {None}) if f"{e}," in line), None
+        (e for line in found for e in sorted(entities - {None}, key=str) if f"{e}," in line), None
     )
     yield f"The history of {somebody}:"
     for position, step in enumerate(history.steps[: number + 1]):

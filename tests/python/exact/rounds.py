@@ -14,7 +14,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from .histories import History, histories
+from .histories import SUBJECTS, histories
+from .history import History
 from .phenomena import mattered
 from .project import Project
 from .replay import replay
@@ -59,7 +60,7 @@ def play_round(number: int) -> Round:
 
     def play(history: History) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            replay(history, _project(), Path(folder))
+            replay(history, _project(history.domains), Path(folder))
         played.examples += 1
         played.phenomena.update(mattered(history))
 
@@ -83,7 +84,7 @@ def draw(number: int, play: Callable[[History], None]) -> None:
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(histories())
+    @given(histories(subject_of(number)))
     def draw_and_play(history: History) -> None:
         nonlocal is_dullest
         if not is_dullest:
@@ -91,6 +92,11 @@ def draw(number: int, play: Callable[[History], None]) -> None:
         is_dullest = False
 
     draw_and_play()
+
+
+def subject_of(number: int) -> tuple[str, ...]:
+    """The domains that a round is about."""
+    return SUBJECTS[number % len(SUBJECTS)]
 
 
 def drawn(number: int) -> list[History]:
@@ -101,6 +107,6 @@ def drawn(number: int) -> list[History]:
 
 
 @cache
-def _project() -> Project:
+def _project(domains: tuple[str, ...]) -> Project:
     """One parse for all rounds of a process."""
-    return Project(Path(tempfile.mkdtemp(prefix="tidemark-exact-")))
+    return Project(domains, Path(tempfile.mkdtemp(prefix="tidemark-exact-")))

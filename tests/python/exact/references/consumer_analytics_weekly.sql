@@ -1,0 +1,2 @@
+select * from consumer_analytics
+where isodow(snapshot_timestamp) = 1

@@ -1,0 +1,39 @@
+-- The valid, visible versions of every event; is_current marks the one that counts.
+with judged as (
+
+    select
+        event_id,
+        consumer_id,
+        customer_id,
+        event_type,
+        payload_json,
+        created_at as happened_at,
+        cast(created_at as date) as activity_date,
+        loaded_at
+    from raw.customer_events
+    where
+        loaded_at <= getvariable('as_of')
+        and event_id is not null
+        and consumer_id is not null
+        and customer_id is not null
+        and event_type is not null
+        and created_at is not null
+
+)
+
+select
+    *,
+    case when json_valid(payload_json) then payload_json ->> '$.status' end as status,
+    row_number() over (
+        partition by event_id, consumer_id, activity_date
+        order by
+            loaded_at desc,
+            customer_id desc,
+            event_type desc,
+            payload_json desc nulls last,
+            happened_at desc
+    ) = 1 as is_current
+from judged
+where
+    happened_at <= loaded_at + interval 24 hours
+    and (payload_json is null or json_valid(payload_json))

@@ -1,0 +1,62 @@
+-- The valid, visible versions of every event; is_current marks the one that counts.
+with judged as (
+
+    select
+        event_id,
+        learner_id,
+        event_type,
+        session_id,
+        timestamp as happened_at,
+        cast(timestamp as date) as activity_date,
+        data,
+        metadata,
+        version,
+        partition_date,
+        s3_path,
+        processed_at as loaded_at,
+        case when json_valid(data) then data end as parsed
+    from raw.learner_events
+    where
+        processed_at <= getvariable('as_of')
+        and event_id is not null
+        and learner_id is not null
+        and event_type is not null
+        and timestamp is not null
+
+),
+
+read as (
+
+    select
+        *,
+        parsed ->> '$.page_id' as page_id,
+        parsed ->> '$.assessment_id' as assessment_id,
+        parsed ->> '$.score' as score_text,
+        parsed ->> '$.max_score' as max_score_text,
+        try_cast(score_text as decimal(18, 6)) as score,
+        try_cast(max_score_text as decimal(18, 6)) as max_score
+    from judged
+
+)
+
+select
+    *,
+    row_number() over (
+        partition by event_id, learner_id, activity_date
+        order by
+            loaded_at desc,
+            event_type desc,
+            session_id desc nulls last,
+            happened_at desc,
+            data desc nulls last,
+            metadata desc nulls last,
+            version desc nulls last,
+            partition_date desc nulls last,
+            s3_path desc nulls last
+    ) = 1 as is_current
+from read
+where
+    happened_at <= loaded_at + interval 24 hours
+    and (data is null or json_valid(data))
+    and (score_text is null or score is not null)
+    and (max_score_text is null or max_score is not null)
