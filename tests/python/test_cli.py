@@ -32,6 +32,12 @@ ENGAGEMENT = {
     *("fct_engagement_metrics", "feature_engagement_daily"),
     *("server_engagement_daily", "engagement_daily"),
 }
+CONSUMERS = {
+    *("consumer_events_daily", "customer_states", "consumer_totals", "consumer_totals_by_type"),
+    *("consumer_analytics", "consumer_analytics_weekly"),
+}
+# What the hour after the seed clock brings something new for.
+NEW_IN_AN_HOUR = ENGAGEMENT | CONSUMERS | {"fact_events_daily", "company_usage_reconciliation"}
 
 
 @dataclass
@@ -275,7 +281,7 @@ def test_check_decides_as_run_does_and_builds_nothing(tidemark: Demo) -> None:
     assert told["as_of"] == AN_HOUR_LATER
     assert told["build"] is None
     new = {model for model, state in states(told).items() if state == "new"}
-    assert new == ENGAGEMENT | {"fact_events_daily", "company_usage_reconciliation"}
+    assert new == NEW_IN_AN_HOUR
     assert states(tidemark.json("check", "--as-of", AN_HOUR_LATER)) == states(told)
 
 
@@ -371,7 +377,7 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
-    assert rebuilt == ENGAGEMENT | {"fact_events_daily", "company_usage_reconciliation"}
+    assert rebuilt == NEW_IN_AN_HOUR
     assert built(hour).keys() & states(hour).keys() == rebuilt
     assert built(hour)["fact_events_daily"]["mode"] == "incremental"
     assert built(hour)["fact_events_daily"]["partitions"] == 2
