@@ -61,6 +61,7 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 new_rows=facts["new_rows"],
                 late_rows=facts["late_rows"],
                 failed=facts["failed"],
+                is_reset=facts["is_reset"],
                 open_requests=facts["open_requests"],
                 code_changed=facts["code_changed"],
             )

@@ -68,7 +68,7 @@ class ModelFacts:
     `sources` are all sources above it, `parents` the nearest judged models above it. `new_rows` are
     visible rows loaded after its watermark; `late_rows`, per source, how many more rows than at its
     last run lie in the overlap before the watermark. `failed` says that it, or a test of it, failed
-    since it was last built.
+    since it was last built, `is_reset` that somebody has set its watermark.
     """
 
     model: str
@@ -81,6 +81,7 @@ class ModelFacts:
     late_rows: Mapping[str, int] = field(default_factory=dict)
     open_requests: int = 0
     failed: bool = False
+    is_reset: bool = False
     code_changed: bool = False
 
 
@@ -138,6 +139,9 @@ def _news(facts: ModelFacts) -> Iterator[str]:
     """Why the model itself has something to do, a sentence each."""
     if not facts.exists:
         yield "Never built."
+    elif facts.is_reset:
+        since = f" to {show_time(facts.watermark)}" if facts.watermark else ""
+        yield f"Its watermark was reset{since}."
     elif facts.watermark is None:
         yield "No successful run of it is on record."
     else:
