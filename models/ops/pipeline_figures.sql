@@ -3,7 +3,7 @@
 
 {% set figures_of_jobs = {
     'watermark_lag': ['lag_seconds', 'null', 'known_until'],
-    'job_failures': ['failures', 'error_message', 'failed_at'],
+    'job_failures': ['coalesce(failures, 0)', 'error_message', 'failed_at'],
     'job_time': ['seconds', 'null', 'completed_at'],
     'job_rows': ['records_processed', 'null', 'completed_at'],
     'job_partitions': ['partitions_touched', 'null', 'completed_at'],
