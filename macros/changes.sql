@@ -303,6 +303,7 @@
       since       the lower bound of load times, inclusive: the overlap before the watermark
       window      the restated days, [first, end)
       requests    partitions that someone asked for
+      began       when it was first asked for
     and later: entity, day, touched (the table or query of touched keys), touched_days, partitions, rows. -#}
 {%- macro run_state() -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
@@ -317,6 +318,7 @@
             'window': window,
             'requests': [] if window or model.resource_type == 'unit_test' else open_requests(),
             'partitions': none,
+            'began': wall_clock(),
         }}) -%}
     {%- endif -%}
     {{ return(states[key]) }}

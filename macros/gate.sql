@@ -12,8 +12,8 @@
 
 {#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for
     it. A query on an unreadable source (a lost column, a lost privilege) would end the whole operation: the caller
-    names them. -#}
-{%- macro gate_facts(unreadable=[]) -%}
+    names them. What it sees is kept for ops.pipeline_health; bad rows are counted for who asks for that. -#}
+{%- macro gate_facts(unreadable=[], count_quarantined=false) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
@@ -24,6 +24,7 @@
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts, failures)}) -%}
     {%- endfor -%}
+    {%- do record_measurements(facts, count_quarantined) -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
 {%- endmacro %}
 
@@ -31,13 +32,20 @@
     {%- set relation = api.Relation.create(source.database, source.schema, source.identifier) -%}
     {%- set exists = load_relation(relation) is not none -%}
     {%- if not (exists and is_readable) -%}
-        {{ return({'exists': exists, 'is_readable': false, 'has_rows': false, 'newest_visible': none}) }}
+        {{ return({
+            'exists': exists,
+            'is_readable': false,
+            'has_rows': false,
+            'newest_visible': none,
+            'waiting_rows': none,
+        }) }}
     {%- endif -%}
     {%- set loaded_at = source.loaded_at_field -%}
     {%- set sql -%}
         select
             exists (select 1 from {{ relation }}) as has_rows,
-            (select max({{ loaded_at }}) from {{ relation }} where {{ loaded_at }} <= {{ as_of() }}) as newest_visible
+            (select max({{ loaded_at }}) from {{ relation }} where {{ loaded_at }} <= {{ as_of() }}) as newest_visible,
+            (select count(*) from {{ relation }} where {{ loaded_at }} > {{ as_of() }}) as waiting_rows
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
     {{ return({
@@ -45,6 +53,7 @@
         'is_readable': true,
         'has_rows': row[0],
         'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none,
+        'waiting_rows': row[2] | int,
     }) }}
 {%- endmacro %}
 
@@ -60,12 +69,13 @@
     {{ return({
         'exists': load_relation(api.Relation.create(node.database, node.schema, node.alias)) is not none,
         'watermark': utc_moment(job.watermark).isoformat() if job.get('watermark') else none,
-        'built_entry': job.built_entry | int if job.get('built_entry') else none,
+        'built_entry': job.read_entry | int if job.get('read_entry') else none,
+        'is_reset': job.get('is_reset', false),
         'new_rows': new_rows,
         'late_rows': late_rows,
         'changed_keys': count_unread_changes(node) if job.get('watermark') else 0,
         'open_requests': ledger_state().requests.get(node.name, []) | length,
-        'failed': failures.get(node.name, 0) > job.get('built_entry', 0),
+        'failed': failures.get(node.name, 0) > job.get('read_entry', 0),
         'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
     }) }}
 {%- endmacro %}
@@ -122,7 +132,7 @@
 {#- run-operation: every decision goes into ops.source_checks. A model that is unchanged is known up to this clock
     (skipped in the ledger); a blocked one waits (pending). -#}
 {%- macro record_checks(checks) -%}
-    {%- set entries = [{'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()}] -%}
+    {%- set entries = [] -%}
     {%- for check in checks if check.subject_type == 'model' and check.state in ('unchanged', 'blocked') -%}
         {%- do entries.append({
             'job_name': check.subject,
@@ -133,13 +143,15 @@
         }) -%}
     {%- endfor -%}
     {%- set sql -%}
+        {% if entries %}
         {{ ledger_insert(entries) }};
+        {% endif %}
         {% if checks %}
         insert into {{ ops_table('source_checks') }}
         {%- endif %}
         {%- for check in checks %}
         select
-            {{ text_literal(invocation_id) }},
+            {{ text_literal(run_id()) }},
             {{ timestamp_literal(wall_clock()) }},
             {{ as_of() }},
             {{ text_literal(check.subject) }},

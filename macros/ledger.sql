@@ -53,6 +53,19 @@
             reason varchar,
             max_loaded_at timestamp,
             age_seconds bigint
+        );
+        create table if not exists {{ ops_table('measurements') }} (
+            ledger_entry bigint,
+            run_id varchar,
+            measured_at timestamp,
+            as_of timestamp,
+            metric varchar,
+            subject varchar,
+            amount bigint,
+            detail varchar,
+            warning_at bigint,
+            critical_at bigint,
+            reference_time timestamp
         )
     {%- endset -%}
     {%- do run_query(sql) -%}
@@ -105,6 +118,11 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Pre-hook of every mart: from here on its time counts, unless it has begun with what it asked while it compiled. -#}
+{%- macro begin_run() -%}
+    {%- do run_state() -%}
+{%- endmacro %}
+
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
     that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
@@ -126,13 +144,14 @@
             'last_processed_timestamp': watermark,
             'records_processed': state.get('rows'),
             'partitions_touched': state.partitions,
+            'started_at': state.began,
             'code_checksum': model.checksum.checksum,
             'metadata_sql': run_metadata(state, watermark),
         }]) }}
         {%- if state.requests -%}
         ;
         update {{ ops_table('requested_partitions') }}
-        set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = '{{ invocation_id }}'
+        set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = {{ text_literal(run_id()) }}
         where
             model_name = '{{ model.name }}'
             and done_at is null
@@ -309,7 +328,7 @@
         from {{ ops_table('etl_job_runs') }}
         where job_name like 'dbt %'
         group by run_id, job_name
-        having count(*) = 1 and max(status) = 'running'
+        having count(case when status = 'running' then 1 end) > count(case when status <> 'running' then 1 end)
     {%- endset -%}
     {{ return(run_query(sql).rows) }}
 {%- endmacro %}
@@ -337,6 +356,11 @@
 
 
 {#- Entries -#}
+
+{#- dbt's invocation; the command line gives the calls of one command one id. -#}
+{%- macro run_id() -%}
+    {{ return(var('run_id', invocation_id)) }}
+{%- endmacro %}
 
 {%- macro run_entry(status, run_id=none, job_name=none, error_message=none) -%}
     {{ return({
@@ -367,7 +391,7 @@
     {%- for entry in entries %}
     select
         {{ last_ledger_entry() }} + {{ loop.index }},
-        {{ text_literal(entry.run_id or invocation_id) }},
+        {{ text_literal(entry.run_id or run_id()) }},
         {{ text_literal(entry.job_name) }},
         {{ text_literal(entry.job_type) }},
         {{ text_literal(entry.status) }},
@@ -376,7 +400,7 @@
         {{ timestamp_literal(entry.last_processed_timestamp) }},
         {{ number_literal(entry.records_processed) }},
         {{ number_literal(entry.partitions_touched) }},
-        {{ timestamp_literal(utc_moment(run_started_at)) }},
+        {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
         {{ timestamp_literal(wall_clock() if entry.status != 'running' else none) }},
         {{ text_literal(entry.error_message) }},
         {{ text_literal(entry.code_checksum) }},
@@ -399,9 +423,16 @@
             {{ text_literal(model.name) }},
             cast(changed.entity as varchar),
             changed.day,
-            {{ text_literal(invocation_id) }},
+            {{ text_literal(run_id()) }},
             {{ as_of() }}
         from ({{ changed_keys }}) as changed
+{%- endmacro %}
+
+{#- For operations: what they have written is rolled back at their end when a look at the schemas has opened a
+    transaction. -#}
+{%- macro write_down(sql) -%}
+    {%- call statement('write_down', auto_begin=true) %}{{ sql }}{% endcall -%}
+    {%- do adapter.commit() -%}
 {%- endmacro %}
 
 {%- macro number_literal(value) -%}
@@ -437,4 +468,78 @@
             {{ text_literal(none) }}
     {%- endset -%}
     {%- do run_query(sql) -%}
+{%- endmacro %}
+
+{#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job
+    whole. A row of the ledger with its reason, never an edit. A dry run says what would happen, or why not. -#}
+{%- macro set_watermark(job, reason, to=none, dry_run=false) -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
+    {%- set nodes, known = {}, ledger_state().jobs.get(job, {}) -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) -%}
+        {%- do nodes.update({node.name: node}) -%}
+    {%- endfor -%}
+    {%- if job not in nodes -%}
+        {%- do refuse_watermark('There is no job ' ~ job ~ '. These are: ' ~ nodes.keys() | sort | join(', ') ~ '.') -%}
+    {%- elif not known.get('watermark') -%}
+        {%- do refuse_watermark(job ~ ' has no watermark: its next run builds it whole.') -%}
+    {%- endif -%}
+    {%- set before, after = utc_moment(known.watermark), utc_moment(to) if to else none -%}
+    {%- set sources = sources_above(nodes[job].unique_id) -%}
+    {%- if after and after > as_of_value() -%}
+        {%- do refuse_watermark(after ~ ' lies after the clock, ' ~ as_of_value() ~ '.') -%}
+    {%- elif after and after > before -%}
+        {%- set skipped = [] -%}
+        {%- for source in sources -%}
+            {%- set overlap_rows = rows_since(source, before, {}).overlap_rows -%}
+            {%- set late_rows = overlap_rows - known.metadata.get('overlap_rows', {}).get(source.name, overlap_rows) -%}
+            {%- set rows = rows_in(source, before, after) + late_rows | abs -%}
+            {%- if rows -%}
+                {%- do skipped.append(rows ~ ' of ' ~ source.name) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if skipped -%}
+            {%- do refuse_watermark(
+                job ~ ' has not processed rows that were loaded between its watermark, ' ~ before ~ ', and ' ~ after
+                ~ ': ' ~ skipped | join(', ') ~ '. They would be skipped.'
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+    {%- set again = {} -%}
+    {%- for source in sources if after -%}
+        {%- do again.update({source.name: rows_in(source, after, as_of_value())}) -%}
+    {%- endfor -%}
+    {%- if not dry_run -%}
+        {%- do write_down(ledger_insert([{
+            'job_name': job,
+            'job_type': 'reset',
+            'status': 'pending',
+            'as_of': as_of_value(),
+            'last_processed_timestamp': after,
+            'error_message': reason,
+            'code_checksum': known.code_checksum,
+            'metadata_sql': text_literal(tojson({'previous_watermark': before.isoformat()})),
+        }])) -%}
+    {%- endif -%}
+    {%- do log('tidemark:watermark ' ~ tojson({
+        'job': job,
+        'before': before.isoformat(),
+        'after': after.isoformat() if after else none,
+        'rows': again if after else none,
+    })) -%}
+{%- endmacro %}
+
+{%- macro refuse_watermark(why) -%}
+    {{ exceptions.raise_compiler_error(why ~ ' The watermark was left as it is.') }}
+{%- endmacro %}
+
+{#- How many rows were loaded after one time, up to another. -#}
+{%- macro rows_in(source, after, until) -%}
+    {%- set sql -%}
+        select count(*) from {{ source.relation_name }}
+        where
+            {{ source.loaded_at_field }} > {{ timestamp_literal(after) }}
+            and {{ source.loaded_at_field }} <= {{ timestamp_literal(until) }}
+    {%- endset -%}
+    {{ return(run_query(sql).rows[0][0] | int) }}
 {%- endmacro %}

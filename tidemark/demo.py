@@ -9,9 +9,9 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from rich.console import Console
 from rich.rule import Rule
@@ -20,7 +20,9 @@ from tidemark import report
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
+from tidemark.health import look
 from tidemark.judgement import judge
+from tidemark.watermarks import change
 
 _DATABASE = "demo.duckdb"
 # A directory of its own, so that the parsed project of other commands stays valid.
@@ -59,10 +61,50 @@ class Show:
         return f"dbt show --select {self.analysis}"
 
 
+@dataclass(frozen=True)
+class SetBack:
+    """`tidemark watermark set` at a clock."""
+
+    title: str
+    tells: str
+    to: datetime
+    as_of: datetime
+    job: str = "fact_events_daily"
+    reason: str = "a doubt"
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return (
+            f"tidemark watermark set {self.job} {self.to.isoformat()} --reason '{self.reason}'"
+            f" --yes --as-of {self.as_of.isoformat()}"
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """`tidemark status --exit-code` at a clock."""
+
+    title: str
+    tells: str
+    as_of: datetime
+    expected: Exit
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"tidemark status --exit-code --as-of {self.as_of.isoformat()}"
+
+
+Step = Run | Show | SetBack | Look
+
 _AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
 
-STORY: tuple[Run | Show, ...] = (
+_STALE = datetime(2025, 10, 17, 6, 30)
+
+STORY: tuple[Step, ...] = (
     Run(
         "The first run",
         "Nothing exists yet: every model is new and built whole.",
@@ -109,12 +151,25 @@ STORY: tuple[Run | Show, ...] = (
         _FLAGS,
         _ANSWERED,
     ),
+    SetBack(
+        "A doubt",
+        "Somebody doubts what was made of a fortnight's events. A row in the ledger, with the"
+        " reason, has them read again by the next run; nothing can be lost by that.",
+        datetime(2025, 10, 1),
+        _ANSWERED,
+    ),
     Run(
         "A source goes stale",
         "Engagement and web events stop at midnight. Past their limit they block the models below"
         f" them; the others go on. Exit code {Exit.BLOCKED.value} makes a scheduler notice.",
-        datetime(2025, 10, 17, 6, 30),
+        _STALE,
         Exit.BLOCKED,
+    ),
+    Look(
+        "How is it?",
+        "Every figure against its limits. Rows that wait are what the seeds know of the future.",
+        _STALE,
+        Exit.CRITICAL,
     ),
 )
 
@@ -139,22 +194,13 @@ def tell(project_dir: Path, out: Console, until: datetime | None = None) -> list
     return told
 
 
-def _tell(step: Run | Show, dbt: Dbt, out: Console) -> dict[str, Any]:
+def _tell(step: Step, dbt: Dbt, out: Console) -> dict[str, Any]:
     out.print()
     out.print(Rule(f"[bold]{step.title}[/]", align="left"))
     out.print(step.tells)
     out.print(f"\n[bold]$ {step.command}[/]")
-    if isinstance(step, Run):
-        judgement = judge(dbt, step.as_of)
-        report.show_judgement(out, judgement)
-        built = build(dbt, judgement)
-        report.show_build(out, judgement, built)
-        code = exit_code(judgement, built)
-        result = report.as_json(judgement, built)
-    else:
-        rows = _show(dbt, step.analysis)
-        report.show_rows(out, rows)
-        code, result = Exit.DONE, {"rows": rows}
+    dbt.run_id = str(uuid4())
+    code, result = _take(step, dbt, out)
     if code != Exit.DONE:
         out.print(f"Exit code {int(code)}" + (", as expected." if code == step.expected else "."))
     return {
@@ -166,23 +212,27 @@ def _tell(step: Run | Show, dbt: Dbt, out: Console) -> dict[str, Any]:
     }
 
 
-def _show(dbt: Dbt, analysis: str) -> list[dict[str, Any]]:
-    """The rows of an analysis, as `dbt show` fetches them, as JSON values."""
-    outcome = dbt.call("show", "--select", analysis, "--limit", "-1")
-    outcome.raise_if_failed()
-    tables = [result.agate_table for result in outcome.results]
-    return [
-        {name: _plain(value) for name, value in zip(table.column_names, row.values(), strict=True)}
-        for table in tables
-        for row in table.rows
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """A JSON value: dbt fetches every number as a decimal."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value if value is None or isinstance(value, bool) else str(value)
+def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+    """Do what a step does: its exit code, and its result as JSON values."""
+    match step:
+        case Run():
+            judgement = judge(dbt, step.as_of)
+            report.show_judgement(out, judgement)
+            built = build(dbt, judgement)
+            report.show_build(out, judgement, built)
+            return exit_code(judgement, built), report.as_json(judgement, built)
+        case Show():
+            rows = dbt.show(step.analysis)
+            report.show_rows(out, rows)
+            return Exit.DONE, {"rows": rows}
+        case SetBack():
+            changed = change(dbt, step.job, step.reason, step.to, step.as_of)
+            out.print(changed.words)
+            return Exit.DONE, {"rows": dict(changed.rows)}
+        case Look():
+            health = look(dbt, step.as_of)
+            report.show_health(out, health)
+            return health.exit_code, report.health_as_json(health)
 
 
 def _tell_the_rest(project_dir: Path, out: Console) -> None:

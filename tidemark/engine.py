@@ -6,16 +6,21 @@ dbt is imported on the first call, so that `tidemark --help` and a typing error 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from tidemark import logs
 from tidemark.lineage import Lineage
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
@@ -86,6 +91,9 @@ class Dbt:
     target: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     target_path: Path | None = None
+    # Under this id the ledger keeps everything that one command does, over all its calls.
+    run_id: str = field(default_factory=lambda: str(uuid4()))
+    listeners: list[Callable[[Any], None]] = field(default_factory=lambda: [logs.hear])
 
     @cached_property
     def manifest(self) -> Any:
@@ -108,7 +116,8 @@ class Dbt:
     def call(self, *args: str, as_of: datetime | None = None) -> Outcome:
         """Run one dbt command at a clock; nodes that fail are the caller's to look at."""
         clock = {"as_of": as_of.isoformat()} if as_of else {}
-        return self._invoke(self.manifest, list(args), {**self.variables, **clock})
+        run_id = {"run_id": self.run_id}
+        return self._invoke(self.manifest, list(args), {**self.variables, **clock, **run_id})
 
     def operate(
         self, macro: str, arguments: Mapping[str, Any] | None = None, as_of: datetime | None = None
@@ -119,6 +128,26 @@ class Dbt:
         outcome = self.call("run-operation", macro, "--no-write-json", *given, as_of=as_of)
         outcome.raise_if_failed()
         return outcome
+
+    def show(self, name: str, as_of: datetime | None = None) -> list[dict[str, Any]]:
+        """The rows of a view or an analysis as JSON values; it need not have been built."""
+        outcome = self.call(
+            "show",
+            *("--select", name),
+            *("--limit", "-1"),
+            *("--indirect-selection", "empty"),
+            as_of=as_of,
+        )
+        outcome.raise_if_failed()
+        tables = [result.agate_table for result in outcome.results]
+        return [
+            {
+                column: _plain(value)
+                for column, value in zip(table.column_names, row.values(), strict=True)
+            }
+            for table in tables
+            for row in table.rows
+        ]
 
     def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
         from dbt.cli.main import dbtRunner
@@ -133,10 +162,16 @@ class Dbt:
             options += ["--target-path", str(self.target_path)]
         if variables:
             options += ["--vars", json.dumps(variables)]
+        began = time.perf_counter()
         with _working_in(self.project_dir):
             # A runner keeps state between calls; a new one per call does not.
-            ran = dbtRunner(manifest=manifest, callbacks=[outcome.hear]).invoke([*args, *options])
+            runner = dbtRunner(manifest=manifest, callbacks=[outcome.hear, *self.listeners])
+            ran = runner.invoke([*args, *options])
         outcome.success, outcome.result = ran.success, ran.result
+        called = " ".join(args[:2])
+        seconds = round(time.perf_counter() - began, 3)
+        told = {"dbt": called, "success": ran.success, "seconds": seconds}
+        logs.tell(logging.INFO, f"dbt {called} took {seconds:.2f} s", **told)
         if isinstance(ran.exception, KeyboardInterrupt):
             raise ran.exception
         if ran.exception is not None:
@@ -155,6 +190,13 @@ class Dbt:
                 raise DatabaseLockedError(
                     f"The database is in use by {Path(held['program']).name} (PID {held['pid']})."
                 )
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value: dbt fetches most numbers as decimals."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value if value is None or isinstance(value, int | float) else str(value)
 
 
 def plain_words(message: str) -> str:

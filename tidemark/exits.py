@@ -12,3 +12,6 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     BLOCKED = 3
+    # `status --exit-code` alone: how the pipeline is, not how the command went.
+    WARNING = 4
+    CRITICAL = 5

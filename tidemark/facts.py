@@ -62,6 +62,7 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 late_rows=facts["late_rows"],
                 failed=facts["failed"],
                 changed_keys=facts["changed_keys"],
+                is_reset=facts["is_reset"],
                 open_requests=facts["open_requests"],
                 code_changed=facts["code_changed"],
             )

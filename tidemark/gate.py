@@ -69,7 +69,7 @@ class ModelFacts:
     visible rows loaded after its watermark; `late_rows`, per source, how many more rows than at its
     last run lie in the overlap before the watermark. `changed_keys` are partitions that a table of
     sessions above it changed and that it has not taken over yet. `failed` says that it, or a test
-    of it, failed since it was last built.
+    of it, failed since it was last built, `is_reset` that somebody has set its watermark.
     """
 
     model: str
@@ -83,6 +83,7 @@ class ModelFacts:
     changed_keys: int = 0
     open_requests: int = 0
     failed: bool = False
+    is_reset: bool = False
     code_changed: bool = False
 
 
@@ -140,6 +141,9 @@ def _news(facts: ModelFacts) -> Iterator[str]:
     """Why the model itself has something to do, a sentence each."""
     if not facts.exists:
         yield "Never built."
+    elif facts.is_reset:
+        since = f" to {show_time(facts.watermark)}" if facts.watermark else ""
+        yield f"Its watermark was reset{since}."
     elif facts.watermark is None:
         yield "No successful run of it is on record."
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.facts import GateFacts, read_facts
 from tidemark.freshness import Freshness, assess
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState, decide
+from tidemark.logs import tell
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,34 @@ class Judgement:
 
 def judge(dbt: Dbt, as_of: datetime | None = None) -> Judgement:
     """Ask, decide and record. The first answer fixes the clock; every later call is handed it."""
-    facts = _gate_facts(dbt, as_of)
+    facts = gate_facts(dbt, as_of)
     seeded = bool(facts.missing) and dbt.seeds.issuperset(facts.missing)
     if seeded:
         dbt.call("seed", as_of=facts.as_of).raise_if_failed()
-        facts = _gate_facts(dbt, facts.as_of)
+        facts = gate_facts(dbt, facts.as_of)
     checks = assess(facts.sources, _freshness(dbt, facts.as_of), facts.as_of)
     decisions = decide(facts.models.values(), checks)
-    dbt.operate("record_checks", {"checks": _records(checks, decisions)}, facts.as_of)
+    records = _records(checks, decisions)
+    dbt.operate("record_checks", {"checks": records}, facts.as_of)
+    for record in records:
+        tell(logging.INFO, f"{record['subject']} is {record['state']}", **record)
     absent = frozenset(model.model for model in facts.models.values() if not model.exists)
     return Judgement(facts.as_of, checks, decisions, absent, seeded)
 
 
-def _gate_facts(dbt: Dbt, as_of: datetime | None) -> GateFacts:
+def gate_facts(
+    dbt: Dbt, as_of: datetime | None = None, count_quarantined: bool = False
+) -> GateFacts:
     """Ask the warehouse. Sources that it cannot read are left out: they block their own branch."""
     try:
-        outcome = dbt.operate("gate_facts", as_of=as_of)
+        wanted = {"count_quarantined": True} if count_quarantined else None
+        outcome = dbt.operate("gate_facts", wanted, as_of)
     except DatabaseLockedError:
         raise
     except DbtError:
+        if count_quarantined:
+            # Bad rows are counted in staging views: one that is broken must not hide all the rest.
+            return gate_facts(dbt, as_of)
         unreadable = [seen.source for seen in _freshness(dbt, as_of) if not seen.computed]
         if not unreadable:
             raise

@@ -7,7 +7,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -18,6 +19,7 @@ from rich.table import Table
 from tidemark.build import BuildReport, Built
 from tidemark.clock import show_duration, show_time
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
+from tidemark.health import Figure, Health, Level, worst
 from tidemark.judgement import Judgement
 
 _COLOURS = {
@@ -25,9 +27,13 @@ _COLOURS = {
     SourceState.WARN: "yellow",
     ModelState.NEW: "cyan",
     ModelState.UNCHANGED: "dim",
+    Level.NORMAL: "green",
+    Level.WARNING: "yellow",
 }
 # A pipe or a log file has no width of its own; the tables are made for this one.
 _WIDTH_WITHOUT_TERMINAL = 110
+# How many subjects of one finding are named.
+_FINDINGS = 3
 
 
 def console(quiet: bool = False) -> Console:
@@ -101,8 +107,7 @@ def _show_clock(out: Console, judgement: Judgement) -> None:
 
 def _built_table(models: Sequence[Built]) -> Table:
     table = _table("built", "mode", "rows", "partitions", "seconds", "tests")
-    for column in table.columns[2:5]:
-        column.justify = "right"
+    _right(table, 2, 3, 4)
     for built in models:
         table.add_row(
             built.model,
@@ -150,6 +155,135 @@ def _show_tests(tests: Counter[str]) -> str:
         if number
     ]
     return ", ".join(told) if told else "no tests"
+
+
+def show_health(out: Console, health: Health) -> None:
+    """One screen: sources, jobs, the last run, and what is not normal."""
+    out.print(f"The clock stands at {show_time(health.as_of)}.")
+    out.print(_sources_table(health))
+    if jobs := health.of("watermark_lag"):
+        out.print(_jobs_table(health, list(jobs)))
+    for figure in health.figures:
+        if figure.metric == "run_time":
+            ended = f"{figure.subject} ended in {figure.detail} after {figure.amount:.1f} s"
+            out.print(f"The last run: {ended}, {_short(figure.reference_time)} by the wall clock.")
+    findings = [figure for figure in health.figures if figure.level is not Level.NORMAL]
+    for level in (Level.CRITICAL, Level.WARNING):
+        for metric in dict.fromkeys(f.metric for f in findings if f.level is level):
+            told = [_finding(f) for f in findings if (f.level, f.metric) == (level, metric)]
+            rest = f" and {len(told) - _FINDINGS} more" if len(told) > _FINDINGS else ""
+            words = escape(", ".join(sorted(told)[:_FINDINGS]))
+            out.print(f"[{_colour(level)}]{level.word}[/] {metric}: {words}{rest}")
+    if not findings:
+        out.print("[green]All is normal.[/]")
+
+
+def _sources_table(health: Health) -> Table:
+    table = _table("source", "state", "last load", "age", "warning", "limit", "waiting", "bad rows")
+    _right(table, 6, 7)
+    for source, figures in health.of("source_age", "waiting_rows").items():
+        age, waiting = figures["source_age"], figures["waiting_rows"]
+        bad = [f for f in health.figures if f.metric == "quarantined_rows" and _source(f) == source]
+        table.add_row(
+            source,
+            f"[{_colour(age.level)}]{age.detail}[/]",
+            _short(age.reference_time),
+            _seconds_in_words(age.amount),
+            _seconds_in_words(age.warning_at),
+            _seconds_in_words(age.critical_at),
+            _amount(waiting),
+            f"{sum(f.amount or 0 for f in bad):,.0f}" if bad else "-",
+        )
+    return table
+
+
+def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
+    columns = ("watermark", "lag", "pending", "last run", "seconds", "rows", "parts")
+    table = _table("job", *columns)
+    _right(table, 2, 3, 5, 6, 7)
+    metrics = ("watermark_lag", "pending_rows", "job_failures", "code_drift")
+    results = ("job_time", "job_rows", "job_partitions")
+    for job, figures in health.of(*metrics, *results).items():
+        if job not in jobs:
+            continue
+        # The level is in the colour and, in words, below the tables.
+        level = worst(figures.values())
+        seconds = figures["job_time"].amount
+        table.add_row(
+            f"[{_colour(level)}]{job}[/]",
+            _short(health.watermarks.get(job)),
+            _seconds_in_words(figures["watermark_lag"].amount),
+            _amount(figures["pending_rows"]),
+            _short(figures["job_time"].reference_time),
+            f"{seconds:.2f}" if seconds is not None else "-",
+            _amount(figures["job_rows"]),
+            _amount(figures["job_partitions"]),
+        )
+    return table
+
+
+def _finding(figure: Figure) -> str:
+    """What is not normal: whose figure, and how much."""
+    if figure.amount is None:
+        return f"{figure.subject} ({figure.detail or 'never built'})"
+    if figure.unit == "seconds":
+        return f"{figure.subject} ({_seconds_in_words(figure.amount)})"
+    return f"{figure.subject} ({figure.amount:,.0f})"
+
+
+def _source(figure: Figure) -> str:
+    """Bad rows are told by source and reason."""
+    return figure.subject.partition(":")[0]
+
+
+def _short(moment: datetime | None) -> str:
+    return f"{moment:%m-%d %H:%M}" if moment else "-"
+
+
+def _amount(figure: Figure) -> str:
+    return f"{figure.amount:,.0f}" if figure.amount is not None else "-"
+
+
+def _seconds_in_words(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds:g} s" if seconds < 60 else show_duration(timedelta(seconds=seconds))
+
+
+def show_watermarks(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Every job with its watermark, and how its last run ended."""
+    table = _table("job", "watermark", "known until", "last run")
+    for row in rows:
+        watermark, known_until = row["last_processed_timestamp"], row["known_until"]
+        table.add_row(
+            row["job_name"],
+            str(watermark or "- (rebuilt whole by its next run)"),
+            str(known_until or "-"),
+            row["last_run_status"],
+        )
+    out.print(table)
+
+
+def health_as_json(health: Health) -> dict[str, Any]:
+    """The figures as the view has them, and the watermarks."""
+    return {
+        "as_of": health.as_of.isoformat(),
+        "level": health.level.word,
+        "watermarks": {job: _iso(moment) for job, moment in health.watermarks.items()},
+        "figures": [
+            {
+                **asdict(figure),
+                "level": figure.level.word,
+                "reference_time": _iso(figure.reference_time),
+                "as_of": _iso(figure.as_of),
+            }
+            for figure in health.figures
+        ],
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def show_rows(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -219,7 +353,12 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _colour(state: SourceState | ModelState) -> str:
+def _right(table: Table, *columns: int) -> None:
+    for column in columns:
+        table.columns[column].justify = "right"
+
+
+def _colour(state: SourceState | ModelState | Level) -> str:
     return _COLOURS.get(state, "red")
 
 

@@ -1,0 +1,162 @@
+{#- What the gate saw, kept as figures: ops.pipeline_health judges them without reading a raw table, so that it also
+    answers when one is missing or broken. -#}
+
+{#- Written by gate_facts, under an entry of its own in the ledger: the clock up to which the figures are known. -#}
+{%- macro record_measurements(facts, count_quarantined) -%}
+    {%- set figures, since = [], earlier_run_clock() if count_quarantined else none -%}
+    {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
+        {%- do figures.extend(source_figures(source, facts.sources[source.name])) -%}
+        {%- if count_quarantined and facts.sources[source.name].is_readable -%}
+            {%- do figures.extend(quarantined_figures(source, since)) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) -%}
+        {%- do figures.extend(job_figures(node, facts.models[node.name])) -%}
+    {%- endfor -%}
+    {%- if load_relation(ops_table('data_gaps')) is not none -%}
+        {%- set gaps = run_query('select count(*) from ' ~ ops_table('data_gaps')).rows[0][0] | int -%}
+        {%- do figures.append(figure('open_gaps', 'data_gaps', gaps)) -%}
+    {%- endif -%}
+    {%- set sql -%}
+        {{ ledger_insert([{'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()}]) }};
+        {% if figures %}
+        insert into {{ ops_table('measurements') }}
+        {%- endif %}
+        {%- for figure in figures %}
+        select
+            (select max(ledger_entry) from {{ ops_table('etl_job_runs') }}),
+            {{ text_literal(run_id()) }},
+            {{ timestamp_literal(wall_clock()) }},
+            {{ as_of() }},
+            {{ text_literal(figure.metric) }},
+            {{ text_literal(figure.subject) }},
+            {{ number_literal(figure.amount) }},
+            {{ text_literal(figure.detail) }},
+            {{ number_literal(figure.limits.get('warning')) }},
+            {{ number_literal(figure.limits.get('critical')) }},
+            {{ timestamp_literal(figure.reference_time) }}
+            {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    {%- endset -%}
+    {%- do write_down(sql) -%}
+{%- endmacro %}
+
+{%- macro figure(metric, subject, amount, detail=none, limits={}, reference_time=none) -%}
+    {{ return({
+        'metric': metric,
+        'subject': subject,
+        'amount': amount,
+        'detail': detail,
+        'limits': limits,
+        'reference_time': reference_time,
+    }) }}
+{%- endmacro %}
+
+{#- What stands in the vars: `health`, and what the target has of its own. -#}
+{%- macro health_vars() -%}
+    {{ return(dict(var('health'), **var('health_of_target').get(target.name, {}))) }}
+{%- endmacro %}
+
+{#- The same as a query. -#}
+{%- macro health_limits() -%}
+    {%- for metric, limit in health_vars().items() %}
+    select
+        '{{ metric }}' as metric,
+        {{ number_literal(limit.get('warning')) }} as warning_at,
+        {{ number_literal(limit.get('critical')) }} as critical_at
+        {{- ' union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{%- macro seconds_between(earlier, later) -%}
+    cast({{ dbt.datediff(earlier, later, 'millisecond') }} / 1000.0 as decimal(18, 3))
+{%- endmacro %}
+
+{%- macro source_figures(source, facts) -%}
+    {%- set newest = utc_moment(facts.newest_visible) if facts.newest_visible else none -%}
+    {%- set age = (as_of_value() - newest).total_seconds() | int if newest else none -%}
+    {%- set limits = freshness_limits(source) -%}
+    {%- if not facts.is_readable -%}
+        {%- set state = 'error' -%}
+    {%- elif not newest -%}
+        {%- set state = 'future' if facts.has_rows else 'empty' -%}
+    {%- elif limits.critical and age > limits.critical -%}
+        {%- set state = 'stale' -%}
+    {%- else -%}
+        {%- set state = 'warn' if limits.warning and age > limits.warning else 'fresh' -%}
+    {%- endif -%}
+    {{ return([
+        figure('source_age', source.name, age, state, limits, newest),
+        figure('waiting_rows', source.name, facts.waiting_rows),
+    ]) }}
+{%- endmacro %}
+
+{#- dbt's freshness limits, in seconds. -#}
+{%- macro freshness_limits(source) -%}
+    {%- set seconds, limits = {'minute': 60, 'hour': 3600, 'day': 86400}, {} -%}
+    {%- for level, name in {'warning': 'warn_after', 'critical': 'error_after'}.items() -%}
+        {%- set limit = (source.freshness or {}).get(name) or {} -%}
+        {%- do limits.update({level: limit.count * seconds[limit.period | string] if limit.get('count') else none}) -%}
+    {%- endfor -%}
+    {{ return(limits) }}
+{%- endmacro %}
+
+{#- By reason, what the last run set aside and what has come since: loaded after the run before it, and without one in
+    the last 24 hours. All of it would have to read all there is. -#}
+{%- macro quarantined_figures(source, since) -%}
+    {%- set staged = graph.nodes.get('model.' ~ project_name ~ '.stg_' ~ source.name) -%}
+    {%- set relation = api.Relation.create(staged.database, staged.schema, staged.alias) if staged else none -%}
+    {%- if not relation or load_relation(relation) is none -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set sql -%}
+        select quarantine_reason, count(*)
+        from {{ relation }}
+        where
+            quarantine_reason is not null
+            and loaded_at > {{ timestamp_literal(since) }}
+            and {{ visible() }}
+        group by quarantine_reason
+        order by quarantine_reason
+    {%- endset -%}
+    {%- set figures = [] -%}
+    {%- for row in run_query(sql).rows -%}
+        {%- do figures.append(figure('quarantined_rows', source.name ~ ': ' ~ row[0], row[1] | int)) -%}
+    {%- endfor -%}
+    {{ return(figures or [figure('quarantined_rows', source.name, 0)]) }}
+{%- endmacro %}
+
+{%- macro earlier_run_clock() -%}
+    {%- set sql -%}
+        select distinct as_of
+        from {{ ops_table('etl_job_runs') }}
+        where job_name like 'dbt %' and job_type = 'model' and status in ('success', 'failed')
+        order by as_of desc
+        limit 2
+    {%- endset -%}
+    {%- set clocks = run_query(sql).rows -%}
+    {{ return(clocks[1][0] if clocks | length > 1 else as_of_value() - modules.datetime.timedelta(days=1)) }}
+{%- endmacro %}
+
+{%- macro job_figures(node, facts) -%}
+    {%- set pending = facts.new_rows.values() | sum + facts.late_rows.values() | select('gt', 0) | sum -%}
+    {{ return([
+        figure('watermark_lag', node.name, none, limits=lag_limits(node)),
+        figure('pending_rows', node.name, pending),
+        figure('code_drift', node.name, 1 if facts.code_changed else 0),
+    ]) }}
+{%- endmacro %}
+
+{#- Only the limits: the lag itself is the ledger's to tell. A job is as hourly as the most frequent of its sources;
+    without any limit there is no cadence to fall behind. -#}
+{%- macro lag_limits(node) -%}
+    {%- set limits = [] -%}
+    {%- for source in sources_above(node.unique_id) -%}
+        {%- do limits.append(freshness_limits(source).warning) -%}
+    {%- endfor -%}
+    {%- set limits = limits | select('number') | list -%}
+    {%- if not limits -%}
+        {{ return({}) }}
+    {%- endif -%}
+    {{ return(health_vars().get('watermark_lag_hourly' if limits | min < 86400 else 'watermark_lag_daily', {})) }}
+{%- endmacro %}

@@ -1,0 +1,102 @@
+"""How the pipeline is: the figures of `ops.pipeline_health`, after a fresh look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from tidemark.clock import parse_clock
+from tidemark.engine import Dbt
+from tidemark.exits import Exit
+from tidemark.judgement import gate_facts
+
+
+class Level(IntEnum):
+    """How bad it is; the greater, the worse."""
+
+    NORMAL = 0
+    WARNING = 1
+    CRITICAL = 2
+
+    @property
+    def word(self) -> str:
+        """As the view writes it."""
+        return self.name.lower()
+
+
+_EXITS = {Level.NORMAL: Exit.DONE, Level.WARNING: Exit.WARNING, Level.CRITICAL: Exit.CRITICAL}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the view."""
+
+    metric: str
+    subject: str
+    amount: float | None
+    unit: str
+    level: Level
+    warning_at: int | None
+    critical_at: int | None
+    detail: str | None
+    reference_time: datetime | None
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class Health:
+    """All figures at a clock, and the watermarks beside them."""
+
+    as_of: datetime
+    figures: list[Figure]
+    watermarks: Mapping[str, datetime | None] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Level:
+        """The worst of all."""
+        return worst(self.figures)
+
+    @property
+    def exit_code(self) -> Exit:
+        """What a scheduler may be told of it."""
+        return _EXITS[self.level]
+
+    def of(self, *metrics: str) -> dict[str, dict[str, Figure]]:
+        """Figures by subject and metric, in the order of the subjects."""
+        found: dict[str, dict[str, Figure]] = {}
+        for figure in sorted(self.figures, key=lambda figure: figure.subject):
+            if figure.metric in metrics:
+                found.setdefault(figure.subject, {})[figure.metric] = figure
+        return found
+
+
+def worst(figures: Iterable[Figure]) -> Level:
+    """The worst level of some figures; without any, all is well."""
+    return max((figure.level for figure in figures), default=Level.NORMAL)
+
+
+def look(dbt: Dbt, as_of: datetime | None = None) -> Health:
+    """Have the gate look at everything, and read how the view judges it."""
+    facts = gate_facts(dbt, as_of, count_quarantined=True)
+    rows = dbt.show("pipeline_health", facts.as_of)
+    watermarks = {name: model.watermark for name, model in facts.models.items()}
+    return Health(facts.as_of, [_figure(row) for row in rows], watermarks)
+
+
+def _figure(row: Mapping[str, Any]) -> Figure:
+    reference_time = row["reference_time"]
+    return Figure(
+        metric=row["metric"],
+        subject=row["subject"],
+        amount=row["amount"],
+        unit=row["unit"],
+        level=Level[row["level"].upper()],
+        warning_at=row["warning_at"],
+        critical_at=row["critical_at"],
+        detail=row["detail"],
+        reference_time=parse_clock(reference_time) if reference_time else None,
+        as_of=parse_clock(row["as_of"]),
+    )

@@ -1,0 +1,132 @@
+"""The log: lines on standard error about what happens, with one run id; and progress on a terminal.
+
+Standard output belongs to the tables and to `--json`. `LOG_LEVEL` says how much is told: by default
+warnings, and with JSON lines, which are read by machines, everything of note.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidemark.engine import Dbt
+
+LOG = logging.getLogger("tidemark")
+_LEVELS = ("debug", "info", "warning", "error")
+_FAILED = ("error", "fail", "runtime error", "partial success")
+
+
+class LogFormat(str, Enum):
+    """Lines for people or for machines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class _ForPeople(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, timezone.utc)
+        return f"{at:%H:%M:%S} UTC {record.levelname:7} {record.getMessage()}"
+
+
+class _ForMachines(logging.Formatter):
+    def __init__(self, command: str, run_id: str) -> None:
+        super().__init__()
+        self.command, self.run_id = command, run_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "level": record.levelname.lower(),
+            "run_id": self.run_id,
+            "command": self.command,
+            "message": record.getMessage(),
+            **getattr(record, "told", {}),
+        }
+        return json.dumps(line, default=str)
+
+
+class _StandardError(logging.Handler):
+    """Standard error as it is when a line is written: a progress bar moves it out of its way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+def set_up(log_format: LogFormat, command: str, run_id: str) -> None:
+    """Send the log of one command to standard error."""
+    default = "info" if log_format is LogFormat.JSON else "warning"
+    level = (os.environ.get("LOG_LEVEL") or default).lower()
+    if level not in _LEVELS:
+        raise ValueError(f"LOG_LEVEL is {level!r}; it may be {', '.join(_LEVELS)}")
+    handler = _StandardError()
+    as_json = log_format is LogFormat.JSON
+    handler.setFormatter(_ForMachines(command, run_id) if as_json else _ForPeople())
+    LOG.handlers[:] = [handler]
+    LOG.setLevel(level.upper())
+    LOG.propagate = False
+
+
+def writes_json() -> bool:
+    """Whether standard error belongs to JSON lines."""
+    return any(isinstance(handler.formatter, _ForMachines) for handler in LOG.handlers)
+
+
+def tell(level: int, message: str, **told: Any) -> None:
+    """A line, and what machines may want to know besides."""
+    LOG.log(level, message, extra={"told": told})
+
+
+def hear(message: Any) -> None:
+    """A line for every node that dbt is through with."""
+    if message.info.name != "NodeFinished":
+        return
+    node, result = message.data.node_info, message.data.run_result
+    failed = result.status in _FAILED
+    tell(
+        logging.ERROR if failed else logging.INFO,
+        f"{node.resource_type} {node.node_name}: {result.status} in {result.execution_time:.2f} s"
+        + (f": {result.message}" if failed else ""),
+        node=node.unique_id,
+        status=result.status,
+        seconds=round(result.execution_time, 3),
+        invocation_id=message.info.invocation_id,
+    )
+
+
+@contextmanager
+def progress(dbt: Dbt, doing: str) -> Iterator[None]:
+    """Show how far dbt is, as long as people look on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    out = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal or writes_json(),
+    ) as bar:
+        task = bar.add_task(doing, total=None)
+
+        def watch(message: Any) -> None:
+            if message.info.name == "ConcurrencyLine":
+                bar.update(task, total=message.data.node_count, completed=0)
+            elif message.info.name == "NodeFinished":
+                bar.update(task, advance=1)
+
+        dbt.listeners.append(watch)
+        try:
+            yield
+        finally:
+            dbt.listeners.remove(watch)
