@@ -136,8 +136,8 @@ STORY: tuple[Step, ...] = (
     ),
     SetBack(
         "A doubt",
-        "Somebody doubts what was made of a fortnight's events. A row in the ledger, with the reason,"
-        " has them read again by the next run; nothing can be lost by that.",
+        "Somebody doubts what was made of a fortnight's events. A row in the ledger, with its"
+        " reason, has them read again by the next run; nothing can be lost by that.",
         datetime(2025, 10, 1),
         _ANSWERED,
     ),
@@ -150,7 +150,7 @@ STORY: tuple[Step, ...] = (
     ),
     Look(
         "How is it?",
-        "Every figure against its limits. Rows that wait are those that the seeds know of the future.",
+        "Every figure against its limits. The row that waits says that it was loaded in 2099.",
         _STALE,
         Exit.CRITICAL,
     ),
