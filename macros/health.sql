@@ -160,3 +160,72 @@
     {%- endif -%}
     {{ return(health_vars().get('watermark_lag_hourly' if limits | min < 86400 else 'watermark_lag_daily', {})) }}
 {%- endmacro %}
+
+
+{#- Parts of pipeline_health: what the ledger alone can tell. Queries, not models: the view, shown on its own, has to
+    answer before anything was ever built. -#}
+
+{#- Runs of dbt that have ended; restatements take the time that they take. -#}
+{%- macro ended_runs(ledger) -%}
+    select * from {{ ledger }}
+    where job_name like 'dbt %' and job_type = 'model' and status in ('success', 'failed')
+{%- endmacro %}
+
+{%- macro last_run(ledger) -%}
+    select
+        job_name as subject,
+        {{ seconds_between('started_at', 'completed_at') }} as seconds,
+        status,
+        completed_at,
+        as_of
+    from ({{ ended_runs(ledger) }}) as runs
+    qualify row_number() over (order by ledger_entry desc) = 1
+{%- endmacro %}
+
+{%- macro failed_runs(ledger, clock) -%}
+    select
+        'last 24 hours' as subject,
+        count(runs.run_id) as failures,
+        max(runs.completed_at) as failed_at,
+        {{ clock }}.as_of
+    from {{ clock }}
+    left join ({{ ended_runs(ledger) }}) as runs
+        on runs.status = 'failed' and runs.as_of > {{ dbt.dateadd('day', -1, clock ~ '.as_of') }}
+    group by {{ clock }}.as_of
+{%- endmacro %}
+
+{#- Per job: its watermark, its last success, and what failed since. -#}
+{%- macro job_results(ledger) -%}
+    select
+        jobs.job_name,
+        watermarks.last_processed_timestamp,
+        watermarks.as_of as known_until,
+        jobs.completed_at,
+        jobs.seconds,
+        jobs.records_processed,
+        jobs.partitions_touched,
+        jobs.failures,
+        jobs.failed_at,
+        jobs.error_message
+    from (
+        select
+            job_name,
+            max(case when status = 'success' then completed_at end) as completed_at,
+            max(case when status = 'success' then {{ seconds_between('started_at', 'completed_at') }} end) as seconds,
+            max(case when status = 'success' then records_processed end) as records_processed,
+            max(case when status = 'success' then partitions_touched end) as partitions_touched,
+            count(distinct case when status = 'failed' then run_id end) as failures,
+            max(case when status = 'failed' then completed_at end) as failed_at,
+            max_by(error_message, ledger_entry) as error_message
+        from (
+            select
+                *,
+                max(case when status = 'success' then ledger_entry end) over (partition by job_name) as success_entry
+            from {{ ledger }}
+            where job_type = 'model' and status in ('success', 'failed')
+        ) as ended
+        where ledger_entry >= coalesce(success_entry, 0)
+        group by job_name
+    ) as jobs
+    left join ({{ last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
+{%- endmacro %}

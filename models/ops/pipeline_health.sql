@@ -1,6 +1,26 @@
-with figures as (
+{%- set ledger = source('ops', 'etl_job_runs') -%}
+{%- set figures_of_the_ledger = [
+    ('run_time', 'last_run', 'seconds', 'status', 'completed_at'),
+    ('failed_runs', 'failed_runs', 'failures', 'null', 'failed_at'),
+    ('watermark_lag', 'jobs', 'lag_seconds', 'null', 'known_until'),
+    ('job_failures', 'jobs', 'coalesce(failures, 0)', 'error_message', 'failed_at'),
+    ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
+    ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
+    ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+] -%}
 
-    select * from {{ ref('pipeline_figures') }}
+with clock as (
+
+    select as_of from {{ ledger }}
+    qualify row_number() over (order by ledger_entry desc) = 1
+
+),
+
+-- what the gate saw, the last time that it took each figure
+measured as (
+
+    select * from {{ source('ops', 'measurements') }}
+    qualify rank() over (partition by metric order by ledger_entry desc) = 1
 
 ),
 
@@ -10,22 +30,79 @@ limits as (
 
 ),
 
+last_run as (
+
+    {{ last_run(ledger) }}
+
+),
+
+failed_runs as (
+
+    {{ failed_runs(ledger, 'clock') }}
+
+),
+
+job_results as (
+
+    {{ job_results(ledger) }}
+
+),
+
+jobs as (
+
+    select
+        job_results.*,
+        measured.subject,
+        {{ dbt.datediff('job_results.known_until', 'clock.as_of', 'second') }} as lag_seconds,
+        clock.as_of
+    from measured
+    cross join clock
+    left join job_results on measured.subject = job_results.job_name
+    where measured.metric = 'watermark_lag'
+
+),
+
+figures as (
+
+    {% for metric, part, amount, detail, reference_time in figures_of_the_ledger -%}
+    select
+        '{{ metric }}' as metric,
+        subject,
+        {{ amount }} as amount,
+        {{ detail }} as detail,
+        {{ reference_time }} as reference_time,
+        as_of
+    from {{ part }}
+
+    union all
+
+    {% endfor -%}
+    select
+        measured.metric,
+        measured.subject,
+        -- what was pending then may have been processed since
+        case when jobs.last_processed_timestamp >= measured.as_of then 0 else measured.amount end as amount,
+        measured.detail,
+        measured.reference_time,
+        measured.as_of
+    from measured
+    left join jobs on measured.subject = jobs.subject and measured.metric = 'pending_rows'
+    where measured.metric <> 'watermark_lag'
+
+),
+
 judged as (
 
     select
-        figures.metric,
-        figures.subject,
-        cast(figures.amount as decimal(18, 3)) as amount,
+        figures.*,
         case
             when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag') then 'seconds'
             else 'count'
         end as unit,
-        cast(figures.detail as varchar) as detail,
-        cast(coalesce(figures.warning_at, limits.warning_at) as bigint) as warning_at,
-        cast(coalesce(figures.critical_at, limits.critical_at) as bigint) as critical_at,
-        figures.reference_time,
-        figures.as_of
+        coalesce(measured.warning_at, limits.warning_at) as warning_at,
+        coalesce(measured.critical_at, limits.critical_at) as critical_at
     from figures
+    left join measured on figures.metric = measured.metric and figures.subject = measured.subject
     left join limits on figures.metric = limits.metric
 
 ),
@@ -35,19 +112,19 @@ final as (
     select
         metric,
         subject,
-        amount,
+        cast(amount as decimal(18, 3)) as amount,
         unit,
         case
-            when detail = 'fresh' then 'normal'
-            when detail in ('empty', 'future', 'error') and metric = 'source_age' and critical_at is null then 'warning'
+            when metric = 'source_age' and detail = 'fresh' then 'normal'
+            when metric = 'source_age' and amount is null and critical_at is null then 'warning'
             when amount is null and critical_at is not null then 'critical'
             when amount > critical_at or (amount = critical_at and unit = 'count') then 'critical'
             when amount >= warning_at then 'warning'
             else 'normal'
         end as level,
-        warning_at,
-        critical_at,
-        detail,
+        cast(warning_at as bigint) as warning_at,
+        cast(critical_at as bigint) as critical_at,
+        cast(detail as varchar) as detail,
         reference_time,
         as_of
     from judged

@@ -121,6 +121,14 @@ def source_states(told: dict[str, Any]) -> dict[str, str]:
     return {source["source"]: source["state"] for source in told["sources"]}
 
 
+def figure(told: dict[str, Any], metric: str, subject: str) -> dict[str, Any]:
+    """One figure of `status`."""
+    (found,) = [
+        each for each in told["figures"] if (each["metric"], each["subject"]) == (metric, subject)
+    ]
+    return dict(found)
+
+
 def built(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What the build did with each model."""
     return {model["model"]: model for model in told["build"]["models"]}
@@ -129,7 +137,10 @@ def built(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
 # ---- without a warehouse ----
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["demo"]])
+WATERMARK = [["watermark"], *(["watermark", action] for action in ("show", "set", "reset"))]
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["status"], *WATERMARK, ["demo"]])
 def test_help_has_an_example_and_needs_no_dbt(command: list[str]) -> None:
     script = (
         "import sys\n"
@@ -170,7 +181,10 @@ def test_help_is_instant() -> None:
         (["run", "--unknown"], "--unknown"),
         (["run", "--project-dir", "/"], "no dbt_project.yml"),
         (["demo", "--target", "duckdb"], "target demo"),
-        (["status"], "status"),
+        (["tide"], "tide"),
+        (["watermark", "set", "fact_events_daily", "2025-10-01"], "--reason"),
+        (["watermark", "set", "fact_events_daily", "soon", "--reason", "r"], "not an ISO 8601"),
+        (["watermark", "reset", "fact_events_daily", "--reason", "r", "--json"], "add --yes"),
     ],
 )
 def test_usage_errors(args: list[str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +254,15 @@ def test_what_dbt_is_called_with(monkeypatch: pytest.MonkeyPatch) -> None:
     (call,) = calls
     assert call[0] == "build"
     assert call[call.index("--target") + 1] == "duckdb"
-    assert json.loads(call[call.index("--vars") + 1]) == {**variables, "as_of": SEED_CLOCK}
+    known = {**variables, "as_of": SEED_CLOCK, "run_id": dbt.run_id}
+    assert json.loads(call[call.index("--vars") + 1]) == known
+
+
+def test_a_log_level_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    ran = CliRunner().invoke(cli.app, ["check", "--project-dir", str(PROJECT)])
+    assert ran.exit_code == 2
+    assert "debug, info, warning, error" in ran.stderr
 
 
 # ---- on the seeds ----
@@ -349,6 +371,10 @@ def test_a_failed_test_fails_the_run(tidemark: Demo) -> None:
     assert failure["message"].startswith("Got 1 result")
     assert "company_usage_reconciliation" in told["build"]["untouched"]
     assert built(told)["fct_engagement_metrics"]["status"] == "success"
+    status = tidemark.json("status", "--as-of", AN_HOUR_LATER)
+    assert figure(status, "failed_runs", "last 24 hours")["level"] == "warning"
+    assert figure(status, "job_failures", "fact_events_daily")["level"] == "warning"
+    assert "Got 1 result" in figure(status, "job_failures", "fact_events_daily")["detail"]
     again = tidemark.json("run", "--as-of", AN_HOUR_LATER, exit_code=1)
     assert {model for model, state in states(again).items() if state == "new"} == {
         *("fact_events_daily", "company_usage_reconciliation"),
@@ -372,8 +398,133 @@ def test_a_clock_before_the_ledger_is_refused(tidemark: Demo) -> None:
     assert ran.stdout == ""
 
 
+# ---- how it is ----
+
+LATER = "2025-10-15T14:30:00"
+
+
+def test_status_knows_what_is_pending_and_the_view_what_was_done_since(tidemark: Demo) -> None:
+    told = tidemark.json("status", "--as-of", LATER, "--exit-code", exit_code=4)
+    assert told["level"] == "warning"
+    lag = figure(told, "watermark_lag", "fct_engagement_metrics")
+    assert (lag["amount"], lag["warning_at"], lag["level"]) == (9000, 3600, "warning")
+    # once a day, twice is critical
+    lag = figure(told, "watermark_lag", "dim_companies")
+    assert (lag["critical_at"], lag["level"]) == (172800, "normal")
+    pending = figure(told, "pending_rows", "fct_engagement_metrics")
+    rows = "from raw.engagement_events where updated_at > '2025-10-15 12:00'"
+    ((expected,),) = tidemark.sql(f"select count(*) {rows} and updated_at <= '2025-10-15 14:30'")
+    assert (pending["amount"], pending["level"]) == (expected, "warning")
+    assert figure(told, "pending_rows", "dim_companies")["amount"] == 0
+    assert figure(told, "job_rows", "fct_engagement_metrics")["amount"] > 0
+
+    tidemark.json("run", "--as-of", LATER)
+    after = tidemark.sql(
+        "select metric, sum(amount) from ops.pipeline_health"
+        " where metric in ('pending_rows', 'watermark_lag') group by metric order by metric"
+    )
+    assert after == [("pending_rows", 0), ("watermark_lag", 0)]
+
+
+def test_status_says_what_was_set_aside(tidemark: Demo) -> None:
+    tidemark.sql(
+        "update raw.engagement_events set interaction_count = -1"
+        " where updated_at = (select max(updated_at) from raw.engagement_events"
+        f" where updated_at <= '{AN_HOUR_LATER}')"
+    )
+    reason = "engagement_events: interaction_count is negative"
+    told = tidemark.json("status", "--as-of", AN_HOUR_LATER)
+    found = figure(told, "quarantined_rows", reason)
+    assert found["amount"] > 0
+    assert found["level"] == "warning"
+    shown = tidemark("status", "--as-of", AN_HOUR_LATER)
+    assert shown.exit_code == 0
+    assert f"warning quarantined_rows: {reason}" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "drop table raw.fact_events",
+        "alter table raw.fact_events rename column loaded_at to changed_at",
+    ],
+)
+def test_status_answers_while_a_source_is_broken(tidemark: Demo, change: str) -> None:
+    tidemark.sql(change)
+    told = tidemark.json("status", "--exit-code", exit_code=5)
+    age = figure(told, "source_age", "fact_events")
+    assert (age["amount"], age["detail"], age["level"]) == (None, "error", "critical")
+    assert figure(told, "source_age", "crm_daily")["level"] == "normal"
+    assert figure(told, "watermark_lag", "fact_events_daily")["level"] == "normal"
+
+
+def test_status_answers_while_a_staging_view_is_broken(tidemark: Demo) -> None:
+    tidemark.sql("alter table raw.fact_events rename column events to event_count")
+    told = tidemark.json("status", "--as-of", AN_HOUR_LATER)
+    assert figure(told, "source_age", "fact_events")["level"] == "normal"
+    assert not [each for each in told["figures"] if each["metric"] == "quarantined_rows"]
+
+
+def test_status_on_a_cold_database(story: Story, tmp_path: Path) -> None:
+    cold = Demo(tmp_path / "tidemark.duckdb", story.end.dbt)
+    told = cold.json("status", "--exit-code", exit_code=5)
+    assert {each["level"] for each in told["figures"] if each["metric"] == "source_age"} == {
+        "critical"
+    }
+    assert figure(told, "watermark_lag", "dim_companies")["amount"] is None
+    assert cold.sql("select count(*) from duckdb_tables() where schema_name = 'raw'") == [(0,)]
+    assert "never built" in cold("status").stdout
+
+
+def test_a_watermark_is_set_only_when_that_is_confirmed(
+    tidemark: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resets = "select last_processed_timestamp, error_message from ops.etl_job_runs"
+    resets += " where job_type = 'reset'"
+    command = ("watermark", "set", "fact_events_daily", "2025-10-14", "--reason", "it's a doubt")
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+    declined = tidemark(*command)
+    assert declined.exit_code == 1
+    assert "from 2025-10-15 12:00 UTC to 2025-10-14 00:00 UTC" in declined.stdout
+    assert "of fact_events" in declined.stdout
+    assert "Nothing was changed." in declined.stdout
+    assert tidemark.sql(resets) == []
+
+    told = tidemark.json(*command, "--yes")
+    assert told["rows"]["fact_events"] > 0
+    assert [(str(time), reason) for time, reason in tidemark.sql(resets)] == [
+        ("2025-10-14 00:00:00", "it's a doubt")
+    ]
+    shown = {row["job_name"]: row for row in tidemark.json("watermark", "show")["watermarks"]}
+    assert shown["fact_events_daily"]["last_processed_timestamp"] == "2025-10-14 00:00:00"
+    assert shown["fact_events_daily"]["known_until"] == "2025-10-15 12:00:00"
+    assert "dbt build" not in shown
+
+    refused = tidemark("watermark", "set", "fact_events", "2025-10-14", "--reason", "r", "--yes")
+    assert refused.exit_code == 1
+    assert "There is no job fact_events." in refused.stderr
+    assert "Nothing was changed." in refused.stderr
+
+
+def test_one_run_id_in_the_log_and_in_the_ledger(tidemark: Demo) -> None:
+    ran = tidemark("run", "--as-of", AN_HOUR_LATER, "--log-format", "json")
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    (run_id,) = {line["run_id"] for line in lines}
+    assert {line["command"] for line in lines} == {"run"}
+    said = {line["message"].split(" took")[0] for line in lines}
+    assert {"run begins", "dbt build --select", "run ends with exit code 0"} <= said
+    assert {"fact_events_daily is new", "dim_companies is unchanged"} <= said
+    recorded = tidemark.sql(
+        f"select distinct job_type from ops.etl_job_runs where run_id = '{run_id}' order by all"
+    )
+    assert recorded == [("gate",), ("model",)]
+    assert tidemark.sql(f"select count(*) > 0 from ops.source_checks where run_id = '{run_id}'")
+    # people see the tables; lines only when they ask for them
+    assert tidemark("check", "--as-of", AN_HOUR_LATER).stderr == ""
+
+
 def test_the_demo_tells_its_story(story: Story) -> None:
-    _, skipped, hour, before, answer, after, stale = story.steps
+    _, skipped, hour, before, answer, after, doubt, stale, status = story.steps
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
@@ -395,14 +546,27 @@ def test_the_demo_tells_its_story(story: Story) -> None:
         "silent-only-in-outage": (False, False),
     }
 
+    assert doubt["rows"]["fact_events"] > 0
+    reasons = {model["model"]: model["reason"] for model in stale["models"]}
+    assert reasons["fact_events_daily"] == "Its watermark was reset to 2025-10-01 00:00 UTC."
+    assert built(stale)["fact_events_daily"]["partitions"] > 100
+
     assert stale["exit_code"] == stale["expected_exit_code"] == 3
     assert source_states(stale)["engagement_events"] == "stale"
     assert source_states(stale)["fact_events"] == "warn"
     assert {model for model, state in states(stale).items() if state == "blocked"} == ENGAGEMENT
     assert built(stale)["fact_events_daily"]["status"] == "success"
     assert not ENGAGEMENT & built(stale).keys()
-    pending = story.end.sql("select job_name from ops.etl_job_runs where status = 'pending'")
-    assert {name for (name,) in pending} == ENGAGEMENT
+    blocked = story.end.sql(
+        "select job_name from ops.etl_job_runs where status = 'pending' and job_type = 'gate'"
+    )
+    assert {name for (name,) in blocked} == ENGAGEMENT
+
+    assert status["exit_code"] == status["expected_exit_code"] == 5
+    assert figure(status, "source_age", "engagement_events")["detail"] == "stale"
+    assert figure(status, "waiting_rows", "fact_events")["amount"] == 1
+    assert figure(status, "watermark_lag", "fact_events_daily")["level"] == "normal"
+    assert figure(status, "watermark_lag", "fct_engagement_metrics")["level"] == "critical"
 
 
 def test_the_console_script_prints_json_alone(tidemark: Demo) -> None:

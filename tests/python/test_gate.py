@@ -113,6 +113,12 @@ def test_reason_of_a_source(check: SourceCheck, reason: str) -> None:
         (model(exists=False, watermark=None), ModelState.NEW, "Never built."),
         (model(exists=False, new_rows={"events": 3}), ModelState.NEW, "Never built."),
         (model(watermark=None), ModelState.NEW, "No successful run of it is on record."),
+        (
+            model(is_reset=True),
+            ModelState.NEW,
+            "Its watermark was reset to 2025-10-15 12:00 UTC.",
+        ),
+        (model(is_reset=True, watermark=None), ModelState.NEW, "Its watermark was reset."),
         (model(new_rows={"events": 1}), ModelState.NEW, "1 new row in events."),
         (model(new_rows={"events": 1234}), ModelState.NEW, "1,234 new rows in events."),
         (

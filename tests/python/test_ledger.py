@@ -189,3 +189,76 @@ def test_a_request_is_done_once_and_only_where_there_are_partitions(warehouse: W
     assert not refused.success
     assert "has no partitions to recompute" in " ".join(refused.errors)
     assert warehouse.sql("select count(*) from ops.requested_partitions") == [(1,)]
+
+
+# ---- watermarks set by hand ----
+
+
+def set_watermark(warehouse: Warehouse, to: str | None, as_of: datetime = SEED_CLOCK) -> Outcome:
+    wanted = {"job": "fact_events_daily", "reason": "a doubt"} | ({"to": to} if to else {})
+    return warehouse.call(
+        "run-operation", "set_watermark", "--args", json.dumps(wanted), as_of=as_of
+    )
+
+
+def test_from_a_watermark_set_back_all_is_processed_again(
+    warehouse: Warehouse, fresh: list[Any]
+) -> None:
+    # what happened on a day was loaded on that day or later
+    warehouse.sql(
+        "update marts.fact_events_daily set events = 0 where activity_date > '2025-10-05'"
+    )
+    assert set_watermark(warehouse, "2025-10-05T00:00:00").success
+    watermarks = "select last_processed_timestamp, known_until from ops.etl_job_watermarks"
+    ((watermark, known_until),) = warehouse.sql(
+        f"{watermarks} where job_name = 'fact_events_daily'"
+    )
+    assert (watermark, known_until) == (datetime(2025, 10, 5), SEED_CLOCK)
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] == "incremental"
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_without_a_watermark_the_table_is_rebuilt_whole(
+    warehouse: Warehouse, fresh: list[Any]
+) -> None:
+    warehouse.sql("update marts.fact_events_daily set events = events + 1")
+    assert set_watermark(warehouse, None).success
+    refused = set_watermark(warehouse, "2025-10-05T00:00:00")
+    assert "has no watermark: its next run builds it whole" in " ".join(refused.errors)
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] == "full"
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("2025-10-16T03:00:01", "lies after the clock"),
+        ("2025-10-16T03:00:00", "They would be skipped"),
+        # the first load after the watermark
+        ("2025-10-15T12:20:00", "fact_events. They would be skipped"),
+    ],
+)
+def test_a_watermark_never_skips_rows(warehouse: Warehouse, to: str, why: str) -> None:
+    refused = set_watermark(warehouse, to, as_of=NEXT_MORNING)
+    assert not refused.success
+    assert why in " ".join(refused.errors)
+    assert warehouse.sql("select count(*) from ops.etl_job_runs where job_type = 'reset'") == [(0,)]
+
+
+def test_a_watermark_never_skips_rows_that_came_late(warehouse: Warehouse) -> None:
+    warehouse.sql(
+        "insert into raw.fact_events by name select * replace ('late' as event_id, "
+        "timestamp '2025-10-15 11:50:00' as loaded_at) from raw.fact_events "
+        "where loaded_at < '2025-10-15' limit 1"
+    )
+    refused = set_watermark(warehouse, "2025-10-15T12:15:00", as_of=NEXT_MORNING)
+    assert "1 of fact_events. They would be skipped" in " ".join(refused.errors)
+
+
+def test_a_watermark_may_skip_what_is_not_there(warehouse: Warehouse, fresh: list[Any]) -> None:
+    assert set_watermark(warehouse, "2025-10-15T12:15:00", as_of=NEXT_MORNING).success
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] == "incremental"
+    assert warehouse.mart("fact_events_daily") == fresh
