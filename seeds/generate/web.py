@@ -45,27 +45,27 @@ WEB_TEAMS = """\
 # On a team of their own. The columns: event_id, team_id, person_id, session_id, event, timestamp,
 # pathname, loaded_at; the other dimensions are the same everywhere.
 SPECIAL_WEB_EVENTS = """\
-web-midnight-1,7,p-midnight,s-midnight,$pageview,2025-09-18 23:50:00,/eve,2025-09-19 00:10:00
-web-midnight-2,7,p-midnight,s-midnight,$pageview,2025-09-19 00:20:00,/morning,2025-09-19 01:10:00
-web-bounce,7,p-bounce,s-bounce,$pageview,2025-09-20 10:05:00,/bounce,2025-09-20 10:10:00
-web-9999-1,7,p-9999,s-9999,$pageview,2025-09-21 10:05:00,/9999,2025-09-21 10:10:00
-web-9999-2,7,p-9999,s-9999,scroll,2025-09-21 10:05:09.999,/9999,2025-09-21 10:10:00
-web-10000-1,7,p-10000,s-10000,$pageview,2025-09-22 10:05:00,/10000,2025-09-22 10:10:00
-web-10000-2,7,p-10000,s-10000,scroll,2025-09-22 10:05:10,/10000,2025-09-22 10:10:00
-web-dup-exact,7,p-dup,s-dup,$pageview,2025-09-23 11:30:00,/dup,2025-09-23 12:10:00
-web-dup-exact,7,p-dup,s-dup,$pageview,2025-09-23 11:30:00,/dup,2025-09-23 12:10:00
-web-no-session,7,p-alone,,$pageview,2025-09-24 09:30:00,/alone,2025-09-24 10:10:00
-web-moved-1,7,p-moved,s-moved,$pageview,2025-09-25 14:10:00,/moved,2025-09-25 15:10:00
-web-moved-2,7,p-moved,s-moved,scroll,2025-09-25 13:55:00,/moved,2025-10-02 09:10:00
-web-null-team,,p-null,s-null,$pageview,2025-10-03 13:00:00,/null,2025-10-03 13:10:00
-web-other-session,7,p-other,s-told-first,$pageview,2025-10-08 09:30:00,/other,2025-10-08 10:10:00
-web-other-session,7,p-other,s-told-later,$pageview,2025-10-08 09:30:00,/other,2025-10-08 15:10:00
+web-midnight-1,7,p-midnight,s-midnight,$pageview,2025-09-18 23:50:00,/eve,2025-09-19 00:15:00
+web-midnight-2,7,p-midnight,s-midnight,$pageview,2025-09-19 00:20:00,/morning,2025-09-19 01:15:00
+web-bounce,7,p-bounce,s-bounce,$pageview,2025-09-20 10:05:00,/bounce,2025-09-20 10:15:00
+web-9999-1,7,p-9999,s-9999,$pageview,2025-09-21 10:05:00,/9999,2025-09-21 10:15:00
+web-9999-2,7,p-9999,s-9999,scroll,2025-09-21 10:05:09.999,/9999,2025-09-21 10:15:00
+web-10000-1,7,p-10000,s-10000,$pageview,2025-09-22 10:05:00,/10000,2025-09-22 10:15:00
+web-10000-2,7,p-10000,s-10000,scroll,2025-09-22 10:05:10,/10000,2025-09-22 10:15:00
+web-dup-exact,7,p-dup,s-dup,$pageview,2025-09-23 11:30:00,/dup,2025-09-23 12:15:00
+web-dup-exact,7,p-dup,s-dup,$pageview,2025-09-23 11:30:00,/dup,2025-09-23 12:15:00
+web-no-session,7,p-alone,,$pageview,2025-09-24 09:30:00,/alone,2025-09-24 10:15:00
+web-moved-1,7,p-moved,s-moved,$pageview,2025-09-25 14:10:00,/moved,2025-09-25 15:15:00
+web-moved-2,7,p-moved,s-moved,scroll,2025-09-25 13:55:00,/moved,2025-10-02 09:15:00
+web-null-team,,p-null,s-null,$pageview,2025-10-03 13:00:00,/null,2025-10-03 13:15:00
+web-other-session,7,p-other,s-told-first,$pageview,2025-10-08 09:30:00,/other,2025-10-08 10:15:00
+web-other-session,7,p-other,s-told-later,$pageview,2025-10-08 09:30:00,/other,2025-10-08 15:15:00
 web-null-load-time,7,p-null,s-null,$pageview,2025-10-09 08:50:00,/null,
-web-taken,7,p-taken,s-loses-start,$pageview,2025-10-13 08:40:00,/taken,2025-10-13 09:10:00
-web-stays,7,p-taken,s-loses-start,$pageview,2025-10-13 09:20:00,/stays,2025-10-13 10:10:00
-web-taken,7,p-taken,s-gains-event,$pageview,2025-10-13 08:40:00,/taken,2025-10-15 12:10:00
-web-start-1,7,p-start,s-gets-start,$pageview,2025-10-14 20:05:00,/start,2025-10-14 20:10:00
-web-start-2,7,p-start,s-gets-start,scroll,2025-10-14 19:50:00,/start,2025-10-15 12:10:00
+web-taken,7,p-taken,s-loses-start,$pageview,2025-10-13 08:40:00,/taken,2025-10-13 09:15:00
+web-stays,7,p-taken,s-loses-start,$pageview,2025-10-13 09:20:00,/stays,2025-10-13 10:15:00
+web-taken,7,p-taken,s-gains-event,$pageview,2025-10-13 08:40:00,/taken,2025-10-15 12:15:00
+web-start-1,7,p-start,s-gets-start,$pageview,2025-10-14 20:05:00,/start,2025-10-14 20:15:00
+web-start-2,7,p-start,s-gets-start,scroll,2025-10-14 19:50:00,/start,2025-10-15 12:15:00
 """
 
 
@@ -86,7 +86,7 @@ def web_events(rng: random.Random) -> Iterator[Row]:
             # Never the first one: something is loaded every hour.
             is_late = position > 0 and rng.random() < 0.05
             lateness = timedelta(hours=rng.randint(1, 72) if is_late else 0)
-            loaded_at = next_load(happened_at, minute=10) + lateness
+            loaded_at = next_load(happened_at, minute=15) + lateness
             row = [
                 *(f"web-{number:05}", str(team), person, f"s-{hour:04}"),
                 *rng.choices(list(EVENTS), list(EVENTS.values())),

@@ -116,8 +116,10 @@ MUTANTS = [
         "aggregates only the new rows",
         Patch(
             CHANGES,
-            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}",
-            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}",
+            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}\n"
+            "    and ({{ entity }}, cast(",
+            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}\n"
+            "    and ({{ entity }}, cast(",
         ),
     ),
     Mutant(
@@ -206,8 +208,8 @@ MUTANTS = [
         "a restatement spares what is stored and has no rows",
         Patch(
             CHANGES,
-            "            where {{ within(day, [state.window]) }}",
-            "            where false",
+            "            from {{ this }}\n            where {{ within(day, [state.window]) }}",
+            "            from {{ this }}\n            where false",
         ),
         needs="restate",
     ),
@@ -215,8 +217,8 @@ MUTANTS = [
         "requests are not read",
         Patch(
             CHANGES,
-            "{%- set requests, types = run_state().requests if is_incremental() else [], {} -%}",
-            "{%- set requests, types = [], {} -%}",
+            "in (run_state().requests if is_incremental() else []) %}",
+            "in [] %}",
         ),
         needs="request",
     ),
