@@ -44,7 +44,7 @@ MARTS_OF: dict[str, dict[str, tuple[str, ...]]] = {
         "customer_states": ("consumer_id", "customer_id", "activity_date"),
         "consumer_events_daily": ("consumer_id", "event_type", "activity_date"),
         "consumer_totals": ("consumer_id", "activity_date"),
-        "consumer_event_types": ("consumer_id", "activity_date"),
+        "consumer_totals_by_type": ("consumer_id", "activity_date"),
         "consumer_analytics": ("consumer_id", "snapshot_timestamp"),
         "consumer_analytics_weekly": ("consumer_id", "snapshot_timestamp"),
     },
