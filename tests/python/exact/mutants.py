@@ -27,6 +27,11 @@ LEDGER = "macros/ledger.sql"
 STRATEGIES = "macros/strategies.sql"
 USAGE = "models/marts/company/company_daily_usage.sql"
 FACTS = "models/marts/company/fact_events_daily.sql"
+CUSTOMERS = "models/marts/consumers/customer_states.sql"
+MASTERY = "models/marts/learning/mastery_deltas.sql"
+WEB_SESSIONS = "models/marts/web/web_sessions.sql"
+WEB_TEAMS = "models/marts/web/dim_web_teams.sql"
+WEB_STATS = "models/marts/web/web_pre_aggregated_stats.sql"
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,8 @@ MUTANTS = [
         "aggregates only the new rows",
         Patch(
             CHANGES,
-            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}\n"
-            "    and ({{ entity }}, cast(",
-            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}\n"
-            "    and ({{ entity }}, cast(",
+            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}\n    and ({{ ent",
+            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}\n    and ({{ ent",
         ),
     ),
     Mutant(
@@ -217,8 +220,8 @@ MUTANTS = [
         "requests are not read",
         Patch(
             CHANGES,
-            "in (run_state().requests if is_incremental() else []) %}",
-            "in [] %}",
+            "{%- for request in (run_state().requests if is_incremental() else []) %}",
+            "{%- for request in [] %}",
         ),
         needs="request",
     ),
@@ -297,5 +300,153 @@ MUTANTS = [
             "{%- do ranges.append((ranges.pop()[0], date + one_day)) -%}",
             "{%- do ranges.append((ranges.pop()[0], date)) -%}",
         ),
+    ),
+    Mutant(
+        "a status that survives a deletion",
+        Patch(
+            CUSTOMERS,
+            "max(status) over (partition by consumer_id, customer_id, period, status_period)",
+            "max(status) over (partition by consumer_id, customer_id, status_period)",
+        ),
+        domain="consumers",
+    ),
+    Mutant(
+        "a second creation changes nothing",
+        Patch(
+            CUSTOMERS,
+            "max(case when event_type = 'customer_creation' then occurred_at end) over (",
+            "min(case when event_type = 'customer_creation' then occurred_at end) over (",
+        ),
+        Patch(
+            CUSTOMERS,
+            "count(case when event_type <> 'customer_update' then 1 end) over (",
+            "count(case when event_type = 'customer_deletion' then 1 end) over (",
+        ),
+        domain="consumers",
+    ),
+    Mutant(
+        "customers of the days before the replay are forgotten",
+        Patch(CUSTOMERS, "        and stored.is_existing", "        and false"),
+        domain="consumers",
+    ),
+    Mutant(
+        "events of one moment in the order of their ids",
+        Patch(
+            CUSTOMERS, "order by occurred_at, loaded_at, event_id", "order by occurred_at, event_id"
+        ),
+        domain="consumers",
+    ),
+    Mutant(
+        "a late attempt leaves the deltas after its day",
+        Patch(
+            MASTERY,
+            "events.activity_date >= touched.replay_from",
+            "events.activity_date = touched.replay_from",
+        ),
+        Patch(
+            STRATEGIES,
+            "day ~ ' >= touched.replay_from and '",
+            "day ~ (' = ' if model.name == 'mastery_deltas' else ' >= ')"
+            " ~ 'touched.replay_from and '",
+        ),
+        domain="learning",
+    ),
+    Mutant(
+        "an attempt that is none any more stays",
+        Patch(
+            MASTERY,
+            "    where {{ replayed_rows('learner_id') }}",
+            "    where {{ replayed_rows('learner_id') }} and is_attempt",
+        ),
+        domain="learning",
+    ),
+    Mutant(
+        "what takes the place of an attempt touches nothing",
+        Patch(
+            MASTERY,
+            "            {% if is_incremental() %}\n            or (event_id",
+            "            {% if false %}\n            or (event_id",
+        ),
+        domain="learning",
+    ),
+    Mutant(
+        "an event stays in the session that it left",
+        Patch(
+            CHANGES,
+            "    and ({{ identity }}) in "
+            "(select {{ identity }} from {{ found_once('versions', versions) }})",
+            "    and {{ is_touched_session(entity, session) }}",
+        ),
+        domain="web",
+    ),
+    Mutant(
+        "the session that an event left is not touched",
+        Patch(
+            CHANGES,
+            "and ({{ identity }}) in (select {{ identity }} from {{ loaded }})",
+            "and {{ newly_loaded() }}",
+        ),
+        domain="web",
+    ),
+    Mutant(
+        "a session is read on the days of its new events",
+        Patch(
+            CHANGES,
+            "cast({{ first }} as date) as first_day,\n                "
+            "cast({{ last }} as date) as last_day",
+            "cast(null as date) as first_day,\n                cast(null as date) as last_day",
+        ),
+        domain="web",
+    ),
+    Mutant(
+        "a session stays in its old hour, too",
+        Patch(STRATEGIES, "        where touched_day is not null", "        where false"),
+        domain="web",
+    ),
+    Mutant(
+        "changed keys of a missed turn are lost",
+        Patch(
+            LEDGER,
+            "        ledger_entry > {{ job.read_entry }}\n        {%- if job.is_reset %}",
+            "        run_id = '{{ invocation_id }}'\n        {%- if job.is_reset %}",
+        ),
+        domain="web",
+    ),
+    Mutant(
+        "a restatement counts as having read what changed",
+        Patch(
+            LEDGER,
+            "where job_type = 'model' and status = 'success'\n        group by",
+            "where status = 'success'\n        group by",
+        ),
+        domain="web",
+        needs="restate",
+    ),
+    Mutant(
+        "a disabled team stays",
+        Patch(
+            WEB_TEAMS,
+            "where {{ valid_and_visible() }}",
+            "where {{ valid_and_visible() }} and is_enabled",
+        ),
+        domain="web",
+    ),
+    Mutant(
+        "a team that is enabled shows its new hours only",
+        Patch(
+            WEB_STATS,
+            "where teams.is_enabled",
+            "where teams.is_enabled and stats.period_bucket >= teams.enabled_at",
+        ),
+        domain="web",
+    ),
+    Mutant(
+        "a bounce in whole seconds",
+        Patch(
+            WEB_SESSIONS,
+            "'totals.session_end', 'millisecond') }} < 10000",
+            "'totals.session_end', 'second') }} < 10",
+        ),
+        domain="web",
     ),
 ]
