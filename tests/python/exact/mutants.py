@@ -121,8 +121,10 @@ MUTANTS = [
         "aggregates only the new rows",
         Patch(
             CHANGES,
-            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}\n    and ({{ ent",
-            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}\n    and ({{ ent",
+            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}\n"
+            "    and ({{ ent",
+            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}\n"
+            "    and ({{ ent",
         ),
     ),
     Mutant(
