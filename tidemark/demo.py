@@ -94,7 +94,7 @@ STORY: tuple[Run | Show, ...] = (
     ),
     Run(
         "A source goes stale",
-        "The engagement events stop at midnight. Past their limit they block the models below them;"
+        "The hourly events stop at midnight. Past their limit they block the models below them;"
         f" the others go on. The exit code is {Exit.BLOCKED.value}, so that a scheduler notices.",
         datetime(2025, 10, 17, 6, 30),
         Exit.BLOCKED,

@@ -32,6 +32,10 @@ ENGAGEMENT = {
     *("fct_engagement_metrics", "feature_engagement_daily"),
     *("server_engagement_daily", "engagement_daily"),
 }
+WEB = {
+    *("dim_web_teams", "web_hourly_stats", "web_sessions", "web_hourly_bounces"),
+    *("web_pre_aggregated_stats", "web_pre_aggregated_bounces"),
+}
 
 
 @dataclass
@@ -275,7 +279,7 @@ def test_check_decides_as_run_does_and_builds_nothing(tidemark: Demo) -> None:
     assert told["as_of"] == AN_HOUR_LATER
     assert told["build"] is None
     new = {model for model, state in states(told).items() if state == "new"}
-    assert new == ENGAGEMENT | {"fact_events_daily", "company_usage_reconciliation"}
+    assert new == ENGAGEMENT | WEB | {"fact_events_daily", "company_usage_reconciliation"}
     assert states(tidemark.json("check", "--as-of", AN_HOUR_LATER)) == states(told)
 
 
@@ -332,6 +336,19 @@ def test_a_requested_partition_is_new(tidemark: Demo, monkeypatch: pytest.Monkey
     assert built(told)["fact_events_daily"]["partitions"] == 1
 
 
+def test_a_changed_partition_to_take_over_is_new(tidemark: Demo) -> None:
+    tidemark.sql(
+        "insert into ops.changed_keys select max(ledger_entry) + 1, 'web_sessions', '7', "
+        "date '2025-10-14', 'a test', timestamp '2025-10-15 12:00' from ops.etl_job_runs"
+    )
+    told = tidemark.json("run")
+    reasons = {each["model"]: each["reason"] for each in told["models"]}
+    assert reasons["web_hourly_bounces"] == "1 changed partition to take over."
+    assert states(told)["web_sessions"] == "unchanged"
+    assert built(told)["web_hourly_bounces"]["partitions"] == 1
+    assert states(tidemark.json("check"))["web_hourly_bounces"] == "unchanged"
+
+
 def test_a_failed_test_fails_the_run(tidemark: Demo) -> None:
     tidemark.sql(
         "insert into marts.fact_events_daily select * from marts.fact_events_daily"
@@ -371,10 +388,12 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
-    assert rebuilt == ENGAGEMENT | {"fact_events_daily", "company_usage_reconciliation"}
+    assert rebuilt == ENGAGEMENT | WEB | {"fact_events_daily", "company_usage_reconciliation"}
     assert built(hour).keys() & states(hour).keys() == rebuilt
     assert built(hour)["fact_events_daily"]["mode"] == "incremental"
     assert built(hour)["fact_events_daily"]["partitions"] == 2
+    assert built(hour)["web_sessions"]["partitions"] == 5
+    assert built(hour)["web_hourly_bounces"]["partitions"] == 4
 
     assert built(answer)["company_daily_usage"]["mode"] == "incremental"
     flags = {row["company_id"]: row["is_churn_risk"] for row in before["rows"]}
@@ -392,11 +411,12 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert stale["exit_code"] == stale["expected_exit_code"] == 3
     assert source_states(stale)["engagement_events"] == "stale"
     assert source_states(stale)["fact_events"] == "warn"
-    assert {model for model, state in states(stale).items() if state == "blocked"} == ENGAGEMENT
+    hourly = ENGAGEMENT | WEB - {"dim_web_teams"}
+    assert {model for model, state in states(stale).items() if state == "blocked"} == hourly
     assert built(stale)["fact_events_daily"]["status"] == "success"
-    assert not ENGAGEMENT & built(stale).keys()
+    assert not hourly & built(stale).keys()
     pending = story.end.sql("select job_name from ops.etl_job_runs where status = 'pending'")
-    assert {name for (name,) in pending} == ENGAGEMENT
+    assert {name for (name,) in pending} == hourly
 
 
 def test_the_console_script_prints_json_alone(tidemark: Demo) -> None:
