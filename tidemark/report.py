@@ -173,7 +173,8 @@ def show_health(out: Console, health: Health) -> None:
 
 
 def _sources_table(health: Health) -> Table:
-    table = _table("source", "state", "last load", "age", "warning", "limit", "waiting", "bad rows")
+    columns = ("state", "last load", "age", "warning", "limit", "waiting", "bad rows")
+    table = _table("source", *columns, wrapping=columns)
     _right(table, 6, 7)
     for source, figures in health.of("source_age", "waiting_rows").items():
         age, waiting = figures["source_age"], figures["waiting_rows"]
@@ -193,7 +194,7 @@ def _sources_table(health: Health) -> Table:
 
 def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
     columns = ("watermark", "lag", "pending", "last run", "seconds", "rows", "parts")
-    table = _table("job", *columns)
+    table = _table("job", *columns, wrapping=columns)
     _right(table, 2, 3, 5, 6, 7)
     metrics = ("watermark_lag", "pending_rows", "job_failures", "code_drift")
     results = ("job_time", "job_rows", "job_partitions")
@@ -339,11 +340,11 @@ def _build_json(report: BuildReport) -> dict[str, Any]:
     }
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, wrapping: Sequence[str] = ("reason",)) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        # Names are looked up and copied: they are never cut, the reason wraps instead.
-        table.add_column(column, no_wrap=column != "reason")
+        # Names are looked up and copied: they are never cut, reasons and times wrap instead.
+        table.add_column(column, no_wrap=column not in wrapping)
     return table
 
 
