@@ -91,4 +91,5 @@ class Project:
 
 
 def _holds_up_others(test: Any) -> bool:
-    return str(test.config.severity).lower() == "error"
+    """Tests of domains that are switched off stay in the manifest."""
+    return bool(test.config.enabled) and str(test.config.severity).lower() == "error"
