@@ -496,9 +496,12 @@ def test_status_answers_while_a_staging_view_is_broken(tidemark: Demo) -> None:
 def test_status_on_a_cold_database(story: Story, tmp_path: Path) -> None:
     cold = Demo(tmp_path / "tidemark.duckdb", story.end.dbt)
     told = cold.json("status", "--exit-code", exit_code=5)
-    assert {each["level"] for each in told["figures"] if each["metric"] == "source_age"} == {
-        "critical"
+    ages = {each["subject"]: each for each in told["figures"] if each["metric"] == "source_age"}
+    # without a limit there is nothing to miss, but no rows either
+    assert {name for name, age in ages.items() if age["level"] != "critical"} == {
+        *("consumers", "web_teams")
     }
+    assert ages["web_teams"]["level"] == "warning"
     assert figure(told, "watermark_lag", "dim_companies")["amount"] is None
     assert cold.sql("select count(*) from duckdb_tables() where schema_name = 'raw'") == [(0,)]
     assert "never built" in cold("status").stdout
@@ -553,7 +556,9 @@ def test_one_run_id_in_the_log_and_in_the_ledger(tidemark: Demo) -> None:
 
 
 def test_the_demo_tells_its_story(story: Story) -> None:
-    _, skipped, hour, before, answer, after, doubt, stale, status = story.steps
+    _, skipped, known, hour, changed_numbers, before, answer, after, doubt, stale, status = (
+        story.steps
+    )
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
@@ -563,6 +568,12 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert built(hour)["fact_events_daily"]["partitions"] == 2
     assert built(hour)["web_sessions"]["partitions"] == 5
     assert built(hour)["web_hourly_bounces"]["partitions"] == 4
+
+    numbers = [[row["value"] for row in told["rows"]] for told in (known, changed_numbers)]
+    assert numbers == [
+        ["4", "0.500000", "2025-10-14 20:05:00", "0"],
+        ["5", "0.200000", "2025-10-14 19:50:00", "209"],
+    ]
 
     assert built(answer)["company_daily_usage"]["mode"] == "incremental"
     flags = {row["company_id"]: row["is_churn_risk"] for row in before["rows"]}
