@@ -52,8 +52,8 @@ select
 from range(1, 201) as numbers (number);
 """
 
-# Half a percent of the rows deliver an earlier row again, which `origin` says: the first half of them
-# just as it was, the others with a new value or as deleted (in the web: another session or time).
+# Half a percent of the rows deliver an earlier row again, their `origin`: half of them just as it
+# was, the others with a new value or as deleted, in the web with another session or time.
 _ROWS = """
 with numbered as (
 
