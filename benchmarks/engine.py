@@ -23,8 +23,8 @@ _KINDS = {
     "touched keys": "create or replace temporary table",
     "touched days": r"select \w+, count\(\*\) from \S+__touched|^\s*select distinct",
     "count of rows": r"^\s*select count\(\*\) from",
-    "ledger": r"\bops\W+\w+\b|etl_job_runs",
     "replace": r"^\s*delete from",
+    "ledger": r"\bops\W+\w+\b|etl_job_runs",
     "recompute": r"^\s*create\s+(temporary\s+|temp\s+)?table",
     "transaction": r"^\s*(begin|commit|rollback)",
 }
