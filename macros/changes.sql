@@ -221,7 +221,8 @@
             where
                 ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from named)
                 {%- if state.window %}
-                or {{ within(first, [state.window]) }}
+                {#- also those that only reach into the window: it may have taken events from them -#}
+                or ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
                 {%- endif %}
                 {{- or_requested(entity, 'cast(' ~ first ~ ' as date)', 'cast(' ~ last ~ ' as date)') }}
         ) as touched_rows

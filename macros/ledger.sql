@@ -203,8 +203,8 @@
     ) }}
 {%- endmacro %}
 
-{#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: that may
-    have happened in this very command. -#}
+{#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: it may
+    have been in this very command. -#}
 {%- macro reads_a_rebuilt_table() -%}
     {%- set sql -%}
         select count(*)

@@ -38,8 +38,8 @@
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' is incremental, but nothing says what a run replaces: neither touched_partitions, replay_from, '
-            ~ 'touched_sessions nor changed_partitions.'
+            model.name ~ ' is incremental, but nothing says what a run replaces: neither touched_partitions, '
+            ~ 'replay_from, touched_sessions nor changed_partitions.'
         ) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}

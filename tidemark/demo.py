@@ -160,8 +160,8 @@ STORY: tuple[Step, ...] = (
     ),
     Run(
         "A source goes stale",
-        "Engagement and web events stop at midnight. Past their limit they block the models below"
-        f" them; the others go on. Exit code {Exit.BLOCKED.value} makes a scheduler notice.",
+        "The hourly events stop at midnight. Past their limit they block the models below them;"
+        f" the others go on. The exit code is {Exit.BLOCKED.value}, so that a scheduler notices.",
         _STALE,
         Exit.BLOCKED,
     ),

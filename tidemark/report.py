@@ -76,7 +76,7 @@ def show_judgement(out: Console, judgement: Judgement) -> None:
     models: dict[tuple[ModelState, str], list[str]] = {}
     for decision in judgement.decisions:
         models.setdefault((decision.state, decision.reason), []).append(decision.model)
-    table = _table("decision", "reason", "models")
+    table = _table("decision", "reason", "models", wrapping=("reason", "models"))
     for (state, reason), names in sorted(models.items()):
         table.add_row(_coloured(state), escape(reason), ", ".join(names))
     out.print(table)
@@ -179,7 +179,8 @@ def show_health(out: Console, health: Health) -> None:
 
 
 def _sources_table(health: Health) -> Table:
-    table = _table("source", "state", "last load", "age", "warning", "limit", "waiting", "bad rows")
+    columns = ("state", "last load", "age", "warning", "limit", "waiting", "bad rows")
+    table = _table("source", *columns, wrapping=columns)
     _right(table, 6, 7)
     for source, figures in health.of("source_age", "waiting_rows").items():
         age, waiting = figures["source_age"], figures["waiting_rows"]
@@ -199,7 +200,7 @@ def _sources_table(health: Health) -> Table:
 
 def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
     columns = ("watermark", "lag", "pending", "last run", "seconds", "rows", "parts")
-    table = _table("job", *columns)
+    table = _table("job", *columns, wrapping=columns)
     _right(table, 2, 3, 5, 6, 7)
     metrics = ("watermark_lag", "pending_rows", "job_failures", "code_drift")
     results = ("job_time", "job_rows", "job_partitions")
@@ -345,11 +346,11 @@ def _build_json(report: BuildReport) -> dict[str, Any]:
     }
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, wrapping: Sequence[str] = ("reason",)) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        # A name that is looked up and copied is never cut; reasons and lists wrap instead.
-        table.add_column(column, no_wrap=column not in ("reason", "models"))
+        # A name that is looked up and copied is never cut; reasons, lists and times wrap instead.
+        table.add_column(column, no_wrap=column not in wrapping)
     return table
 
 

@@ -262,3 +262,26 @@ def test_a_watermark_may_skip_what_is_not_there(warehouse: Warehouse, fresh: lis
     warehouse.run("--select", "fact_events_daily")
     assert warehouse.last_run("fact_events_daily")["mode"] == "incremental"
     assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_what_reads_sessions_takes_over_whatever_they_changed(warehouse: Warehouse) -> None:
+    def take_over() -> dict[str, Any]:
+        warehouse.run("--select", "web_hourly_bounces")
+        return warehouse.last_run("web_hourly_bounces")
+
+    warehouse.run("--select", "+web_hourly_bounces")
+    right = warehouse.mart("web_hourly_bounces")
+    # without a reader: a restatement, an increment, and a rebuild that logs no keys
+    warehouse.sql("update raw.web_events set host = 'moved.example' where event_id = 'web-bounce'")
+    window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-21")
+    warehouse.run("--select", "web_sessions", *window)
+    assert take_over()["mode"] == "incremental"
+    moved = warehouse.mart("web_hourly_bounces")
+    assert len(set(moved) - set(right)) == 1
+    assert {row[2] for row in set(moved) - set(right)} == {"moved.example"}
+
+    warehouse.sql("update raw.web_events set host = 'story.example' where event_id = 'web-bounce'")
+    warehouse.run("--select", "web_sessions", "--full-refresh")
+    assert take_over()["mode"] == "full"
+    assert warehouse.mart("web_hourly_bounces") == right
+    assert take_over()["mode"] == "incremental"
