@@ -27,7 +27,7 @@ _OUTAGES = st.sampled_from(
 )
 _EVENT_KINDS = st.sampled_from(
     ["new", "new", "new", "redelivered", "redelivered", "duplicate", "deleted", "restored",
-     "equal load time", "malformed", "null key", "moved", "ahead"]
+     "equal load time", "equal load time", "malformed", "null key", "moved", "ahead"]
 )  # fmt: skip
 _DAILY_KINDS = st.sampled_from(
     ["new", "new", "new", "redelivered", "equal load time", "malformed", "null key", "ahead"]

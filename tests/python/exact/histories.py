@@ -78,10 +78,12 @@ class _Steps(Author):
             if not partitions:
                 return Step(clock, "request", picks)
             partition = self.one_of(partitions)
-            if self.draw(st.booleans()):
-                # the first day of somebody
-                _, entity, _ = partition
-                partition = min((p for p in partitions if p[1] == entity), key=lambda p: p[2])
+            if self.one_of([True, True, False]):
+                # the first day of somebody who was built; a company does not begin with its facts
+                built = [p for p in self.partitions(before=1) if p[0] != "fact_events"]
+                somebody = self.one_of(built or partitions)[1]
+                firsts = [p for p in partitions if p[1] == somebody and p[0] != "fact_events"]
+                partition = min(firsts, key=lambda p: p[2], default=partition)
             self.erase(partition, number)
             return Step(clock, action, picks, partition=partition)
         if action == "reset":

@@ -14,8 +14,8 @@ from .raw import Values
 
 _KINDS = st.sampled_from(
     ["new", "new", "new", "new", "redelivered", "redelivered", "duplicate", "equal load time",
-     "equal time", "other session", "other session", "other content", "malformed", "null key",
-     "moved", "ahead"]
+     "equal time", "equal time", "other session", "other session", "other content", "malformed",
+     "null key", "moved", "ahead"]
 )  # fmt: skip
 _TYPES = st.sampled_from(
     ["assessment_complete"] * 6
@@ -65,7 +65,12 @@ class Learners(Author):
                 lambda values: {**values, **self.one_of(_SPOILED)},
                 {
                     "equal time": lambda target: self.coincide(
-                        target, self.learner_event(target.content["learner_id"], sessions)
+                        target,
+                        {
+                            **self.learner_event(target.content["learner_id"], sessions),
+                            "event_type": target.content["event_type"],
+                            "data": self.data(target.content["event_type"] or ""),
+                        },
                     ),
                     "other session": lambda target: redeliver_with(
                         "session_id", "moved to another session", target
