@@ -1,33 +1,34 @@
--- One finding per domain of the seed story that something late changes. Run it before and after the hour that brings it.
+-- Findings of the seed story that something late changes, one or two per domain. Run it before and after the hour that
+-- brings it.
 {{ config(enabled='consumers' in var('domains') and 'learning' in var('domains') and 'web' in var('domains')) }}
 
 with findings as (
 
     select
-        1 as position,
+        1 as item,
         'customers of con-story on 2025-10-01' as finding,
-        cast(total_customers as varchar) as value
+        cast(total_customers as varchar) as figure
     from {{ ref('consumer_analytics') }}
     where consumer_id = 'con-story' and snapshot_timestamp = cast('2025-10-02 00:00:00' as timestamp)
     union all
     select
-        2 as position,
+        2 as item,
         'what attempt-next changed in mastery' as finding,
-        cast(mastery_delta as varchar) as value
+        cast(mastery_delta as varchar) as figure
     from {{ ref('mastery_deltas') }}
     where trigger_event_id = 'attempt-next'
     union all
     select
-        3 as position,
+        3 as item,
         'when the session s-gets-start began' as finding,
-        cast(session_start as varchar) as value
+        cast(session_start as varchar) as figure
     from {{ ref('web_sessions') }}
     where session_id = 's-gets-start'
     union all
     select
-        4 as position,
+        4 as item,
         'pageviews of team 9, enabled late' as finding,
-        cast(coalesce(sum(pageviews), 0) as varchar) as value
+        cast(coalesce(sum(pageviews), 0) as varchar) as figure
     from {{ ref('web_pre_aggregated_stats') }}
     where team_id = 9
 
@@ -35,6 +36,6 @@ with findings as (
 
 select
     finding,
-    value
+    figure
 from findings
-order by position
+order by item

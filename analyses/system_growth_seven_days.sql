@@ -1,5 +1,5 @@
--- All consumers together on each of the last seven days: who exists at its end, and what the day's events were. They need
--- not balance: a customer may be created twice, or deleted without having existed.
+-- All consumers together on each of the last seven days: who exists at its end, and what the day's events were. They
+-- need not balance: a customer may be created twice, or deleted without having existed.
 {{ config(enabled='consumers' in var('domains')) }}
 
 with snapshots as (

@@ -586,7 +586,7 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert built(hour)["web_sessions"]["partitions"] == 5
     assert built(hour)["web_hourly_bounces"]["partitions"] == 4
 
-    numbers = [[row["value"] for row in told["rows"]] for told in (known, changed_numbers)]
+    numbers = [[row["figure"] for row in told["rows"]] for told in (known, changed_numbers)]
     assert numbers == [
         ["4", "0.500000", "2025-10-14 20:05:00", "0"],
         ["5", "0.200000", "2025-10-14 19:50:00", "209"],

@@ -19,12 +19,12 @@ bounds as (
 calendar as (
 
     select
-        days.date_day,
+        span.date_day,
         reported_days.usage_date is not null as is_reported,
         bounds.record_loaded_at
     from bounds
-    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as days
-    left join reported_days on days.date_day = reported_days.usage_date
+    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as span
+    left join reported_days on span.date_day = reported_days.usage_date
 
 ),
 

@@ -56,7 +56,12 @@ history as (
         on
             stored.consumer_id = touched.consumer_id
             and stored.activity_date < touched.replay_from
-    where (stored.consumer_id, stored.customer_id) in (select consumer_id, customer_id from events)
+    where (stored.consumer_id, stored.customer_id) in (
+        select
+            events.consumer_id,
+            events.customer_id
+        from events
+    )
     qualify
         row_number() over (partition by stored.consumer_id, stored.customer_id order by stored.activity_date desc) = 1
         and stored.is_existing
