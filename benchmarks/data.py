@@ -6,18 +6,18 @@ any file, and is the same there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
 
-HISTORY = timedelta(days=364)
 START = datetime(2024, 1, 1, 12)
 
 # 1 % of the rows are late, by up to 20 days (evenly).
 LATE_DAYS = 20
 
-_SCHEMA = """
+_SPINE_TABLES = """
 create schema if not exists raw;
 
 create table raw.fact_events (
@@ -32,8 +32,28 @@ create table raw.engagement_events (
 );
 """
 
-# Half a percent of the rows deliver an earlier row again: the first half of them just as it was,
-# the others with a new value or as deleted. `origin` is the row that they repeat.
+_WEB_TABLES = """
+create schema if not exists raw;
+
+create table raw.web_events (
+    event_id varchar, team_id integer, person_id varchar, session_id varchar, event varchar,
+    timestamp timestamp, host varchar, pathname varchar, device_type varchar, browser varchar,
+    os varchar, referring_domain varchar, utm_source varchar, utm_medium varchar,
+    utm_campaign varchar, country_code varchar, loaded_at timestamp
+);
+
+create table raw.web_teams as
+select
+    cast(number as integer) as team_id,
+    'team ' || number as name,
+    number % 10 > 0 as is_enabled,
+    timestamp '{start}' as enabled_at,
+    timestamp '{start}' as updated_at
+from range(1, 201) as numbers (number);
+"""
+
+# Half a percent of the rows deliver an earlier row again, their `origin`: half of them just as it
+# was, the others with a new value or as deleted, in the web with another session or time.
 _ROWS = """
 with numbered as (
 
@@ -41,7 +61,7 @@ with numbered as (
         row_number,
         hash(row_number, {seed}) as chance,
         cast((chance >> 8) % {redelivered_within} as bigint) as distance,
-        if(chance % 200 = 0, greatest(row_number - distance, {first}), row_number) as origin,
+        if(chance % 200 = 0, greatest(row_number - distance, 0), row_number) as origin,
         (chance >> 40) % 100 as fate
     from range({first}, {end}) as rows (row_number)
 
@@ -54,6 +74,7 @@ described as (
         hash(origin, {seed} + 1) as nature,
         hash(origin, {seed} + 2) as who,
         hash(if(fate < 50, origin, row_number), {seed} + 3) as measure,
+        if(row_number <> origin, fate, 0) as fate,
         row_number <> origin and fate >= 90 as is_deleted,
         timestamp '{start}' + to_microseconds(cast(row_number * {spacing} as bigint)) as sent_at,
         timestamp '{start}' + to_microseconds(cast(origin * {spacing} as bigint)) - case
@@ -98,16 +119,72 @@ select
 from described
 """
 
+# So many visitors at a time, each with a session of half an hour after the other, as the six events
+# in it happen to fall. A visitor stays with a team, and few teams have most of them. A late event
+# belongs to a session of its own time; one that is redelivered with another session goes to a
+# neighbour's, which may be of another team and is then a session of its own.
+_WEB_EVENTS = """
+insert into raw.web_events by name
+{rows},
+
+visiting as (
+
+    select
+        *,
+        cast(who % {visitors} as bigint) as visitor,
+        if(fate between 50 and 74, visitor + 1, visitor) as named,
+        (epoch_us(happened_at) + named * 1800000000 // {visitors}) // 1800000000 as half_hour,
+        hash(named, half_hour, {seed}) as visit
+    from described
+
+)
+
+select
+    printf('%016x', nature) as event_id,
+    cast(1 + floor(200 * pow(visitor / {visitors}, 2)) as integer) as team_id,
+    concat('person-', team_id, '-', visit % 2003) as person_id,
+    printf('%016x', visit) as session_id,
+    case
+        when nature >> 16 & 15 < 9 then '$pageview'
+        when nature >> 16 & 15 < 10 then '$screen'
+        when nature >> 16 & 15 < 14 then '$autocapture'
+        else 'signed up'
+    end as event,
+    if(fate >= 75, happened_at + to_seconds(cast(measure % 3600 as bigint) - 1800), happened_at)
+        as timestamp,
+    concat('site-', team_id, '.example') as host,
+    '/page/' || cast(40 * pow((nature >> 24) % 10007 / 10007.0, 2) as integer) as pathname,
+    'device-' || (visit >> 8) % 3 as device_type,
+    'browser-' || (visit >> 16) % 5 as browser,
+    'os-' || (visit >> 20) % 4 as os,
+    case when (visit >> 24) % 20 < 12 then 'site-' || (visit >> 24) % 20 || '.example' end
+        as referring_domain,
+    case when (visit >> 32) % 20 < 6 then 'source-' || (visit >> 32) % 20 end as utm_source,
+    case when (visit >> 32) % 20 < 6 then 'medium-' || (visit >> 32) % 3 end as utm_medium,
+    case when (visit >> 32) % 20 < 6 then 'campaign-' || (visit >> 40) % 9 end as utm_campaign,
+    'country-' || (visit >> 48) % 30 as country_code,
+    -- loaded all day long, from a queue
+    sent_at + interval 5 minutes as loaded_at
+from visiting
+"""
+
 
 @dataclass(frozen=True)
 class Stream:
-    """The rows of both tables at a constant daily volume: `scale` million in the whole history."""
+    """Rows of raw tables at a constant daily volume: `scale` million a table in the history."""
 
     scale: float
+    history: timedelta
+    tables: str
+    inserts: Mapping[int, str]
 
     @property
     def rows_per_hour(self) -> float:
-        return self.scale * 1e6 / (HISTORY / timedelta(hours=1))
+        return self.scale * 1e6 / (self.history / timedelta(hours=1))
+
+    def create_tables(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """The contract's raw tables: those of events are empty."""
+        connection.execute(self.tables.format(start=START))
 
     def load(
         self,
@@ -121,7 +198,7 @@ class Stream:
             round((moment - START) / timedelta(hours=1) * self.rows_per_hour)
             for moment in (first, end)
         )
-        for seed, statement in ((10, _FACT_EVENTS), (20, _ENGAGEMENT_EVENTS)):
+        for seed, statement in self.inserts.items():
             rows = _ROWS.format(
                 seed=seed,
                 first=first_row,
@@ -132,10 +209,15 @@ class Stream:
                 # within three days
                 redelivered_within=max(1, round(72 * self.rows_per_hour)),
             )
-            connection.execute(statement.format(rows=rows))
+            visitors = max(1, round(self.rows_per_hour / 2 / 6))
+            connection.execute(statement.format(rows=rows, seed=seed, visitors=visitors))
         return end_row - first_row
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """The contract's raw tables of events, empty."""
-    connection.execute(_SCHEMA)
+def spine(scale: float) -> Stream:
+    inserts = {10: _FACT_EVENTS, 20: _ENGAGEMENT_EVENTS}
+    return Stream(scale, timedelta(days=364), _SPINE_TABLES, inserts)
+
+
+def web(scale: float) -> Stream:
+    return Stream(scale, timedelta(days=90), _WEB_TABLES, {30: _WEB_EVENTS})

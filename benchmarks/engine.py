@@ -20,11 +20,11 @@ PROFILES = Path(__file__).parent
 
 # What a statement is for, by the first pattern that is found in it.
 _KINDS = {
-    "touched keys": r"create or replace temporary table \S+__touched",
-    "touched days": r"select \w+, count\(\*\) from \S+__touched",
+    "touched keys": "create or replace temporary table",
+    "touched days": r"select \w+, count\(\*\) from \S+__touched|^\s*select distinct",
     "count of rows": r"^\s*select count\(\*\) from",
-    "ledger": r"\bops\W+\w+\b|etl_job_runs",
     "replace": r"^\s*delete from",
+    "ledger": r"\bops\W+\w+\b|etl_job_runs",
     "recompute": r"^\s*create\s+(temporary\s+|temp\s+)?table",
     "transaction": r"^\s*(begin|commit|rollback)",
 }

@@ -1,6 +1,7 @@
 """Measure Tidemark against plain SQL, against itself with other data, and against dbt's microbatch.
 
     python benchmarks/run.py --scale 10
+    python benchmarks/run.py --only web --scale 50
 
 Every ratio compares two times of this one run, on this machine. README.md explains the rows.
 """
@@ -13,25 +14,20 @@ import shutil
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-from data import HISTORY, LATE_DAYS, START, Stream, create_tables
+from data import LATE_DAYS, START, Stream, spine, web
 from engine import Call, Project, peak_memory, reset_peak_memory
 from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-MODELS = (
-    "fact_events_daily",
-    "fct_engagement_metrics",
-    "feature_engagement_daily",
-    "server_engagement_daily",
-)
+REFERENCES = HERE.parent / "tests" / "python" / "exact" / "references"
 COMPARED_WITH_MICROBATCH = "fact_events_daily"
 SCATTERED_DAYS = 70
 LOOKBACK_DAYS = 3
@@ -42,6 +38,50 @@ LOADED = timedelta(minutes=10)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 console = Console()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Models that are measured together, on raw tables of their own."""
+
+    stream: Callable[[float], Stream]
+    domains: tuple[str, ...]
+    views: tuple[str, ...]
+    models: tuple[str, ...]
+    # How many days back an hour's late rows lie; the first is the ordinary.
+    late_days: tuple[int, ...]
+    # The plain SQL: files named after the tables that they make, in order.
+    by_hand: tuple[Path, ...]
+    aim_by_hand: float | None = None
+
+
+SPINE_MODELS = (
+    COMPARED_WITH_MICROBATCH,
+    "fct_engagement_metrics",
+    "feature_engagement_daily",
+    "server_engagement_daily",
+)
+WEB_MODELS = ("dim_web_teams", "web_hourly_stats", "web_sessions", "web_hourly_bounces")
+
+SUBJECTS = {
+    "spine": Subject(
+        spine,
+        ("company", "engagement"),
+        ("stg_fact_events", "stg_engagement_events"),
+        SPINE_MODELS,
+        (LATE_DAYS, SCATTERED_DAYS),
+        tuple(HERE / "by_hand" / f"{model}.sql" for model in SPINE_MODELS),
+        aim_by_hand=1.15,
+    ),
+    "web": Subject(
+        web,
+        ("web",),
+        ("stg_web_events", "stg_web_teams"),
+        WEB_MODELS,
+        (LATE_DAYS,),
+        tuple(REFERENCES / f"{table}.sql" for table in ("web_events_versions", *WEB_MODELS)),
+    ),
+}
 
 
 @dataclass
@@ -57,7 +97,7 @@ class Warehouse:
         path.parent.mkdir(parents=True)
         warehouse = cls(path, stream, since)
         with closing(warehouse.connect()) as connection:
-            create_tables(connection)
+            stream.create_tables(connection)
         warehouse.load(until - since)
         return warehouse
 
@@ -79,16 +119,17 @@ class Warehouse:
         self.loaded_until = end
         return rows
 
-    def make_by_hand(self, models: Sequence[str] = MODELS) -> dict[str, float]:
-        """Make tables by the best plain SQL; seconds of each."""
+    def make_by_hand(self, *files: Path) -> dict[str, float]:
+        """Make tables by plain SQL; seconds of each."""
         seconds = {}
         with closing(self.connect()) as connection:
             connection.execute("create schema if not exists by_hand")
-            for model in models:
-                select = (HERE / "by_hand" / f"{model}.sql").read_text()
+            connection.execute("set schema = 'by_hand'")
+            for file in files:
+                select = file.read_text()
                 start = time.perf_counter()
-                connection.execute(f"create or replace table by_hand.{model} as {select}")
-                seconds[model] = time.perf_counter() - start
+                connection.execute(f"create or replace table {file.stem} as {select}")
+                seconds[file.stem] = time.perf_counter() - start
         return seconds
 
     def rows_that_differ(self, model: str) -> int:
@@ -99,13 +140,20 @@ class Warehouse:
                 for column in connection.execute(f"describe marts.{model}").fetchall()
                 if column[0] != "record_loaded_at"
             )
-            ours, theirs = (
-                f"select {names} from {schema}.{model}" for schema in ("marts", "by_hand")
-            )
+            # Hashes, so that it takes little memory; the union makes types equal.
             return _count(
                 connection,
-                f"select count(*) from (({ours} except all {theirs}) union all "
-                f"({theirs} except all {ours}))",
+                f"""
+                with both_sides as (
+                    select {names}, 1 as side from marts.{model}
+                    union all
+                    select {names}, -1 as side from by_hand.{model}
+                ),
+                balance as (
+                    select sum(side) as surplus from both_sides group by hash({names})
+                )
+                select coalesce(sum(abs(surplus)), 0) from balance
+                """,
             )
 
     def wrong_company_days(self, schema: str) -> int:
@@ -126,21 +174,23 @@ class Warehouse:
 
 @dataclass
 class Bench:
-    """One run of the benchmark, and everything that it has measured."""
+    """One run of the benchmark for a subject, and everything that it has measured."""
 
+    subject: Subject
     scale: float
     repeats: int
     rounds: int
     folder: Path
 
     def __post_init__(self) -> None:
+        self.stream = self.subject.stream(self.scale)
         self.calls: dict[str, list[Call]] = {}
         self.tidemark = Project(
             HERE.parent,
             "duckdb",
             self.folder / "all" / "warehouse.duckdb",
             self.folder / "tidemark",
-            {"domains": ["company", "engagement"]},
+            {"domains": self.subject.domains},
         )
         self.microbatch = Project(
             HERE / "microbatch",
@@ -149,29 +199,24 @@ class Bench:
             self.folder / "microbatch",
         )
 
-    def run(self) -> Table:
-        table = Table("measured", "this", "against", "ratio", "aim", "", title=self.title)
-
+    def run(self, table: Table) -> None:
         with console.status("making raw tables"):
-            now = START + HISTORY
-            stream = Stream(self.scale)
-            everything = Warehouse.create(self.tidemark.database, stream, START, now)
+            now = START + self.stream.history
+            everything = Warehouse.create(self.tidemark.database, self.stream, START, now)
             quarter = Warehouse.create(
-                self.folder / "quarter" / "warehouse.duckdb", stream, now - HISTORY / 4, now
+                self.folder / "quarter" / "warehouse.duckdb",
+                self.stream,
+                now - self.stream.history / 4,
+                now,
             )
 
         with console.status("full refresh, and the same by hand"):
             self.measure_full_refresh(everything, quarter, table)
         with console.status("hourly increments"):
             self.measure_increments(everything, quarter, table)
-        with console.status("microbatch"):
-            self.measure_microbatch(everything, table)
-        return table
-
-    @property
-    def title(self) -> str:
-        hourly = f"{Stream(self.scale).rows_per_hour:,.0f} an hour"
-        return f"{self.scale:g} million rows a table, {hourly}; engine seconds (wall seconds)"
+        if COMPARED_WITH_MICROBATCH in self.subject.models:
+            with console.status("microbatch"):
+                self.measure_microbatch(everything, table)
 
     def build(self, label: str, warehouse: Warehouse, *args: str) -> Call:
         call = self.tidemark.call(warehouse.path, "run", *args, as_of=str(warehouse.clock))
@@ -180,61 +225,63 @@ class Bench:
 
     def measure_full_refresh(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
         for warehouse in (everything, quarter):
-            self.build("views", warehouse, "--select", "stg_fact_events", "stg_engagement_events")
-        self.build("full, a quarter", quarter, "--select", *MODELS)
+            self.build("views", warehouse, "--select", *self.subject.views)
+        self.build("full, a quarter", quarter, "--select", *self.subject.models)
 
         by_hand = []
         for _ in range(self.rounds):
             reset_peak_memory()
-            self.build("full", everything, "--full-refresh", "--select", *MODELS)
+            self.build("full", everything, "--full-refresh", "--select", *self.subject.models)
             peak = peak_memory()
-            by_hand.append(everything.make_by_hand())
+            by_hand.append(everything.make_by_hand(*self.subject.by_hand))
         # The best round: whatever else the machine does can only add.
         ours = min(self.calls["full"], key=lambda call: call.engine_seconds)
         theirs = min(by_hand, key=lambda seconds: sum(seconds.values()))
-        different = sum(everything.rows_that_differ(model) for model in MODELS)
+        different = self.rows_that_differ(everything)
 
         ratio = ours.engine_seconds / sum(theirs.values())
         row(
             table,
-            f"full refresh of {len(MODELS)} models, against plain SQL ({different} rows differ)",
+            f"full refresh of {len(self.subject.models)} models, against plain SQL "
+            f"({different} rows differ)",
             seconds(ours),
             f"{sum(theirs.values()):.2f}",
             ratio,
-            1.15,
+            self.subject.aim_by_hand,
             different == 0,
         )
         of_node = ours.seconds_by("node")
-        for model in MODELS:
-            ours_here = of_node[(model,)]
+        for name, theirs_here in theirs.items():
+            ours_here = of_node[(name,)]
             row(
                 table,
-                f"    {model}",
+                f"    {name}",
                 f"{ours_here:.2f}",
-                f"{theirs[model]:.2f}",
-                ours_here / theirs[model],
+                f"{theirs_here:.2f}",
+                ours_here / theirs_here,
             )
         self.full, self.full_peak = ours, peak
 
     def measure_increments(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
         reset_peak_memory()
         for _ in range(self.repeats):
-            for late_days in (LATE_DAYS, SCATTERED_DAYS):
+            for late_days in self.subject.late_days:
                 for name, warehouse in (("all", everything), ("a quarter", quarter)):
                     warehouse.load(HOUR, late_days)
-                    self.build(f"hour, {late_days} days, {name}", warehouse, "--select", *MODELS)
+                    label = f"hour, {late_days} days, {name}"
+                    self.build(label, warehouse, "--select", *self.subject.models)
         peak = peak_memory()
         hour = self.median(f"hour, {LATE_DAYS} days, all")
-        scattered = self.median(f"hour, {SCATTERED_DAYS} days, all")
         quarter_hour = self.median(f"hour, {LATE_DAYS} days, a quarter")
+        hours = len(self.subject.late_days) * self.repeats
 
-        everything.make_by_hand()
-        different = sum(everything.rows_that_differ(model) for model in MODELS)
+        everything.make_by_hand(*self.subject.by_hand)
+        different = self.rows_that_differ(everything)
         faster = self.full.engine_seconds / hour.engine_seconds
         aim = 100 if self.scale >= 100 else 25
         row(
             table,
-            f"full refresh, against one hour ({different} rows differ after {2 * self.repeats})",
+            f"full refresh, against one hour ({different} rows differ after {hours})",
             seconds(self.full),
             seconds(hour),
             faster,
@@ -242,14 +289,16 @@ class Bench:
             faster >= aim and different == 0,
             at_least=True,
         )
-        row(
-            table,
-            f"hour with late rows over {SCATTERED_DAYS} days, against {LATE_DAYS}",
-            seconds(scattered),
-            seconds(hour),
-            scattered.engine_seconds / hour.engine_seconds,
-            1.5,
-        )
+        for late_days in self.subject.late_days[1:]:
+            scattered = self.median(f"hour, {late_days} days, all")
+            row(
+                table,
+                f"hour with late rows over {late_days} days, against {LATE_DAYS}",
+                seconds(scattered),
+                seconds(hour),
+                scattered.engine_seconds / hour.engine_seconds,
+                1.5,
+            )
         row(
             table,
             "hour with four times the history",
@@ -280,7 +329,7 @@ class Bench:
             self.run_microbatch(everything, "day, microbatch")
 
         ours, theirs = self.median("hour, one model"), self.median("hour, microbatch")
-        everything.make_by_hand([COMPARED_WITH_MICROBATCH])
+        everything.make_by_hand(HERE / "by_hand" / f"{COMPARED_WITH_MICROBATCH}.sql")
         wrong = {
             schema: everything.wrong_company_days(schema) for schema in ("marts", "microbatch")
         }
@@ -309,14 +358,18 @@ class Bench:
             self.microbatch.call(warehouse.path, "run", *window)
         )
 
+    def rows_that_differ(self, warehouse: Warehouse) -> int:
+        return sum(warehouse.rows_that_differ(model) for model in self.subject.models)
+
     def median(self, label: str) -> Call:
         """The call in the middle of its repetitions."""
         calls = sorted(self.calls[label], key=lambda call: call.engine_seconds)
         middle = statistics.median_low(range(len(calls)))
         return calls[middle]
 
-    def write_statements(self, path: Path) -> None:
-        told = [
+    @property
+    def statements(self) -> list[dict[str, object]]:
+        return [
             {
                 "call": label,
                 "wall_seconds": call.wall_seconds,
@@ -326,7 +379,6 @@ class Bench:
             for label, calls in self.calls.items()
             for call in calls
         ]
-        path.write_text(json.dumps(told, indent=2))
 
     def breakdown(self) -> Table:
         """Where the time of the median call goes, by node and by what a statement is for."""
@@ -360,7 +412,7 @@ def row(
     # At 100 million the table comes after most of an hour: say what is known so far.
     console.log(f"{what}: {this} against {against}, {ratio:.2f}")
     if aim is None:
-        table.add_row(what, this, against, f"{ratio:.2f}")
+        table.add_row(what, this, against, f"{ratio:.2f}", "", "" if right else verdict(False))
         return
     reached = right and (ratio >= aim if at_least else ratio <= aim)
     sign = ">=" if at_least else "<="
@@ -382,6 +434,7 @@ def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=SUBJECTS, help="(all)")
     parser.add_argument("--scale", type=float, default=10, help="million events a table")
     parser.add_argument("--repeats", type=int, default=5, help="hours to take the median of")
     parser.add_argument("--rounds", type=int, default=2, help="full refreshes to take the best of")
@@ -397,14 +450,25 @@ def main() -> None:
 
     folder = options.folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
-    bench = Bench(options.scale, options.repeats, options.rounds, folder)
-    console.print(bench.run())
-    bench.write_statements(folder / "statements.json")
-    if options.verbose:
-        console.print(bench.breakdown())
-    if not options.keep:
-        for name in ("all", "quarter"):
-            shutil.rmtree(folder / name)
+    title = f"{options.scale:g} million rows a table; engine seconds (wall seconds)"
+    table = Table("measured", "this", "against", "ratio", "aim", "", title=title)
+    statements = []
+    for name in options.only:
+        bench = Bench(SUBJECTS[name], options.scale, options.repeats, options.rounds, folder / name)
+        stream = bench.stream
+        table.add_section()
+        table.add_row(
+            f"[bold]{name}[/bold]: {stream.history.days} days, {stream.rows_per_hour:,.0f} an hour"
+        )
+        bench.run(table)
+        statements += bench.statements
+        if options.verbose:
+            console.print(bench.breakdown())
+        if not options.keep:
+            for part in ("all", "quarter"):
+                shutil.rmtree(bench.folder / part)
+    console.print(table)
+    (folder / "statements.json").write_text(json.dumps(statements, indent=2))
 
 
 if __name__ == "__main__":

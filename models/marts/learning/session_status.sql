@@ -16,9 +16,24 @@ clock as (
 final as (
 
     select
-        sessions.*,
+        sessions.session_id,
+        sessions.learner_id,
+        sessions.session_start,
+        sessions.session_end,
+        sessions.duration_seconds,
+        sessions.total_events,
+        sessions.unique_pages,
+        sessions.total_interactions,
+        sessions.lessons_attempted,
+        sessions.lessons_completed,
+        sessions.assessments_attempted,
+        sessions.assessments_completed,
+        sessions.avg_assessment_score,
+        sessions.completion_rate,
+        sessions.last_activity,
         sessions.last_activity >= {{ dbt.dateadd('minute', -30, 'clock.known_until') }} as is_active,
-        clock.known_until
+        clock.known_until,
+        sessions.record_loaded_at
     from sessions
     cross join clock
 
