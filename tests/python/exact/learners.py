@@ -51,11 +51,15 @@ class Learners(Author):
         sessions = {f"{world}'s session {number}": self.moment() for number in (1, 2)}
         table = "learner_events"
 
-        def redeliver_with(column: str, label: str, target: Row) -> None:
-            """The same event, but elsewhere."""
-            old = target.content
-            values = {**old, column: self.learner_event(old["learner_id"], sessions)[column]}
-            self.arrive(table, values, {f"{table}: {label}": None}, target.step)
+        def other_session(target: Row) -> None:
+            values = {**target.content, "session_id": self.one_of([*sessions, None])}
+            self.arrive(table, values, {f"{table}: moved to another session": None}, target.step)
+
+        def other_content(target: Row) -> None:
+            """An attempt at something else, or none at all."""
+            kind = self.one_of([target.content["event_type"] or "", "page_view"])
+            values = {**target.content, "data": self.data(kind)}
+            self.arrive(table, values, {f"{table}: content changed": None}, target.step)
 
         self.write_rows(
             Upstream(
@@ -72,12 +76,8 @@ class Learners(Author):
                             "data": self.data(target.content["event_type"] or ""),
                         },
                     ),
-                    "other session": lambda target: redeliver_with(
-                        "session_id", "moved to another session", target
-                    ),
-                    "other content": lambda target: redeliver_with(
-                        "data", "content changed", target
-                    ),
+                    "other session": other_session,
+                    "other content": other_content,
                 },
                 rows=(7, 14),
             )

@@ -415,11 +415,11 @@ MUTANTS = [
         domain="web",
     ),
     Mutant(
-        "a restatement counts as having read what changed",
+        "a restatement spares hours that have no sessions",
         Patch(
-            LEDGER,
-            "where job_type = 'model' and status = 'success'\n        group by",
-            "where status = 'success'\n        group by",
+            CHANGES,
+            "{%- for table in [relation, this] if state.window %}",
+            "{%- for table in [relation] if state.window %}",
         ),
         domain="web",
         needs="restate",

@@ -13,7 +13,7 @@ from .raw import Values
 
 _KINDS = st.sampled_from(
     ["new", "new", "new", "new", "redelivered", "redelivered", "duplicate", "equal load time",
-     "equal time", "other session", "other time", "null key", "moved", "ahead"]
+     "equal time", "other session", "other time", "glance", "null key", "moved", "ahead"]
 )  # fmt: skip
 _TEAM_KINDS = st.sampled_from(
     ["redelivered", "redelivered", "equal load time", "equal load time", "null key"]
@@ -29,7 +29,8 @@ _OFFSETS = st.sampled_from(
      10000 * _MILLISECOND + INSTANT, -9999 * _MILLISECOND, 40 * MINUTE, -HOUR, 26 * HOUR,
      -30 * HOUR]
 )  # fmt: skip
-_ANCHOR = 999 * INSTANT
+# so that neither seconds nor milliseconds are whole
+_ANCHOR = 500 * _MILLISECOND + 999 * INSTANT
 
 _HOME: dict[str, Any] = {
     "host": "tide.example",
@@ -70,6 +71,14 @@ class Websites(Author):
             moved = {f"{table}: moved to another time": None}
             self.arrive(table, {**old, "timestamp": moment}, moved, target.step)
 
+        def glance(target: Row) -> None:
+            """A session of its own: one view, and about ten seconds later something else."""
+            session = f"session of {self.new_id()}"
+            team, moment = target.content["team_id"], self.moment() + _ANCHOR
+            for event, offset in (("$pageview", timedelta(0)), ("$identify", self.draw(_OFFSETS))):
+                one = {"session_id": session, "event": event, "timestamp": moment + offset}
+                self.arrive(table, {**self.web_event(team, sessions), **one})
+
         self.write_rows(
             Upstream(
                 table,
@@ -85,6 +94,7 @@ class Websites(Author):
                     ),
                     "other session": other_session,
                     "other time": other_time,
+                    "glance": glance,
                 },
                 rows=(8, 16),
             )
