@@ -90,7 +90,8 @@ def hear(message: Any) -> None:
     if message.info.name != "NodeFinished":
         return
     node, result = message.data.node_info, message.data.run_result
-    failed = result.status in _FAILED
+    # a source past its limit is no failure of a run: the gate judges it, and says so
+    failed = result.status in _FAILED and node.resource_type != "source"
     tell(
         logging.ERROR if failed else logging.INFO,
         f"{node.resource_type} {node.node_name}: {result.status} in {result.execution_time:.2f} s"
