@@ -415,16 +415,6 @@ MUTANTS = [
         domain="web",
     ),
     Mutant(
-        "a restatement spares hours that have no sessions",
-        Patch(
-            CHANGES,
-            "{%- for table in [relation, this] if state.window %}",
-            "{%- for table in [relation] if state.window %}",
-        ),
-        domain="web",
-        needs="restate",
-    ),
-    Mutant(
         "a disabled team stays",
         Patch(
             WEB_TEAMS,
