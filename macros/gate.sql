@@ -62,9 +62,8 @@
     {%- set new_rows, late_rows = {}, {} -%}
     {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
         {%- set counted = rows_since(source, job.watermark, counts) -%}
-        {%- set seen_before = job.metadata.get('overlap_rows', {}).get(source.name, counted.overlap_rows) -%}
         {%- do new_rows.update({source.name: counted.new_rows}) -%}
-        {%- do late_rows.update({source.name: counted.overlap_rows - seen_before}) -%}
+        {%- do late_rows.update({source.name: rows_behind(source, job, counted.overlap_rows)}) -%}
     {%- endfor -%}
     {{ return({
         'exists': load_relation(api.Relation.create(node.database, node.schema, node.alias)) is not none,
@@ -85,19 +84,20 @@
 {%- macro rows_since(source, watermark, counts) -%}
     {%- set key = source.name ~ watermark -%}
     {%- if key not in counts -%}
-        {%- set loaded_at = source.loaded_at_field -%}
         {%- set sql -%}
             select
-                (
-                    select count(*) from {{ source.relation_name }}
-                    where {{ loaded_at }} > {{ timestamp_literal(watermark) }} and {{ loaded_at }} <= {{ as_of() }}
-                ) as new_rows,
+                {{ rows_loaded(source, watermark, as_of_value()) }} as new_rows,
                 {{ overlap_rows(source, watermark) }} as overlap_rows
         {%- endset -%}
         {%- set row = run_query(sql).rows[0] -%}
         {%- do counts.update({key: {'new_rows': row[0] | int, 'overlap_rows': row[1] | int}}) -%}
     {%- endif -%}
     {{ return(counts[key]) }}
+{%- endmacro %}
+
+{#- How many more rows lie in the overlap before a job's watermark than its last run saw there: they committed late. -#}
+{%- macro rows_behind(source, job, overlap_rows) -%}
+    {{ return(overlap_rows - job.metadata.get('overlap_rows', {}).get(source.name, overlap_rows)) }}
 {%- endmacro %}
 
 {#- The partitions that tables of sessions changed and this model has not read: also what a restatement of them did. -#}

@@ -182,6 +182,15 @@
     )
 {%- endmacro %}
 
+{#- How many rows were loaded after one time, up to another, as an expression. -#}
+{%- macro rows_loaded(source, after, until) -%}
+    {%- set loaded_at = source.loaded_at_field -%}
+    (
+        select count(*) from {{ source.relation_name }}
+        where {{ loaded_at }} > {{ timestamp_literal(after) }} and {{ loaded_at }} <= {{ timestamp_literal(until) }}
+    )
+{%- endmacro %}
+
 {%- macro overlap_start(watermark) -%}
     {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
     {{ return(utc_moment(watermark) - overlap) }}
@@ -491,9 +500,8 @@
     {%- elif after and after > before -%}
         {%- set skipped = [] -%}
         {%- for source in sources -%}
-            {%- set overlap_rows = rows_since(source, before, {}).overlap_rows -%}
-            {%- set late_rows = overlap_rows - known.metadata.get('overlap_rows', {}).get(source.name, overlap_rows) -%}
-            {%- set rows = rows_in(source, before, after) + late_rows | abs -%}
+            {%- set late_rows = rows_behind(source, known, count_of(overlap_rows(source, before))) -%}
+            {%- set rows = count_of(rows_loaded(source, before, after)) + late_rows | abs -%}
             {%- if rows -%}
                 {%- do skipped.append(rows ~ ' of ' ~ source.name) -%}
             {%- endif -%}
@@ -507,7 +515,7 @@
     {%- endif -%}
     {%- set again = {} -%}
     {%- for source in sources if after -%}
-        {%- do again.update({source.name: rows_in(source, after, as_of_value())}) -%}
+        {%- do again.update({source.name: count_of(rows_loaded(source, after, as_of_value()))}) -%}
     {%- endfor -%}
     {%- if not dry_run -%}
         {%- do write_down(ledger_insert([{
@@ -533,13 +541,6 @@
     {{ exceptions.raise_compiler_error(why ~ ' The watermark was left as it is.') }}
 {%- endmacro %}
 
-{#- How many rows were loaded after one time, up to another. -#}
-{%- macro rows_in(source, after, until) -%}
-    {%- set sql -%}
-        select count(*) from {{ source.relation_name }}
-        where
-            {{ source.loaded_at_field }} > {{ timestamp_literal(after) }}
-            and {{ source.loaded_at_field }} <= {{ timestamp_literal(until) }}
-    {%- endset -%}
-    {{ return(run_query(sql).rows[0][0] | int) }}
+{%- macro count_of(expression) -%}
+    {{ return(run_query('select ' ~ expression).rows[0][0] | int) }}
 {%- endmacro %}
