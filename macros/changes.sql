@@ -316,7 +316,7 @@
                 cast(entity as {{ stored_type(entity) }}) as {{ entity }},
                 day as touched_day
             from {{ ops_table('changed_keys') }}
-            where {{ unread_changes(model.name, [relation.identifier]) }}
+            where {{ 'false' if state.mode == 'coverage' else unread_changes(model.name, [relation.identifier]) }}
             {{- requested_keys(entity) }}
             {%- for table in [relation, this] if state.window %}
             union all
