@@ -18,12 +18,14 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
+from tidemark.backfill import Interval
 from tidemark.clock import parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
     from tidemark.engine import Dbt
+    from tidemark.gaps import Asked, Look
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -125,6 +127,9 @@ def run(
     project_dir: ProjectDir = None,
     log_format: Log = LogFormat.TEXT,
     skip_exit_code: SkipExitCode = 0,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
+    ] = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
     dbt = _begin("run", _dbt(project_dir, target, vars_), log_format)
@@ -137,12 +142,27 @@ def run(
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
+    healing = None
+    if heal:
+        from tidemark.backfill import begin_healing, end_healing
+
+        with _explained("run", json_, "Nothing was built."):
+            with logs.progress(dbt, "Comparing"):
+                healing = begin_healing(dbt, judgement)
+            report.show_healing(out, healing)
     with _explained("run", json_, "What was built before that is complete and recorded."):
         with logs.progress(dbt, "Building"):
-            built = build(dbt, judgement)
+            built = build(dbt, judgement, healing.started.models if healing else ())
         report.show_build(out, judgement, built)
+        if healing:
+            with logs.progress(dbt, "Comparing again"):
+                end_healing(dbt, judgement, healing, built.failures)
+            report.show_healed(out, healing)
     code = exit_code(judgement, built, skip_exit_code)
-    _leave("run", json_, code, report.as_json(judgement, built))
+    if healing and not healing.is_done:
+        code = Exit.FAILED
+    told = report.as_json(judgement, built)
+    _leave("run", json_, code, {**told, "healing": report.healing_as_json(healing)})
 
 
 @app.command(epilog="Example: tidemark check --target duckdb")
@@ -195,6 +215,220 @@ def status(
     _leave("status", json_, code, report.health_as_json(health))
 
 
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days",
+        min=1,
+        help="Ended days to compare. Default: var coverage_days.",
+        show_default=False,
+    ),
+]
+TableName = Annotated[
+    str | None, typer.Option("--table", help="One table alone.", show_default=False)
+]
+Entity = Annotated[
+    str | None, typer.Option("--entity", help="One entity alone.", show_default=False)
+]
+
+
+@app.command(epilog="Example: tidemark gaps --days 90 --table web_hourly_stats --entity 7")
+def gaps(
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    all_: Annotated[
+        bool,
+        typer.Option("--all", help="Also what is never planned: today, disabled teams."),
+    ] = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
+    dbt = _begin("gaps", _dbt(project_dir, target, vars_), log_format)
+    from tidemark import report
+    from tidemark.gaps import Asked
+
+    with _explained("gaps", json_, "Nothing is known."):
+        found = _look(dbt, as_of, Asked(days, table, entity))
+    report.show_gaps(report.console(quiet=json_), found, all_)
+    code = Exit.FAILED if found.failures else Exit.DONE
+    _leave("gaps", json_, code, report.look_as_json(found, all_))
+
+
+def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
+    from tidemark.gaps import look, named_table, the_clock
+
+    if asked.table:
+        with _refused("--table"):
+            named_table(dbt.stored_marts, asked.table)
+    with logs.progress(dbt, "Comparing"):
+        return look(dbt, the_clock(dbt, as_of), asked)
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command(
+    epilog="Example: tidemark backfill --apply; tidemark backfill --start 2025-09-01"
+    " --end 2025-10-01 --interval weekly --select web"
+)
+def backfill(
+    apply: Annotated[bool, typer.Option("--apply", help="Repair what is planned.")] = False,
+    below_minimum: Annotated[
+        bool,
+        typer.Option("--below-minimum", help="Also when fewer are damaged than var backfill says."),
+    ] = False,
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--start",
+            parser=_clock,
+            metavar="TIME",
+            help="Restate a window instead: its first day.",
+        ),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            "--end",
+            parser=_clock,
+            metavar="TIME",
+            help="The window's end: 2025-10-01 ends September.",
+        ),
+    ] = None,
+    interval: Annotated[
+        Interval | None,
+        typer.Option("--interval", help="How much of the window at once. Default: daily."),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "-s",
+            help="A domain, or one of its tables, which stands for it. Default: all domains.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Yes = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Show what is to be repaired, and why; repair it; or restate any window of days.
+
+    A repair rewrites the damaged partitions alone, through the ordinary models, a day at a time.
+    A restatement rewrites every partition of its days.
+    """
+    if (start is None) != (end is None):
+        raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
+    if start is not None and (apply or below_minimum or days or table or entity):
+        raise typer.BadParameter(
+            "a window is restated whole; --apply, --below-minimum, --days, --table and --entity"
+            " belong to the plan",
+            param_hint="--start",
+        )
+    if start is None and (interval or select or yes):
+        raise typer.BadParameter(
+            "--interval, --select and --yes belong to a window", param_hint="--start"
+        )
+    if start is not None and end is not None:
+        from tidemark.backfill import whole_days
+
+        with _refused("--start"):
+            whole_days(start, end)
+        if json_ and not yes:
+            raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
+    dbt = _begin("backfill", _dbt(project_dir, target, vars_), log_format)
+    if start is not None and end is not None:
+        _restate(dbt, (start, end), interval or Interval.DAILY, select or [], as_of, yes, json_)
+    from tidemark.gaps import Asked
+
+    _repair(dbt, as_of, Asked(days, table, entity), apply, below_minimum, json_)
+
+
+def _repair(
+    dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
+) -> NoReturn:
+    from tidemark import report
+    from tidemark.backfill import repair, repairs_exit_code
+    from tidemark.gaps import findings
+
+    out = report.console(quiet=json_)
+    with _explained("backfill", json_, "Nothing was repaired."):
+        known = _look(dbt, as_of, asked)
+    report.show_plan(out, known)
+    repairs = []
+    if apply:
+        with _explained(
+            "backfill", json_, "What was repaired before that is complete and recorded."
+        ):
+            for repaired in repair(
+                dbt, known, asked, even_few, lambda doing: logs.progress(dbt, doing)
+            ):
+                report.show_repair(out, repaired)
+                repairs.append(repaired)
+            left = findings(dbt, known.as_of, asked.entity)
+        report.show_repairs_end(out, repairs, left)
+    code = repairs_exit_code(repairs, known)
+    _leave("backfill", json_, code, report.plan_as_json(known, repairs))
+
+
+def _restate(
+    dbt: Dbt,
+    window: tuple[datetime, datetime],
+    interval: Interval,
+    selected: list[str],
+    as_of: datetime | None,
+    yes: bool,
+    json_: bool,
+) -> NoReturn:
+    from tidemark import report
+    from tidemark.backfill import (
+        chosen_tables,
+        failed_tests,
+        refuse_the_future,
+        restate,
+        steps_of,
+        whole_days,
+    )
+    from tidemark.gaps import the_clock
+
+    out = report.console(quiet=json_)
+    with _explained("backfill", json_, "Nothing was restated."):
+        with _refused("--select"):
+            tables = chosen_tables(dbt.stored_marts, selected)
+        clock = the_clock(dbt, as_of)
+        with _refused("--end"):
+            refuse_the_future(window[1], clock)
+    steps = steps_of(tables, whole_days(*window), interval)
+    report.show_steps(out, clock, steps)
+    if not yes and not typer.confirm("Shall these days be rewritten?"):
+        typer.echo("Nothing was restated.")
+        raise typer.Exit(Exit.FAILED)
+    done = []
+    with _explained("backfill", json_, "What was restated before that is complete and recorded."):
+        for restated in restate(dbt, clock, steps, lambda doing: logs.progress(dbt, doing)):
+            report.show_restated(out, restated)
+            done.append(restated)
+        with logs.progress(dbt, "Testing"):
+            failures = failed_tests(dbt, clock, [table.name for table in tables])
+        report.show_tested(out, failures)
+    code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
+    told = {"as_of": clock.isoformat(), "steps": [report.restated_as_json(each) for each in done]}
+    _leave("backfill", json_, code, {**told, **report.failures_as_json(failures)})
+
+
 watermark = typer.Typer(
     help="Show how far each job has processed its sources; set that back, or reset it.",
     no_args_is_help=True,
@@ -206,7 +440,6 @@ Job = Annotated[str, typer.Argument(help="The model or snapshot.", show_default=
 Reason = Annotated[
     str, typer.Option("--reason", help="Why; it is kept in the ledger.", show_default=False)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @watermark.command("show", epilog="Example: tidemark watermark show --target duckdb")
@@ -352,6 +585,15 @@ def _log(command: str, log_format: LogFormat, run_id: str) -> None:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="LOG_LEVEL") from None
     logs.tell(logging.INFO, f"{command} begins")
+
+
+@contextmanager
+def _refused(option: str) -> Iterator[None]:
+    """Turn what is wrong with an option into a usage error: nothing has been touched."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 @contextmanager
