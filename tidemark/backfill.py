@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import Enum
 from typing import Any
 
 from tidemark.build import BuildReport, Failure, failures_of, read_build
-from tidemark.clock import show_time
+from tidemark.clock import Interval, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError, plain_words
 from tidemark.exits import Exit
 from tidemark.gaps import ONE_DAY, Asked, Finding, Look, compare, findings, look
@@ -219,18 +218,6 @@ def end_healing(
 
 
 # ---- a window ----
-
-
-class Interval(str, Enum):
-    """How many days of a window are restated at once."""
-
-    DAILY = "daily"
-    WEEKLY = "weekly"
-
-    @property
-    def days(self) -> int:
-        """In days."""
-        return {"daily": 1, "weekly": 7}[self.value]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
-from tidemark.backfill import Interval
-from tidemark.clock import parse_clock
+from tidemark.clock import Interval, parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
