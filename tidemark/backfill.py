@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from tidemark.build import BuildReport, Failure, failures_of, read_build
+from tidemark.build import Failure, failures_of
 from tidemark.clock import Interval, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError, plain_words
 from tidemark.exits import Exit
-from tidemark.gaps import ONE_DAY, Asked, Finding, Look, compare, findings, look
+from tidemark.gaps import NEVER_PLANNED, ONE_DAY, Asked, Finding, Look, compare, findings, look
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import StoredMart
@@ -101,7 +101,7 @@ def _repair_day(
     if not started.models:
         return {}, []
     try:
-        failures = build_started(dbt, as_of, started).failures
+        failures = build_started(dbt, as_of, started)
         return started.partitions, failures + compare_again(dbt, as_of, started)
     except DatabaseLockedError:
         raise
@@ -124,16 +124,19 @@ def start(dbt: Dbt, as_of: datetime, picked: Mapping[str, Any]) -> Started:
     )
 
 
-def build_started(dbt: Dbt, as_of: datetime, started: Started) -> BuildReport:
-    """Build the damaged tables, and all that is built on them, through the ordinary models."""
+def build_started(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
+    """Build the damaged tables, and what is stored of them further on, through the ordinary models.
+
+    Without tests: they scan whole tables, of which other days may still be damaged.
+    """
+    stored = "config.materialized:incremental"
     outcome = dbt.call(
-        "build",
-        *("--select", *(f"{model}+" for model in started.models)),
-        *("--indirect-selection", "buildable"),
-        *("--exclude-resource-type", "unit_test"),
-        as_of=as_of,
+        "run", "--select", *(f"{model}+,{stored}" for model in started.models), as_of=as_of
     )
-    return read_build(outcome, dbt.lineage)
+    results = outcome.results_of("model")
+    if not results:
+        raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt built nothing.")
+    return failures_of(results)
 
 
 def compare_again(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
@@ -161,10 +164,17 @@ def finish(dbt: Dbt, as_of: datetime, failures: Sequence[Failure] = ()) -> dict[
     return {outcome: told[outcome] for outcome in ("repaired", "failed")}
 
 
-def repairs_exit_code(repairs: Iterable[Repair], known: Look) -> Exit:
+def whole_again(repairs: Iterable[Repair], left: Iterable[Finding]) -> list[str]:
+    """The repaired tables of which nothing is known to be damaged: only these can pass tests."""
+    repaired = {model for repair in repairs for model in repair.partitions}
+    damaged = {finding.model for finding in left if finding.decision not in NEVER_PLANNED}
+    return sorted(repaired - damaged)
+
+
+def repairs_exit_code(repairs: Iterable[Repair], known: Look, tested: Iterable[Failure]) -> Exit:
     """A table that could not be compared is a failure, too: nobody knows what it lacks."""
     is_done = all(repair.is_done for repair in repairs) and not known.failures
-    return Exit.DONE if is_done else Exit.FAILED
+    return Exit.DONE if is_done and not list(tested) else Exit.FAILED
 
 
 # ---- with a run ----
@@ -311,7 +321,10 @@ def restate(
 
 
 def failed_tests(dbt: Dbt, as_of: datetime, tables: Iterable[str]) -> list[Failure]:
-    """Test what was restated, once, when all of it is in place."""
+    """Test what was rewritten, once, when all of it is in place."""
+    tables = list(tables)
+    if not tables:
+        return []
     outcome = dbt.call(
         "test",
         *("--select", *tables),

@@ -360,14 +360,14 @@ def _repair(
     dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
 ) -> NoReturn:
     from tidemark import report
-    from tidemark.backfill import repair, repairs_exit_code
+    from tidemark.backfill import failed_tests, repair, repairs_exit_code, whole_again
     from tidemark.gaps import findings
 
     out = report.console(quiet=json_)
     with _explained("backfill", json_, "Nothing was repaired."):
         known = _look(dbt, as_of, asked)
     report.show_plan(out, known)
-    repairs = []
+    repairs, failures = [], []
     if apply:
         with _explained(
             "backfill", json_, "What was repaired before that is complete and recorded."
@@ -378,9 +378,11 @@ def _repair(
                 report.show_repair(out, repaired)
                 repairs.append(repaired)
             left = findings(dbt, known.as_of, asked.entity)
-        report.show_repairs_end(out, repairs, left)
-    code = repairs_exit_code(repairs, known)
-    _leave("backfill", json_, code, report.plan_as_json(known, repairs))
+            with logs.progress(dbt, "Testing"):
+                failures = failed_tests(dbt, known.as_of, whole_again(repairs, left))
+        report.show_repairs_end(out, repairs, failures, left)
+    code = repairs_exit_code(repairs, known, failures)
+    _leave("backfill", json_, code, report.plan_as_json(known, repairs, failures))
 
 
 def _restate(

@@ -16,7 +16,7 @@ ONE_DAY = timedelta(days=1)
 # They say what of it is to be repaired; made again with every look, so that they are there.
 _VIEWS = ("data_gaps", "backfill_plan")
 # Neither planned nor worth a word, unless everything is asked for.
-_NEVER_PLANNED = ("today", "beyond retention", "disabled", "no source")
+NEVER_PLANNED = ("today", "beyond retention", "disabled", "no source")
 # As many cells fit beside a table's name and figures on 110 columns; further days share cells.
 _STRIP_CELLS = 60
 
@@ -110,7 +110,7 @@ class Look:
             for finding in self.findings
             if finding.model in self.compared
             and (finding.day is None or self.window[0] <= finding.day < self.window[1])
-            and (everything or finding.decision not in _NEVER_PLANNED)
+            and (everything or finding.decision not in NEVER_PLANNED)
         ]
 
 
@@ -131,7 +131,7 @@ def named_table(marts: Mapping[str, StoredMart], name: str) -> StoredMart:
 def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = None) -> Look:
     """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
     tables = [asked.table] if asked.table else sorted(among or dbt.stored_marts)
-    compared = compare(dbt, as_of, tables, asked.coverage)
+    compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
     return Look(
         as_of=as_of,
         window=compared.window,
@@ -147,7 +147,7 @@ def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[
     """Have dbt compare some tables. One that fails is told, and never taken for sound."""
     outcome = dbt.call(
         "run",
-        *("--select", *tables, *_VIEWS),
+        *("--select", *tables),
         as_of=as_of,
         variables={"coverage": dict(coverage)},
     )

@@ -270,10 +270,13 @@ def show_repair(out: Console, repair: Repair) -> None:
     _show_failures(out, repair.failures)
 
 
-def show_repairs_end(out: Console, repairs: Sequence[Repair], left: Sequence[Finding]) -> None:
-    """What was done in all, and what is left to do."""
+def show_repairs_end(
+    out: Console, repairs: Sequence[Repair], failures: Sequence[Failure], left: Sequence[Finding]
+) -> None:
+    """What was done in all, which tests failed afterwards, and what is left to do."""
     repaired = sum(repair.repaired for repair in repairs)
     out.print(f"Repaired {_partitions(repaired)} in {_count(repairs, 'part')}.")
+    _show_failures(out, failures)
     if any(not repair.is_done for repair in repairs):
         out.print(
             "[red]Not all of it could be repaired.[/] The other parts are complete and recorded."
@@ -361,12 +364,14 @@ def look_as_json(look: Look, everything: bool = True) -> dict[str, Any]:
     }
 
 
-def plan_as_json(look: Look, repairs: Sequence[Repair] = ()) -> dict[str, Any]:
-    """Every partition with the plan's decision, and the repairs that were made."""
+def plan_as_json(
+    look: Look, repairs: Sequence[Repair], failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """Every partition with the plan's decision, the repairs that were made, and what failed."""
     return {
         "as_of": look.as_of.isoformat(),
         "plan": [_as_values(finding) for finding in look.findings],
-        "failures": [asdict(failure) for failure in look.failures],
+        "failures": [asdict(failure) for failure in [*look.failures, *failures]],
         "not_compared": look.untouched,
         "repairs": [_as_values(repair) for repair in repairs],
     }
