@@ -285,7 +285,7 @@ def show_repairs_end(
     if left:
         counts = Counter(finding.decision for finding in left)
         told = ", ".join(f"{number:,} {decision}" for decision, number in sorted(counts.items()))
-        out.print(f"Left: {told}. `tidemark backfill` says why, and goes on with --apply.")
+        out.print(f"Left: {told}. `tidemark backfill` says why; the next --apply goes on.")
 
 
 def show_healing(out: Console, healing: Healing) -> None:
