@@ -306,8 +306,8 @@
     {{ return(entity ~ ' in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
 {%- endmacro %}
 
-{#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down that
-    it is being repaired. What an earlier repair left open for too long counts as failed. -#}
+{#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
+    that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
     {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
     {%- set plan = api.Relation.create(planned.database, planned.schema, planned.alias) -%}

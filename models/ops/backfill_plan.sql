@@ -86,7 +86,9 @@ units as (
         *,
         max(failed_attempts) over unit as unit_failures,
         case when strategy = 'replay' then min(day) over unit else day end as request_day,
-        coalesce(case when strategy = 'replay' then max(day) over unit else day end, cast(known_until as date)) as plan_day,
+        coalesce(
+            case when strategy = 'replay' then max(day) over unit else day end, cast(known_until as date)
+        ) as plan_day,
         -- twice as long after each further failure, up to 64 days
         cast({{ dbt.dateadd(
             'hour',
@@ -94,8 +96,7 @@ units as (
             'max(failed_as_of) over unit'
         ) }} as timestamp) as retry_at
     from tried
-    window
-        unit as (partition by model_name, case when strategy = 'replay' then entity else concat_ws(' ', entity, day) end)
+    window unit as (partition by model_name, entity, case when strategy <> 'replay' then day end)
 
 ),
 
