@@ -448,3 +448,12 @@
             and attempts.entity = coverage.entity
             and attempts.day is not distinct from coverage.day
 {%- endmacro %}
+
+
+{#- For tests across tables: they are known up to the same clock. One that waits for its run is compared after it. -#}
+{%- macro known_alike(models) -%}
+    (
+        select count(distinct known_until) from {{ ref('etl_job_watermarks') }}
+        where job_name in ('{{ models | join("', '") }}')
+    ) = 1
+{%- endmacro %}
