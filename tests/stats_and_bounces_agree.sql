@@ -71,14 +71,26 @@ disagreements as (
         period_bucket,
         'bounces has an hour that stats does not have' as disagreement
     from bounces
-    where (team_id, period_bucket) not in (select team_id, period_bucket from stats)
+    where
+        (team_id, period_bucket) not in (
+            select
+                stats.team_id,
+                stats.period_bucket
+            from stats
+        )
     union all
     select
         team_id,
         cast(activity_date as timestamp) as period_bucket,
         'stats has a day with views that no session reaches into' as disagreement
     from viewed_days
-    where (team_id, activity_date) not in (select team_id, activity_date from session_days)
+    where
+        (team_id, activity_date) not in (
+            select
+                session_days.team_id,
+                session_days.activity_date
+            from session_days
+        )
     union all
     select
         coalesce(bounced_sessions.team_id, begun_sessions.team_id) as team_id,

@@ -18,7 +18,7 @@ import pytest
 from damage import RAW_TABLES, Damage, spoil
 from exact.marts import day_column_of, entity_of
 
-from tidemark.engine import Dbt, Outcome
+from tidemark.engine import Dbt, DbtError, Outcome
 
 PROJECT = Path(__file__).parents[2]
 SEED_CLOCK = datetime(2025, 10, 15, 12)
@@ -418,8 +418,8 @@ def test_a_query_that_fails_is_not_no_gaps(warehouse: Warehouse) -> None:
 
 def test_a_table_that_is_gone_is_said_so_and_not_built(warehouse: Warehouse) -> None:
     warehouse.sql(f"drop table marts.{STATS} cascade")
-    outcome = warehouse.call("run", "--select", STATS, coverage={})
-    assert "its table is gone" in str(outcome.results[0].message)
+    (result,) = warehouse.call("run", "--select", STATS, coverage={}).results_of("model")
+    assert "its table is gone" in result.message
     assert warehouse.sql(f"select count(*) from duckdb_tables() where table_name = '{STATS}'") == [
         (0,)
     ]
@@ -450,10 +450,8 @@ def test_a_check_writes_nothing_else(warehouse: Warehouse, marts: Marts) -> None
 def test_coverage_refuses_what_it_cannot_mean(
     warehouse: Warehouse, args: tuple[str, ...], asked: dict[str, str]
 ) -> None:
-    outcome = warehouse.call(*args, "--select", STATS, coverage=asked)
-    assert not outcome.success
-    said = [*outcome.errors, *(str(result.message) for result in outcome.results)]
-    assert any("Nothing was checked" in words for words in said), said
+    with pytest.raises(DbtError, match="Nothing was checked"):
+        warehouse.call(*args, "--select", STATS, coverage=asked)
     assert warehouse.sql("select count(*) from ops.partition_coverage") == [(0,)]
 
 
