@@ -306,8 +306,8 @@
     {{ return(entity ~ ' in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
 {%- endmacro %}
 
-{#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down that
-    it is being repaired. What an earlier repair left open for too long counts as failed. -#}
+{#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
+    that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
     {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
     {%- set plan = api.Relation.create(planned.database, planned.schema, planned.alias) -%}
@@ -447,4 +447,13 @@
             attempts.model_name = coverage.model_name
             and attempts.entity = coverage.entity
             and attempts.day is not distinct from coverage.day
+{%- endmacro %}
+
+
+{#- For tests across tables: they are known up to the same clock. One that waits for its run is compared after it. -#}
+{%- macro known_alike(models) -%}
+    (
+        select count(distinct known_until) from {{ ref('etl_job_watermarks') }}
+        where job_name in ('{{ models | join("', '") }}')
+    ) = 1
 {%- endmacro %}

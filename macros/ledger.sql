@@ -431,10 +431,11 @@
 {%- endmacro %}
 
 {%- macro run_entry(status, run_id=none, job_name=none, error_message=none) -%}
+    {%- set is_backfill = invocation_args_dict.get('event_time_start') -%}
     {{ return({
         'run_id': run_id,
         'job_name': job_name or ('coverage' if is_coverage() else 'dbt ' ~ flags.WHICH),
-        'job_type': 'backfill' if invocation_args_dict.get('event_time_start') else 'gate' if is_coverage() else 'model',
+        'job_type': 'backfill' if is_backfill else 'gate' if is_coverage() else 'model',
         'status': status,
         'as_of': as_of_value(),
         'error_message': error_message,

@@ -84,50 +84,68 @@ units as (
 
     select
         *,
-        max(failed_attempts) over unit as unit_failures,
-        case when strategy = 'replay' then min(day) over unit else day end as request_day,
-        coalesce(case when strategy = 'replay' then max(day) over unit else day end, cast(known_until as date)) as plan_day,
-        -- twice as long after each further failure, up to 64 days
-        cast({{ dbt.dateadd(
-            'hour',
-            limits.retry_after_hours ~ ' * cast(power(2, least(max(failed_attempts) over unit - 2, 6)) as integer)',
-            'max(failed_as_of) over unit'
-        ) }} as timestamp) as retry_at
+        {% set unit = "over (partition by model_name, entity, case when strategy <> 'replay' then day end)" -%}
+        max(failed_attempts) {{ unit }} as unit_failures,
+        max(failed_as_of) {{ unit }} as unit_failed_as_of,
+        case when strategy = 'replay' then min(day) {{ unit }} else day end as request_day,
+        -- what has no day counts as the clock's
+        coalesce(max(day) {{ unit }}, cast(known_until as date)) as plan_day
     from tried
-    window
-        unit as (partition by model_name, case when strategy = 'replay' then entity else concat_ws(' ', entity, day) end)
+
+),
+
+backed_off as (
+
+    select
+        *,
+        -- twice as long after each further failure, up to 64 times
+        {{ dbt.dateadd(
+            'hour',
+            limits.retry_after_hours
+            ~ ' * cast(power(2, least(unit_failures - ' ~ limits.failures ~ ', 6)) as integer)',
+            'unit_failed_as_of'
+        ) }} as retry_at
+    from units
+    where unit_failures >= {{ limits.failures }}
+    union all
+    select
+        *,
+        cast(null as timestamp) as retry_at
+    from units
+    where unit_failures < {{ limits.failures }}
+
+),
+
+-- what is built on a table that is rebuilt whole may be right as soon as that is
+damaged_tables as (
+
+    select model_name
+    from units
+    where strategy = 'whole'
+    group by model_name
+    having min(unit_failures) < {{ limits.failures }}
 
 ),
 
 judged as (
 
     select
-        units.*,
+        backed_off.*,
         damaged_tables.model_name as waits_for,
         case
-            when units.is_open then 'running'
-            when units.is_disabled then 'disabled'
-            when units.expected_rows = 0 and units.stored_rows = 0 then 'no source'
-            when units.unit_failures >= {{ limits.failures }} and units.retry_at > units.known_until then 'stuck'
+            when backed_off.is_open then 'running'
+            when backed_off.is_disabled then 'disabled'
+            when backed_off.expected_rows = 0 and backed_off.stored_rows = 0 then 'no source'
+            when backed_off.retry_at > backed_off.known_until then 'stuck'
             when damaged_tables.model_name is not null then 'waiting'
             else 'candidate'
         end as judgement
-    from units
-    -- what is built on a table that is rebuilt whole may be right as soon as that is
-    left join (
-        select
-            model_name,
-            min(unit_failures) as failures
-        from units
-        where strategy = 'whole'
-        group by model_name
-    ) as damaged_tables
-        on
-            damaged_tables.failures < {{ limits.failures }}
-            and concat(', ', units.built_on, ', ') like concat('%, ', damaged_tables.model_name, ', %')
+    from backed_off
+    left join damaged_tables
+        on concat(', ', backed_off.built_on, ', ') like concat('%, ', damaged_tables.model_name, ', %')
     qualify
         row_number() over (
-            partition by units.model_name, units.entity, units.day order by damaged_tables.model_name
+            partition by backed_off.model_name, backed_off.entity, backed_off.day order by damaged_tables.model_name
         ) = 1
 
 ),
@@ -137,7 +155,7 @@ prioritised as (
     select
         *,
         judgement = 'candidate' as is_candidate,
-        count(case when judgement = 'candidate' then 1 end) over () as candidates,
+        count(case when judgement in ('candidate', 'waiting') then 1 end) over () as damaged_partitions,
         max(case when judgement = 'candidate' and is_priority then 1 else 0 end) over (
             partition by domain, plan_day
         ) as day_priority
@@ -161,7 +179,7 @@ decided as (
         case
             when not is_candidate then judgement
             when day_rank > {{ limits.max_days }} then 'later'
-            when candidates < {{ limits.min_partitions }} then 'below minimum'
+            when damaged_partitions < {{ limits.min_partitions }} then 'below minimum'
             else 'planned'
         end as decision
     from ranked
