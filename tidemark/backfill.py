@@ -54,6 +54,22 @@ class Repair:
         return not (self.failed or self.failures)
 
 
+@dataclass
+class Repairs:
+    """All of it: what was found before, each day, the tests that failed after it, what is left."""
+
+    known: Look
+    done: list[Repair] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    left: list[Finding] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> Exit:
+        """A table that could not be compared is a failure, too: nobody knows what it lacks."""
+        failed = self.failures or self.known.failures
+        return Exit.DONE if not failed and all(d.is_done for d in self.done) else Exit.FAILED
+
+
 def next_day(plan: Iterable[Finding], done: Iterable[date], even_few: bool) -> date | None:
     """The plan's next day: the first by priority, the newest of those."""
     wanted = ("planned", "below minimum") if even_few else ("planned",)
@@ -67,9 +83,29 @@ def next_day(plan: Iterable[Finding], done: Iterable[date], even_few: bool) -> d
 
 
 def repair(
+    dbt: Dbt,
+    known: Look,
+    asked: Asked,
+    even_few: bool,
+    progress: Progress,
+    tell: Callable[[Repair], None],
+) -> Repairs:
+    """Repair what is planned, tell of each day, then test the tables that are sound again."""
+    repairs = Repairs(known)
+    for done in _repair_days(dbt, known, asked, even_few, progress):
+        tell(done)
+        repairs.done.append(done)
+    repairs.left = findings(dbt, known.as_of, asked.entity)
+    with progress("Testing"):
+        sound, damaged = tables_to_test(repairs.done, repairs.left)
+        repairs.failures = failed_tests(dbt, known.as_of, sound, damaged)
+    return repairs
+
+
+def _repair_days(
     dbt: Dbt, known: Look, asked: Asked, even_few: bool, progress: Progress
 ) -> Iterator[Repair]:
-    """Repair what is planned, one of the plan's days after the other; a failed one stops no other.
+    """One of the plan's days after the other; a failed one stops no other.
 
     What a table without days was wrong about may have been all that is wrong below it: after one
     was repaired, the plan is read again. What was enough to begin with is enough to go on.
@@ -164,17 +200,13 @@ def finish(dbt: Dbt, as_of: datetime, failures: Sequence[Failure] = ()) -> dict[
     return {outcome: told[outcome] for outcome in ("repaired", "failed")}
 
 
-def whole_again(repairs: Iterable[Repair], left: Iterable[Finding]) -> list[str]:
-    """The repaired tables of which nothing is known to be damaged: only these can pass tests."""
+def tables_to_test(
+    repairs: Iterable[Repair], left: Iterable[Finding]
+) -> tuple[list[str], list[str]]:
+    """The repaired tables of which nothing is damaged any more, and the damaged ones."""
     repaired = {model for repair in repairs for model in repair.partitions}
     damaged = {finding.model for finding in left if finding.decision not in NEVER_PLANNED}
-    return sorted(repaired - damaged)
-
-
-def repairs_exit_code(repairs: Iterable[Repair], known: Look, tested: Iterable[Failure]) -> Exit:
-    """A table that could not be compared is a failure, too: nobody knows what it lacks."""
-    is_done = all(repair.is_done for repair in repairs) and not known.failures
-    return Exit.DONE if is_done and not list(tested) else Exit.FAILED
+    return sorted(repaired - damaged), sorted(damaged)
 
 
 # ---- with a run ----
@@ -320,15 +352,17 @@ def restate(
         yield Restated(step, rows, failures)
 
 
-def failed_tests(dbt: Dbt, as_of: datetime, tables: Iterable[str]) -> list[Failure]:
-    """Test what was rewritten, once, when all of it is in place."""
-    tables = list(tables)
+def failed_tests(
+    dbt: Dbt, as_of: datetime, tables: Sequence[str], damaged: Sequence[str] = ()
+) -> list[Failure]:
+    """Test what was rewritten, once, when all of it is in place, as far as no damage reaches."""
     if not tables:
         return []
+    excluded = ("--exclude", *(f"{table}+" for table in damaged)) if damaged else ()
     outcome = dbt.call(
         "test",
         *("--select", *tables),
-        *("--indirect-selection", "buildable"),
+        *excluded,
         *("--exclude-resource-type", "unit_test"),
         as_of=as_of,
     )

@@ -25,6 +25,7 @@ from tidemark.logs import LogFormat
 if TYPE_CHECKING:
     from tidemark.engine import Dbt
     from tidemark.gaps import Asked, Look
+    from tidemark.judgement import Judgement
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -117,6 +118,14 @@ SkipExitCode = Annotated[
 ]
 
 
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Show which partitions would be touched, and why, and write nothing."
+    ),
+]
+
+
 @app.command(epilog="Example: tidemark run --as-of 2025-10-15T13:00:00 --json")
 def run(
     target: Target = None,
@@ -129,8 +138,13 @@ def run(
     heal: Annotated[
         bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
     ] = False,
+    explain: Explain = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
+    if heal and explain:
+        raise typer.BadParameter(
+            "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
+        )
     dbt = _begin("run", _dbt(project_dir, target, vars_), log_format)
     from tidemark import report
     from tidemark.build import build, exit_code
@@ -141,6 +155,8 @@ def run(
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
+    if explain:
+        _explain("run", dbt, judgement, json_)
     healing = None
     if heal:
         from tidemark.backfill import begin_healing, end_healing
@@ -162,6 +178,18 @@ def run(
         code = Exit.FAILED
     told = report.as_json(judgement, built)
     _leave("run", json_, code, {**told, "healing": report.healing_as_json(healing)})
+
+
+def _explain(command: str, dbt: Dbt, judgement: Judgement, json_: bool) -> NoReturn:
+    from tidemark import report
+    from tidemark.build import exit_code
+    from tidemark.explain import explain, tables_to_build
+
+    with _explained(command, json_, "Nothing was built."), logs.progress(dbt, "Explaining"):
+        touched = explain(dbt, judgement.as_of, tables_to_build(dbt, judgement))
+    report.show_touched(report.console(quiet=json_), touched)
+    told = {**report.as_json(judgement), **report.touched_as_json(touched)}
+    _leave(command, json_, exit_code(judgement), told)
 
 
 @app.command(epilog="Example: tidemark check --target duckdb")
@@ -317,6 +345,7 @@ def backfill(
         ),
     ] = None,
     yes: Yes = False,
+    explain: Explain = False,
     target: Target = None,
     as_of: AsOf = None,
     json_: Json = False,
@@ -337,6 +366,10 @@ def backfill(
             " belong to the plan",
             param_hint="--start",
         )
+    if apply and explain:
+        raise typer.BadParameter(
+            "--explain writes nothing; leave --apply out", param_hint="--apply"
+        )
     if start is None and (interval or select or yes):
         raise typer.BadParameter(
             "--interval, --select and --yes belong to a window", param_hint="--start"
@@ -346,11 +379,12 @@ def backfill(
 
         with _refused("--start"):
             whole_days(start, end)
-        if json_ and not yes:
+        if json_ and not (yes or explain):
             raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
     dbt = _begin("backfill", _dbt(project_dir, target, vars_), log_format)
     if start is not None and end is not None:
-        _restate(dbt, (start, end), interval or Interval.DAILY, select or [], as_of, yes, json_)
+        window, every = (start, end), interval or Interval.DAILY
+        _restate(dbt, window, every, select or [], as_of, yes, explain, json_)
     from tidemark.gaps import Asked
 
     _repair(dbt, as_of, Asked(days, table, entity), apply, below_minimum, json_)
@@ -360,29 +394,24 @@ def _repair(
     dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
 ) -> NoReturn:
     from tidemark import report
-    from tidemark.backfill import failed_tests, repair, repairs_exit_code, whole_again
-    from tidemark.gaps import findings
+    from tidemark.backfill import Repairs, repair
 
     out = report.console(quiet=json_)
     with _explained("backfill", json_, "Nothing was repaired."):
         known = _look(dbt, as_of, asked)
     report.show_plan(out, known)
-    repairs, failures = [], []
+    repairs = Repairs(known)
     if apply:
         with _explained(
             "backfill", json_, "What was repaired before that is complete and recorded."
         ):
-            for repaired in repair(
-                dbt, known, asked, even_few, lambda doing: logs.progress(dbt, doing)
-            ):
-                report.show_repair(out, repaired)
-                repairs.append(repaired)
-            left = findings(dbt, known.as_of, asked.entity)
-            with logs.progress(dbt, "Testing"):
-                failures = failed_tests(dbt, known.as_of, whole_again(repairs, left))
-        report.show_repairs_end(out, repairs, failures, left)
-    code = repairs_exit_code(repairs, known, failures)
-    _leave("backfill", json_, code, report.plan_as_json(known, repairs, failures))
+            repairs = repair(
+                *(dbt, known, asked, even_few),
+                progress=lambda doing: logs.progress(dbt, doing),
+                tell=lambda done: report.show_repair(out, done),
+            )
+        report.show_repairs_end(out, repairs)
+    _leave("backfill", json_, repairs.exit_code, report.plan_as_json(repairs))
 
 
 def _restate(
@@ -392,6 +421,7 @@ def _restate(
     selected: list[str],
     as_of: datetime | None,
     yes: bool,
+    dry: bool,
     json_: bool,
 ) -> NoReturn:
     from tidemark import report
@@ -403,6 +433,7 @@ def _restate(
         steps_of,
         whole_days,
     )
+    from tidemark.explain import explain
     from tidemark.gaps import the_clock
 
     out = report.console(quiet=json_)
@@ -414,6 +445,13 @@ def _restate(
             refuse_the_future(window[1], clock)
     steps = steps_of(tables, whole_days(*window), interval)
     report.show_steps(out, clock, steps)
+    if dry:
+        with _explained("backfill", json_, "Nothing was restated."):
+            names = [table.name for table in tables]
+            touched = explain(dbt, clock, names, whole_days(*window))
+        report.show_touched(out, touched)
+        told = {"as_of": clock.isoformat(), **report.touched_as_json(touched)}
+        _leave("backfill", json_, Exit.DONE, told)
     if not yes and not typer.confirm("Shall these days be rewritten?"):
         typer.echo("Nothing was restated.")
         raise typer.Exit(Exit.FAILED)

@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidemark.backfill import Healing, Repair, Restated, Step
+from tidemark.backfill import Healing, Repair, Repairs, Restated, Step
 from tidemark.build import BuildReport, Built, Failure
 from tidemark.clock import show_duration, show_time
-from tidemark.gaps import Cell, Finding, GapRange, Look, TableDay, joined, strip
+from tidemark.explain import Touched
+from tidemark.gaps import Cell, GapRange, Look, TableDay, joined, strip
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
 from tidemark.health import Figure, Health, Level, worst
 from tidemark.judgement import Judgement
@@ -270,20 +271,18 @@ def show_repair(out: Console, repair: Repair) -> None:
     _show_failures(out, repair.failures)
 
 
-def show_repairs_end(
-    out: Console, repairs: Sequence[Repair], failures: Sequence[Failure], left: Sequence[Finding]
-) -> None:
+def show_repairs_end(out: Console, repairs: Repairs) -> None:
     """What was done in all, which tests failed afterwards, and what is left to do."""
-    repaired = sum(repair.repaired for repair in repairs)
-    out.print(f"Repaired {_partitions(repaired)} in {_count(repairs, 'part')}.")
-    _show_failures(out, failures)
-    if any(not repair.is_done for repair in repairs):
+    repaired = sum(repair.repaired for repair in repairs.done)
+    out.print(f"Repaired {_partitions(repaired)} in {_count(repairs.done, 'part')}.")
+    _show_failures(out, repairs.failures)
+    if any(not repair.is_done for repair in repairs.done):
         out.print(
             "[red]Not all of it could be repaired.[/] The other parts are complete and recorded."
             " ops.backfill_attempts has every attempt, logs/dbt.log dbt's whole messages."
         )
-    if left:
-        counts = Counter(finding.decision for finding in left)
+    if repairs.left:
+        counts = Counter(finding.decision for finding in repairs.left)
         told = ", ".join(f"{number:,} {decision}" for decision, number in sorted(counts.items()))
         out.print(f"Left: {told}. `tidemark backfill` says why; the next --apply goes on.")
 
@@ -305,6 +304,36 @@ def show_healed(out: Console, healing: Healing) -> None:
     _show_failures(out, healing.failures)
     if healing.started.models:
         out.print(f"Repaired {_partitions(healing.repaired)}, {healing.failed:,} failed.")
+
+
+def show_touched(out: Console, touched: Sequence[Touched]) -> None:
+    """What would be touched of each table, and why."""
+    table = _table("table", "partitions", "rows", "of the table", "why", wrapping=("why",))
+    _right(table, 1, 2, 3)
+    for each in touched:
+        table.add_row(
+            each.table,
+            _number(each.partitions),
+            _number(each.rows),
+            f"{each.share:.1%}" if each.share is not None else "-",
+            _why(each),
+        )
+    if touched:
+        out.print(table)
+    out.print("Nothing was written." if touched else "No table would be touched.")
+
+
+def _why(touched: Touched) -> str:
+    if touched.partitions is None:
+        return "rebuilt whole"
+    reasons = [f"{reason} ({number:,})" for reason, number in touched.why.items()]
+    follows = [f"what {table} changes" for table in touched.follows]
+    return ", ".join(reasons + follows) or "nothing"
+
+
+def touched_as_json(touched: Sequence[Touched]) -> dict[str, Any]:
+    """The same as values."""
+    return {"touched": [asdict(each) for each in touched]}
 
 
 def show_steps(out: Console, as_of: datetime, steps: Sequence[Step]) -> None:
@@ -364,16 +393,16 @@ def look_as_json(look: Look, everything: bool = True) -> dict[str, Any]:
     }
 
 
-def plan_as_json(
-    look: Look, repairs: Sequence[Repair], failures: Sequence[Failure]
-) -> dict[str, Any]:
+def plan_as_json(repairs: Repairs) -> dict[str, Any]:
     """Every partition with the plan's decision, the repairs that were made, and what failed."""
+    known = repairs.known
     return {
-        "as_of": look.as_of.isoformat(),
-        "plan": [_as_values(finding) for finding in look.findings],
-        "failures": [asdict(failure) for failure in [*look.failures, *failures]],
-        "not_compared": look.untouched,
-        "repairs": [_as_values(repair) for repair in repairs],
+        "as_of": known.as_of.isoformat(),
+        "plan": [_as_values(finding) for finding in known.findings],
+        "failures": [asdict(failure) for failure in [*known.failures, *repairs.failures]],
+        "not_compared": known.untouched,
+        "repairs": [_as_values(repair) for repair in repairs.done],
+        "left": [_as_values(finding) for finding in repairs.left],
     }
 
 
