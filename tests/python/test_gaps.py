@@ -407,3 +407,49 @@ def test_what_is_blocked_is_not_healed(tidemark: Demo) -> None:
     assert "web_hourly_stats" not in told["healing"]["partitions"]
     # one damage alone is below the minimum
     assert told["healing"]["partitions"] == {}
+
+
+def explained(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["table"]: each for each in told["touched"]}
+
+
+def test_explain_says_what_a_run_then_does(tidemark: Demo) -> None:
+    tidemark.sql(
+        "insert into ops.requested_partitions values ('r', 'fact_events_daily', 'acme',"
+        " '2025-10-01', 'a doubt', '2025-10-15 12:00', null, null)"
+    )
+    stored = {table: rows_of(tidemark, table) for table in ("fact_events_daily", "web_sessions")}
+    later = ("--as-of", "2025-10-15T13:00:00")
+    told = tidemark.json("run", "--explain", *later)
+    assert told["build"] is None
+    touched = explained(told)
+    # the hour's two company-days, one of them of an event that came late
+    assert touched["fact_events_daily"]["why"] == {"late rows": 1, "new rows": 1, "request": 1}
+    assert touched["web_hourly_stats"]["why"]["redelivery"] == 1
+    assert touched["web_hourly_bounces"]["follows"] == ["web_sessions"]
+    assert touched["dim_web_teams"]["partitions"] is None
+    assert stored == {table: rows_of(tidemark, table) for table in stored}
+    assert tidemark.sql("select * from ops.etl_job_runs where as_of > '2025-10-15 12:30'") == []
+
+    built = {model["model"]: model for model in tidemark.json("run", *later)["build"]["models"]}
+    for table in ("fact_events_daily", "web_hourly_stats", "web_sessions"):
+        assert built[table]["partitions"] == touched[table]["partitions"]
+
+
+def test_explain_of_a_window(tidemark: Demo) -> None:
+    window = ("backfill", "--start", "2025-10-01", "--end", "2025-10-08", "--select", "company")
+    told = tidemark.json(*window, "--explain")
+    touched = explained(told)
+    ((days, rows),) = tidemark.sql(
+        "select count(distinct (company_id, activity_date)), count(*)"
+        " from marts.fact_events_daily where activity_date >= '2025-10-01'"
+        " and activity_date < '2025-10-08'"
+    )
+    assert touched["fact_events_daily"]["why"] == {"restatement": days}
+    assert touched["fact_events_daily"]["rows"] == rows
+    # everything from the first day on
+    ((rows,),) = tidemark.sql(
+        "select count(*) from marts.company_daily_usage where activity_date >= '2025-10-01'"
+    )
+    assert touched["company_daily_usage"]["rows"] == rows
+    assert tidemark.sql("select * from ops.etl_job_runs where job_type = 'backfill'") == []
