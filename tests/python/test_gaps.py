@@ -205,6 +205,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         patch.setenv("TIDEMARK_DEMO_PATH", str(home / "tidemark.duckdb"))
         dbt.call("seed").raise_if_failed()
         dbt.call("run").raise_if_failed()
+        dbt.call("snapshot").raise_if_failed()
     return Demo(home / "tidemark.duckdb", dbt)
 
 
@@ -250,7 +251,7 @@ def test_gaps_are_told_as_ranges(tidemark: Demo) -> None:
     assert days["2025-10-08"]["damaged"] == 0
     assert days["2025-10-15"]["is_current"]
     shown = tidemark("gaps", "--table", "web_hourly_stats", "--entity", "1", "--days", "14").stdout
-    assert "web_hourly_stats ▁▁▁▁███▁▁▁▁▁▁▁? 14 3" in " ".join(shown.split())
+    assert "web_hourly_stats ▁▁▁▁███▁▁·▁▁▁▁? 13 3" in " ".join(shown.split())
     assert "acme" not in shown
     # fewer days than the gap is old: it is not there, but not forgotten either
     fewer = tidemark("gaps", "--table", "web_hourly_stats", "--days", "3").stdout
@@ -381,8 +382,8 @@ def test_what_is_wrong_with_a_window_is_said_before_anything_is_touched(tidemark
     assert "lies after the clock" in " ".join(later.stderr.replace("│", " ").split())
     assert tidemark(*window, "2025-10-12", "--select", "tides", "--yes").exit_code == 2
     declined = tidemark(*window, "2025-10-12", "--select", "web")
+    assert "Shall these days be rewritten?" in declined.stdout
     assert declined.exit_code == 1
-    assert "Nothing was restated." in declined.stdout
     assert tidemark.sql("select count(*) from ops.etl_job_runs") == before
 
 
