@@ -18,8 +18,8 @@ from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import StoredMart
 
+# Shows how far dbt is with what is being done.
 Progress = Callable[[str], AbstractContextManager[None]]
-"""Shows how far dbt is with what is being done."""
 
 
 # ---- the plan ----

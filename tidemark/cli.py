@@ -116,8 +116,6 @@ SkipExitCode = Annotated[
         help="Exit with this when nothing was new; 99 marks an Airflow task as skipped.",
     ),
 ]
-
-
 Explain = Annotated[
     bool,
     typer.Option(
