@@ -12,13 +12,14 @@
     {%- if asked is none or flags.WHICH not in ('run', 'build') -%}
         {{ return('') }}
     {%- endif -%}
-    {%- set unknown = asked.keys() | reject('in', ['days', 'start', 'end', 'entity', 'calendar']) | list -%}
+    {%- set known = ['days', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- set unknown = (asked.keys() | reject('in', known) | list) if asked is mapping else [asked] -%}
     {%- if flags.WHICH != 'run' -%}
         {%- set why = 'asked for with `dbt run`, not with `dbt ' ~ flags.WHICH ~ '`' -%}
     {%- elif flags.FULL_REFRESH or invocation_args_dict.get('event_time_start') -%}
         {%- set why = 'no full refresh and no restatement: leave --full-refresh and --event-time-start out' -%}
     {%- elif unknown -%}
-        {%- set why = 'told days, start and end, entity, calendar; not ' ~ unknown | join(', ') -%}
+        {%- set why = 'told, as a mapping, ' ~ known | join(', ') ~ '; not ' ~ unknown | join(', ') -%}
     {%- elif (asked.get('start') is none) != (asked.get('end') is none) -%}
         {%- set why = 'told both start and end, or neither' -%}
     {%- elif coverage_window()[0] >= coverage_window()[1] -%}
@@ -36,7 +37,11 @@
         {{ return(whole_days(asked.start, asked.end)) }}
     {%- endif -%}
     {%- set today = as_of_value().date() -%}
-    {{ return((today - one_day * (asked.get('days') or var('coverage_days')), today + one_day)) }}
+    {{ return((days_ago(asked.get('days') or var('coverage_days')), today + one_day)) }}
+{%- endmacro %}
+
+{%- macro days_ago(days) -%}
+    {{ return(as_of_value().date() - modules.datetime.timedelta(days=days)) }}
 {%- endmacro %}
 
 {#- Pre-hook of every mart. A table to compare with must be there, and nothing else may be built on the way. -#}
@@ -55,7 +60,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- In place of delete and insert: the outcome of every partition in the window replaces what was known of it. -#}
+{#- In place of delete and insert: the outcome of every partition in the window replaces what was known of it. What is
+    in order and older than the default window is forgotten, or there would be a row for every day that ever was. -#}
 {%- macro coverage_dml(args) -%}
     {%- set state, coverage, entity = run_state(), ops_table('partition_coverage'), var('coverage').get('entity') -%}
     {%- set checked = found_once('checked', compared_partitions(args)) -%}
@@ -73,7 +79,11 @@
         delete from {{ coverage }}
         where
             model_name = '{{ model.name }}'
-            and (day is null or {{ within('day', [state.window]) }})
+            and (
+                day is null
+                or {{ within('day', [state.window]) }}
+                or (state = 'ok' and day < '{{ days_ago(var("coverage_days")) }}')
+            )
             {%- if entity is not none %}
             and entity = {{ text_literal(entity) }}
             {%- endif %};
@@ -264,8 +274,12 @@
         from {{ this }}
         {%- endif %}
     ) as entities
+    {%- set first_day = state.window[0] -%}
     {%- set last_day = [state.window[1], state.known.date()] | min - modules.datetime.timedelta(days=1) %}
-    cross join {{ each_day("cast('" ~ state.window[0] ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
+    cross join {{ each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
+    {%- if var('coverage').get('entity') is not none %}
+    where entities.entity = {{ text_literal(var('coverage').entity) }}
+    {%- endif %}
 {%- endmacro %}
 
 {#- The folder of a mart. -#}
