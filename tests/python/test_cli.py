@@ -168,7 +168,7 @@ def built(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
 WATERMARK = [["watermark"], *(["watermark", action] for action in ("show", "set", "reset"))]
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["status"], *WATERMARK, ["demo"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["status"], ["cadence"], *WATERMARK, ["demo"]])
 def test_help_has_an_example_and_needs_no_dbt(command: list[str]) -> None:
     script = (
         "import sys\n"
