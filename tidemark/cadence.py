@@ -39,8 +39,8 @@ _FEWEST = 4
 _RARE = 0.1
 # A few quiet hours among 24 are chance; from this many on all of them are checked.
 _MOST_HOURS = 18
-# Before a weekday counts as one that rests, it must have been seen twice.
-_TWO_WEEKS = timedelta(days=14)
+# How far to look back: before a weekday counts as one that rests, it must have been seen twice.
+DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Cadence:
 
 def look(
     dbt: Dbt,
-    days: int,
+    days: int = DAYS,
     every: timedelta | None = None,
     schedule: str = "",
     as_of: datetime | None = None,
@@ -256,7 +256,7 @@ def advise(
     )
     checks = [at + _minutes_until(minute, at, step) * _MINUTE for at in landings]
     weekdays = set(range(7))
-    if until - since >= _TWO_WEEKS:
+    if until - since >= DAYS * _DAY:
         weekdays = {check.weekday() for check in checks}
     days = max(1, sum(day.weekday() in weekdays for day in _days(since, until)))
     seen = {(check.date(), check.hour) for check in checks}

@@ -18,6 +18,7 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
+from tidemark.cadence import DAYS, at, duration
 from tidemark.clock import parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -196,8 +197,6 @@ def status(
 
 
 def _duration(text: str) -> timedelta:
-    from tidemark.cadence import duration
-
     try:
         return duration(text)
     except ValueError as error:
@@ -205,8 +204,6 @@ def _duration(text: str) -> timedelta:
 
 
 def _cron(text: str) -> str:
-    from tidemark.cadence import at
-
     try:
         at(text, datetime.min, datetime.min)
     except ValueError as error:
@@ -224,7 +221,7 @@ def cadence(
     log_format: Log = LogFormat.TEXT,
     days: Annotated[
         int, typer.Option("--days", min=1, max=365, help="How many days to look back.")
-    ] = 14,
+    ] = DAYS,
     every: Annotated[
         timedelta | None,
         typer.Option("--every", parser=_duration, metavar="15m", help="Judge checks so far apart."),
