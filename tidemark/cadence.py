@@ -273,7 +273,7 @@ def advise(
 
 
 def lands(refreshes: Sequence[Load], cron: str) -> str:
-    """When in the hour, or in the day, 95 % of the refreshes land."""
+    """When in the hour, or in the day, nine of ten refreshes land."""
     if not cron:
         return ""
     minute, hours, *_ = cron.split()
@@ -281,7 +281,7 @@ def lands(refreshes: Sequence[Load], cron: str) -> str:
         return f"every {minute.rpartition('/')[2]} min"
     last = int(minute)
     early = sorted(_minutes_until(last, load.landed, 60) for load in refreshes)
-    spread = early[math.ceil(0.95 * len(early)) - 1]
+    spread = early[math.ceil(0.9 * len(early)) - 1]
     at = f":{last:02}" if not spread else f":{(last - spread) % 60:02} to :{last:02}"
     if hours.isdigit() and spread <= last:
         return at.replace(":", f"{int(hours):02}:")

@@ -269,8 +269,8 @@ def show_watermarks(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
 def show_cadence(out: Console, cadence: Cadence) -> None:
     """Every source's rhythm; what checks of it found, and what would do; what the gate spared."""
     out.print(f"{cadence.days:g} days up to {show_time(cadence.as_of)}.")
-    late = ("late: p50", "late: p99", "late: max")
-    table = _table("source", "refreshed every", "p95", "last", "lands", *late)
+    columns = ("refreshed every", "p95", "last", "lands", "late: p50", "late: p99", "late: max")
+    table = _table("source", *columns, wrapping=columns)
     for source in cadence.sources:
         rhythm, lateness = source.rhythm, source.lateness
         table.add_row(

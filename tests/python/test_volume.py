@@ -152,5 +152,8 @@ def test_marts_are_judged_by_their_watermark(judge: Judge) -> None:
     drop = history(usual=1000) | {A_WEDNESDAY: 500}
     assert judge(drop, "fact_events_daily", watermark=datetime(2025, 10, 15, 23)) == 0
     assert judge(drop, "fact_events_daily") == 1
+    # what the ledger does not know, by the clock
+    unknown = "delete from ops.etl_job_runs"
+    assert judge(drop, "fact_events_daily", NOON_AFTER, NOON_AFTER, unknown) == 1
     # below a thousand events chance alone makes such drops
     assert judge(history(usual=999) | {A_WEDNESDAY: 500}, "fact_events_daily") == 0
