@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidemark.build import BuildReport, Built
-from tidemark.cadence import Cadence, Checks
+from tidemark.cadence import Cadence, Checks, Saved
 from tidemark.clock import show_duration, show_time
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
 from tidemark.health import Figure, Health, Level, worst
@@ -338,26 +338,32 @@ def _show_saved(out: Console, cadence: Cadence) -> None:
 
 def cadence_as_json(cadence: Cadence) -> dict[str, Any]:
     """The same, durations in seconds."""
-    told = _json_value(asdict(cadence))
-    saved = cadence.saved
-    told["saved"] |= {
-        "share_of_runs": saved.share_of_runs,
-        "share_of_seconds": saved.share_of_seconds,
-    }
-    return dict(told)
+    return dict(_json_value(cadence))
 
 
 def _json_value(value: Any) -> Any:
     match value:
-        case dict():
-            return {key: _json_value(each) for key, each in value.items()}
+        case Checks():
+            return {**_json_fields(value), "saved": value.saved}
+        case Saved():
+            return {
+                **_json_fields(value),
+                "share_of_runs": value.share_of_runs,
+                "share_of_seconds": value.share_of_seconds,
+            }
         case list():
             return [_json_value(each) for each in value]
+        case dict():
+            return {key: _json_value(each) for key, each in value.items()}
         case timedelta():
             return int(value.total_seconds())
         case datetime():
             return value.isoformat()
-    return value
+    return _json_fields(value) if is_dataclass(value) else value
+
+
+def _json_fields(value: Any) -> dict[str, Any]:
+    return {field.name: _json_value(getattr(value, field.name)) for field in fields(value)}
 
 
 def health_as_json(health: Health) -> dict[str, Any]:

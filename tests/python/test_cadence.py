@@ -266,6 +266,7 @@ def test_the_seeds_every_quarter_of_an_hour(seeds: Dbt) -> None:
     sources = {source["source"]: source for source in answer["sources"]}
     engagement = sources["engagement_events"]
     assert (engagement["checks"]["number"], engagement["checks"]["useful"]) == (96 * 14, 24 * 14)
+    assert engagement["checks"]["saved"] == 0.75
     assert engagement["advised"] == "5 * * * *"
     assert engagement["rhythm"]["median"] == 3600
     assert engagement["rhythm"]["last"] == "2025-10-15T11:05:00"
