@@ -114,6 +114,13 @@ SkipExitCode = Annotated[
         help="Exit with this when nothing was new; 99 marks an Airflow task as skipped.",
     ),
 ]
+AlertOnSuccess = Annotated[
+    bool,
+    typer.Option(
+        "--alert-on-success",
+        help="Tell the channels in TIDEMARK_ALERT_URLS of a run without failures, too.",
+    ),
+]
 
 
 @app.command(epilog="Example: tidemark run --as-of 2025-10-15T13:00:00 --json")
@@ -125,22 +132,25 @@ def run(
     project_dir: ProjectDir = None,
     log_format: Log = LogFormat.TEXT,
     skip_exit_code: SkipExitCode = 0,
+    alert_on_success: AlertOnSuccess = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
     dbt = _begin("run", _dbt(project_dir, target, vars_), log_format)
-    from tidemark import report
+    from tidemark import alerts, report
     from tidemark.build import build, exit_code
     from tidemark.judgement import judge
 
     out = report.console(quiet=json_)
-    with _explained("run", json_, "Nothing was built."):
+    with _explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
-    with _explained("run", json_, "What was built before that is complete and recorded."):
+    left = "What was built before that is complete and recorded."
+    with _explained("run", json_, left), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Building"):
             built = build(dbt, judgement)
         report.show_build(out, judgement, built)
+    alerts.after_run(dbt, judgement, built, alert_on_success)
     code = exit_code(judgement, built, skip_exit_code)
     _leave("run", json_, code, report.as_json(judgement, built))
 
@@ -185,12 +195,13 @@ def status(
 ) -> None:
     """Show how the pipeline is: sources, jobs and runs against the limits in vars: health:."""
     dbt = _begin("status", _dbt(project_dir, target, vars_), log_format)
-    from tidemark import report
+    from tidemark import alerts, report
     from tidemark.health import look
 
     with _explained("status", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
         health = look(dbt, as_of)
     report.show_health(report.console(quiet=json_), health)
+    alerts.after_look(dbt, health)
     code = health.exit_code if exit_code else Exit.DONE
     _leave("status", json_, code, report.health_as_json(health))
 
