@@ -167,7 +167,7 @@ def _heading(state: State) -> str:
 
 
 def _failure(finding: Finding, worked: Mapping[str, datetime]) -> str:
-    lines = "\n".join(f"  {line}" for line in finding.text.splitlines())
+    lines = "\n".join(f"  {line.strip()}" for line in finding.text.splitlines())
     moment = worked.get(finding.job or finding.name or finding.kind)
     last = f"It last worked {show_time(moment)}." if moment else "No success of it is known."
     return f"Failed: {finding.subject}\n{lines}\n  {last}"
@@ -267,6 +267,8 @@ def read_facts(payload: Mapping[str, Any]) -> Facts:
 def _success(judgement: Judgement, built: BuildReport) -> str:
     new = len(judgement.models(ModelState.NEW))
     unchanged = len(judgement.models(ModelState.UNCHANGED))
+    if not new:
+        return f"Nothing was new; {unchanged} models were left as they are."
     return f"Built {new} models in {built.seconds:.1f} s; {unchanged} had no new input."
 
 

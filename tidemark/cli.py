@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -204,6 +205,103 @@ def status(
     alerts.after_look(dbt, health)
     code = health.exit_code if exit_code else Exit.DONE
     _leave("status", json_, code, report.health_as_json(health))
+
+
+@app.command(epilog="Example: tidemark metrics --textfile /var/lib/node_exporter/tidemark.prom")
+def metrics(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    textfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--textfile",
+            dir_okay=False,
+            help="Write them here, whole or not at all; without it they go to standard output.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Look as `status` does, and tell the figures as Prometheus reads them."""
+    dbt = _begin("metrics", _dbt(project_dir, target, vars_), log_format)
+    from tidemark.health import look
+    from tidemark.metrics import text, write
+
+    with _explained("metrics", json_, "Nothing was written."), logs.progress(dbt, "Looking"):
+        health = look(dbt, as_of)
+    if textfile:
+        try:
+            write(health, textfile)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{textfile} cannot be written: {error.strerror}", param_hint="--textfile"
+            ) from None
+    elif not json_:
+        typer.echo(text(health), nl=False)
+    told = {"textfile": str(textfile) if textfile else None, "level": health.level.word}
+    _leave("metrics", json_, Exit.DONE, {"as_of": health.as_of.isoformat(), **told})
+
+
+@app.command(epilog="Example: tidemark serve --target duckdb --port 8321")
+def serve(
+    target: Target = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; 0.0.0.0 is everywhere.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8321,
+    interval: Annotated[
+        float,
+        typer.Option(
+            "--interval",
+            min=1,
+            metavar="SECONDS",
+            help="How long until the figures are read again.",
+        ),
+    ] = 30,
+) -> None:
+    """Serve /health and /metrics until it is stopped: the figures that were last seen.
+
+    It reads them in the background and looks at no raw table. While a run holds the database file,
+    it serves what it has, and says so.
+    """
+    dbt = _begin("serve", _dbt(project_dir, target, vars_), log_format)
+    import signal
+
+    from tidemark.metrics import Monitor, server
+
+    # A busy database is not waited for, and the parsed project of other commands stays theirs.
+    os.environ["TIDEMARK_CONNECT_ATTEMPTS"] = "1"
+    dbt.target_path = Path(os.environ.get("DBT_TARGET_PATH", "target")) / "serve"
+    monitor = Monitor(dbt, interval)
+    try:
+        serving = server(monitor, host, port)
+    except OSError as error:
+        told = f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --port."
+        typer.echo(f"{told} Nothing was started.", err=True)
+        raise typer.Exit(Exit.FAILED) from None
+    url = f"http://{host}:{serving.server_port}"
+    if json_:
+        typer.echo(json.dumps({"command": "serve", "url": url}))
+    else:
+        typer.echo(f"Serving {url}/health and {url}/metrics; Ctrl-C ends it.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    monitor.start()
+    try:
+        serving.serve_forever()
+    except KeyboardInterrupt:
+        logs.tell(logging.INFO, "serve ends")
+    finally:
+        monitor.stop()
+        serving.server_close()
 
 
 watermark = typer.Typer(

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from tidemark.clock import parse_clock, show_seconds
-from tidemark.engine import Dbt
+from tidemark.engine import Dbt, DbtError
 from tidemark.exits import Exit
 from tidemark.judgement import gate_facts
 
@@ -93,6 +93,14 @@ def look(dbt: Dbt, as_of: datetime | None = None) -> Health:
     rows = dbt.show("pipeline_health", facts.as_of)
     watermarks = {name: model.watermark for name, model in facts.models.items()}
     return Health(facts.as_of, [read_figure(row) for row in rows], watermarks)
+
+
+def known(dbt: Dbt) -> Health:
+    """How the view judges what was last seen, without a fresh look: it only reads."""
+    figures = [read_figure(row) for row in dbt.show("pipeline_health")]
+    if not figures:
+        raise DbtError("Nothing was ever looked at here: `tidemark run` or `status` has to, once.")
+    return Health(max(figure.as_of for figure in figures), figures)
 
 
 def read_figure(row: Mapping[str, Any]) -> Figure:
