@@ -103,9 +103,8 @@ def gauges(health: Health) -> Iterator[Metric]:
     decisions = by_metric.get("decisions", [])
     decided = Counter({figure.subject: int(figure.amount or 0) for figure in decisions})
     yield _states("models", "Models by the gate's last decision.", decided, ModelState)
-    if checked := max((f.reference_time for f in decisions if f.reference_time), default=None):
-        tells = "When the gate last decided, by the wall clock."
-        yield _gauge("gate_last_check_timestamp_seconds", tells, _unix(checked))
+    tells = "When the gate last decided, by the wall clock."
+    yield _gauge("gate_last_check_timestamp_seconds", tells, _unix(_last_check(health)))
     yield _gauge("clock_timestamp_seconds", "The clock of the figures.", _unix(health.as_of))
     levels: dict[tuple[str, ...], float | None]
     levels = {(metric,): float(worst(found)) for metric, found in sorted(by_metric.items())}
@@ -136,6 +135,12 @@ def _states(
     values: dict[tuple[str, ...], float | None]
     values = {(state.value,): float(counted[state.value]) for state in states}
     return _labelled(name, tells, ("state",), values)
+
+
+def _last_check(health: Health) -> datetime | None:
+    """When the gate last decided: without a scheduler everything else stands still."""
+    decisions = (figure for figure in health.figures if figure.metric == "decisions")
+    return max((each.reference_time for each in decisions if each.reference_time), default=None)
 
 
 def _values(figure: Figure, labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -170,10 +175,12 @@ def text(health: Health) -> str:
 def health_of(known_now: Known) -> tuple[int, dict[str, Any]]:
     """The answer of /health: 503 when something is critical, and while nothing is known."""
     health = known_now.health
+    checked_at = _last_check(health) if health else None
     told = {
         "level": health.level.word if health else "unknown",
         "critical": [f"{figure.metric}: {figure.words}" for figure in _critical(health)],
         "as_of": health.as_of.isoformat() if health else None,
+        "checked_at": checked_at.isoformat() if checked_at else None,
         "age_seconds": round(known_now.age, 1) if known_now.age is not None else None,
         "database_busy": known_now.is_busy,
         "problem": known_now.problem or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,15 +201,31 @@ def wait_for(happened: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dbt]:
+    """The demo with one domain, run once at the seed clock."""
+    home = tmp_path_factory.mktemp("metrics")
+    path = home / "tidemark.duckdb"
+    dbt = Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+        patch.delenv("TIDEMARK_ALERT_URLS", raising=False)
+        patch.setattr(cli, "_dbt", lambda *_: dbt)
+        ran = CliRunner().invoke(cli.app, ["run", "--as-of", SEED_CLOCK])
+    assert ran.exit_code == 0, ran.output
+    return path, dbt
+
+
 @pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The demo with one domain, after its first run."""
-    path = tmp_path / "tidemark.duckdb"
+def demo(first_run: tuple[Path, Dbt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it."""
+    path = tmp_path / first_run[0].name
+    shutil.copy(first_run[0], path)
     monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path))
     monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
     monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "logs"))
     monkeypatch.delenv("TIDEMARK_ALERT_URLS", raising=False)
-    subprocess.run(tidemark("run", "--as-of", SEED_CLOCK), cwd=PROJECT, check=True)
     return path
 
 
@@ -287,11 +304,12 @@ def test_it_is_scraped_while_a_run_goes_on(demo: Path, server: str) -> None:
     assert get(f"{server}/elsewhere")[0] == 404
 
 
-def test_metrics_as_a_file_and_as_text(demo: Path, tmp_path: Path) -> None:
+def test_metrics_as_a_file_and_as_text(
+    demo: Path, first_run: tuple[Path, Dbt], tmp_path: Path
+) -> None:
     path = tmp_path / "tidemark.prom"
-    dbt = Dbt(PROJECT, "demo", VARIABLES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "_dbt", lambda *_: dbt)
+        patch.setattr(cli, "_dbt", lambda *_: first_run[1])
         written = CliRunner().invoke(cli.app, ["metrics", "--textfile", str(path)])
         printed = CliRunner().invoke(cli.app, ["metrics"])
         nowhere = CliRunner().invoke(cli.app, ["metrics", "--textfile", "/no/such/place"])
