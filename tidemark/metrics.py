@@ -30,13 +30,15 @@ from tidemark.logs import tell
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+# Seconds to wait for the last reading. Service managers kill after ten (docker stop) or more.
+_PATIENCE = 8
 # The figures by metric: their gauge, what it tells, and its labels, which the subject fills.
 _GAUGES = {
     "run_time": ("last_run_seconds", "What the last run of dbt took.", ()),
     "failed_runs": ("failed_runs", "Runs of dbt that failed in the 24 hours before the clock.", ()),
     "job_time": ("job_seconds", "What the last success of a job took.", ("job",)),
     "job_rows": ("job_rows", "Rows that the last success of a job wrote.", ("job",)),
-    "job_partitions": ("job_partitions", "Partitions that it recomputed.", ("job",)),
+    "job_partitions": ("job_partitions", "Partitions that it touched.", ("job",)),
     "job_failures": ("job_failures", "Failures of a job since its last success.", ("job",)),
     "watermark_lag": ("watermark_lag_seconds", "How far the clock is ahead of a job.", ("job",)),
     "pending_rows": ("pending_rows", "Visible rows that a job has not processed.", ("job",)),
@@ -65,19 +67,26 @@ class Known:
         return (datetime.now(timezone.utc) - self.refreshed_at).total_seconds()
 
 
-class Gauges(Collector):
-    """The gauges of what is known when somebody asks."""
+class Figures(Collector):
+    """The gauges of the figures that are known when somebody asks."""
 
     def __init__(self, what_is_known: Callable[[], Known]) -> None:
         self.what_is_known = what_is_known
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client calls for every scrape."""
+        health = self.what_is_known().health
+        if health:
+            yield from gauges(health)
+
+
+class Freshness(Figures):
+    """How old they are, and whether that will last."""
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus_client calls for every scrape."""
         known_now = self.what_is_known()
-        if known_now.health:
-            yield from gauges(known_now.health)
-        if known_now.age is not None:
-            yield _gauge("figures_age_seconds", "Since the figures were read.", known_now.age)
+        yield _gauge("figures_age_seconds", "Since the figures were read.", known_now.age)
         busy = "1 while another process holds the database: the figures are the last known."
         yield _gauge("database_busy", busy, known_now.is_busy)
 
@@ -97,7 +106,9 @@ def gauges(health: Health) -> Iterator[Metric]:
     sources = by_metric.get("source_age", [])
     loads: dict[tuple[str, ...], float | None]
     loads = {(figure.subject,): _unix(figure.reference_time) for figure in sources}
-    yield _labelled("source_last_load_timestamp_seconds", "When it was.", ("source",), loads)
+    yield _labelled(
+        "source_last_load_timestamp_seconds", "When a source was last loaded.", ("source",), loads
+    )
     states = Counter(str(figure.detail) for figure in sources)
     yield _states("sources", "Sources by their state.", states, SourceState)
     decisions = by_metric.get("decisions", [])
@@ -153,23 +164,22 @@ def _unix(moment: datetime | None) -> float | None:
     return moment.replace(tzinfo=timezone.utc).timestamp() if moment else None
 
 
-def _registry(what_is_known: Callable[[], Known]) -> CollectorRegistry:
+def _registry(*collectors: Collector) -> CollectorRegistry:
     """Ours alone: the library's own one tells of the Python process."""
     registry = CollectorRegistry()
-    registry.register(Gauges(what_is_known))
+    for collector in collectors:
+        registry.register(collector)
     return registry
 
 
 def write(health: Health, path: Path) -> None:
     """Write the gauges into a file that is there whole or not at all."""
-    now = Known(health, datetime.now(timezone.utc))
-    write_to_textfile(str(path), _registry(lambda: now))
+    write_to_textfile(str(path), _registry(Figures(lambda: Known(health))))
 
 
 def text(health: Health) -> str:
     """The gauges as the file would hold them."""
-    now = Known(health, datetime.now(timezone.utc))
-    return generate_latest(_registry(lambda: now)).decode()
+    return generate_latest(_registry(Figures(lambda: Known(health)))).decode()
 
 
 def health_of(known_now: Known) -> tuple[int, dict[str, Any]]:
@@ -190,7 +200,8 @@ def health_of(known_now: Known) -> tuple[int, dict[str, Any]]:
 
 def _critical(health: Health | None) -> list[Figure]:
     figures = health.figures if health else []
-    return [figure for figure in figures if figure.level is Level.CRITICAL]
+    found = [figure for figure in figures if figure.level is Level.CRITICAL]
+    return sorted(found, key=lambda figure: (figure.metric, figure.subject))
 
 
 class Monitor:
@@ -200,6 +211,7 @@ class Monitor:
         self.dbt, self.interval = dbt, interval
         self.known = Known(problem="The figures are being read for the first time.")
         self._stopped = Event()
+        self._thread = Thread(target=self._refresh_for_ever, daemon=True, name="refresh")
 
     def refresh(self) -> None:
         """Read the figures, if nobody holds the database."""
@@ -224,11 +236,12 @@ class Monitor:
 
     def start(self) -> None:
         """Refresh from now on, in the background."""
-        Thread(target=self._refresh_for_ever, daemon=True, name="refresh").start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Refresh no more."""
+        """Refresh no more, and let a reading end: cut off, DuckDB complains of what it leaks."""
         self._stopped.set()
+        self._thread.join(timeout=_PATIENCE)
 
 
 class _Quiet(WSGIRequestHandler):
@@ -240,7 +253,9 @@ class _Quiet(WSGIRequestHandler):
 
 def server(monitor: Monitor, host: str, port: int) -> WSGIServer:
     """The server of /health and /metrics, listening but not yet serving."""
-    metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(_registry(lambda: monitor.known))
+    metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(
+        _registry(Figures(lambda: monitor.known), Freshness(lambda: monitor.known))
+    )
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]

@@ -80,8 +80,6 @@ def samples(exposed: str) -> dict[str, float]:
 
 def test_the_gauges() -> None:
     read = samples(text(HEALTH))
-    age = read.pop("tidemark_figures_age_seconds")
-    assert 0 <= age < 60
     states = {
         f"tidemark_sources state={state}": 0 for state in ("warn", "stale", "future", "error")
     }
@@ -108,7 +106,6 @@ def test_the_gauges() -> None:
         "tidemark_metric_level metric=source_age": 0,
         "tidemark_metric_level metric=watermark_lag": 2,
         "tidemark_level": 2,
-        "tidemark_database_busy": 0,
     }
 
 
@@ -242,7 +239,7 @@ def server(demo: Path) -> Iterator[str]:
     serving.send_signal(signal.SIGTERM)
     _, stderr = serving.communicate(timeout=60)
     assert serving.returncode == 0, stderr
-    assert "Traceback" not in stderr
+    assert stderr == ""
 
 
 def test_it_is_scraped_while_a_run_goes_on(demo: Path, server: str) -> None:
