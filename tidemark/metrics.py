@@ -210,6 +210,8 @@ class Monitor:
     def __init__(self, dbt: Dbt, interval: float) -> None:
         self.dbt, self.interval = dbt, interval
         self.known = Known(problem="The figures are being read for the first time.")
+        # A reading that fails is told here, once; a busy database is no error at all.
+        dbt.listeners.clear()
         self._stopped = Event()
         self._thread = Thread(target=self._refresh_for_ever, daemon=True, name="refresh")
 

@@ -309,9 +309,13 @@ def test_it_is_scraped_while_a_run_goes_on(demo: Path, server: str) -> None:
     subprocess.run(tidemark("run", "--as-of", STALE), cwd=PROJECT, capture_output=True)
     wait_for(lambda: get(f"{server}/health")[0] == 503, "a critical level")
     assert "source_age: engagement_events (7 h 25 min)" in health()["critical"]
-    read = samples(get(f"{server}/metrics")[1])
-    assert read["tidemark_models state=blocked"] == 4
-    assert read["tidemark_sources state=stale"] == 1
+
+    def scraped() -> dict[str, float]:
+        return samples(get(f"{server}/metrics")[1])
+
+    # the sources are known before the gate has decided
+    wait_for(lambda: scraped()["tidemark_models state=blocked"] == 4, "the gate's decisions")
+    assert scraped()["tidemark_sources state=stale"] == 1
     assert get(f"{server}/elsewhere")[0] == 404
 
 
