@@ -11,7 +11,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact test-mutants lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-mutants lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 
 test-mutants: setup ## Plant faults one at a time; the differential test must find each
 	$(BIN)/pytest -m mutants
+
+alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
+	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
 
 SQL := models analyses snapshots tests
 LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb

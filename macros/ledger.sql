@@ -66,6 +66,15 @@
             warning_at bigint,
             critical_at bigint,
             reference_time timestamp
+        );
+        create table if not exists {{ ops_table('alerts') }} (
+            alert_entry bigint,
+            run_id varchar,
+            told_at timestamp,
+            as_of timestamp,
+            channel varchar,
+            subject varchar,
+            state varchar
         )
     {%- endset -%}
     {%- do run_query(sql) -%}

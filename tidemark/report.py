@@ -18,7 +18,7 @@ from rich.table import Table
 
 from tidemark.build import BuildReport, Built
 from tidemark.cadence import Cadence, Checks, Saved
-from tidemark.clock import show_duration, show_time
+from tidemark.clock import show_duration, show_seconds, show_time
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
 from tidemark.health import Figure, Health, Level, worst
 from tidemark.judgement import Judgement
@@ -171,7 +171,7 @@ def show_health(out: Console, health: Health) -> None:
     findings = [figure for figure in health.figures if figure.level is not Level.NORMAL]
     for level in (Level.CRITICAL, Level.WARNING):
         for metric in dict.fromkeys(f.metric for f in findings if f.level is level):
-            told = [_finding(f) for f in findings if (f.level, f.metric) == (level, metric)]
+            told = [f.words for f in findings if (f.level, f.metric) == (level, metric)]
             rest = f" and {len(told) - _FINDINGS} more" if len(told) > _FINDINGS else ""
             words = escape(", ".join(sorted(told)[:_FINDINGS]))
             out.print(f"[{_colour(level)}]{level.word}[/] {metric}: {words}{rest}")
@@ -224,15 +224,6 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
     return table
 
 
-def _finding(figure: Figure) -> str:
-    """What is not normal: whose figure, and how much."""
-    if figure.amount is None:
-        return f"{figure.subject} ({figure.detail or 'never built'})"
-    if figure.unit == "seconds":
-        return f"{figure.subject} ({_seconds_in_words(figure.amount)})"
-    return f"{figure.subject} ({figure.amount:,.0f})"
-
-
 def _source(figure: Figure) -> str:
     """Bad rows are told by source and reason."""
     return figure.subject.partition(":")[0]
@@ -247,9 +238,7 @@ def _amount(figure: Figure) -> str:
 
 
 def _seconds_in_words(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds:g} s" if seconds < 60 else show_duration(timedelta(seconds=seconds))
+    return show_seconds(seconds) if seconds is not None else "-"
 
 
 def show_watermarks(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:

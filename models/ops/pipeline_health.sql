@@ -7,6 +7,7 @@
     ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
     ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+    ('decisions', 'decisions', 'models', 'null', 'checked_at'),
 ] -%}
 
 with clock as (
@@ -59,6 +60,12 @@ jobs as (
     cross join clock
     left join job_results on measured.subject = job_results.job_name
     where measured.metric = 'watermark_lag'
+
+),
+
+decisions as (
+
+    {{ last_decisions(source('ops', 'source_checks')) }}
 
 ),
 
