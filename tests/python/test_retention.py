@@ -1,0 +1,372 @@
+"""Retention: once raw rows are pruned, no path recomputes a day of which something is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_ledger import NEXT_MORNING, PROJECT, SEED_CLOCK, Warehouse
+
+from tidemark.engine import Dbt, DbtError, Outcome
+
+# The seeds begin on 2025-09-03: a month of raw rows is kept at the clock of 2025-10-15.
+FLOOR = date(2025, 9, 15)
+PRUNABLE = {"fact_events", "engagement_events", "web_events"}
+TABLES = (
+    *("fact_events_daily", "fct_engagement_metrics", "feature_engagement_daily"),
+    *("server_engagement_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces"),
+)
+
+# One session begins before the floor and goes on after it; both of its events are views.
+OVER_THE_FLOOR = [
+    f"insert into raw.web_events by name select * replace ('over-{hour}' as event_id, "
+    f"'over' as session_id, timestamp '{moment}' as timestamp, "
+    f"timestamp '{loaded}' as loaded_at) from raw.web_events where event_id = 'web-bounce'"
+    for hour, moment, loaded in [
+        ("23", "2025-09-14 23:50:00", "2025-09-15 00:15:00"),
+        ("00", "2025-09-15 00:10:00", "2025-09-15 00:15:00"),
+    ]
+]
+
+# Late rows for a day whose raw rows are gone, each of another table.
+LATE = [
+    f"insert into raw.{table} by name select * replace ('late' as event_id, "
+    f"timestamp '2025-09-05 10:00:00' as {event_time}, "
+    f"timestamp '2025-10-15 12:30:00' as {load_time}) from raw.{table} "
+    f"where {load_time} < '2025-10-01' order by event_id limit 1"
+    for table, event_time, load_time in [
+        ("fact_events", "event_timestamp", "loaded_at"),
+        ("engagement_events", "session_date", "updated_at"),
+        ("web_events", "timestamp", "loaded_at"),
+    ]
+]
+
+
+def prune(warehouse: Warehouse, as_of: datetime = SEED_CLOCK, **options: Any) -> Outcome:
+    return warehouse.call("run-operation", "prune", "--args", json.dumps(options), as_of=as_of)
+
+
+def marts(warehouse: Warehouse) -> dict[str, list[Any]]:
+    names = warehouse.sql(
+        "select table_name from information_schema.tables where table_schema = 'marts'"
+    )
+    return {name: warehouse.mart(name) for (name,) in names}
+
+
+def copied(warehouse: Warehouse, folder: Path, patch: pytest.MonkeyPatch) -> Warehouse:
+    path = folder / warehouse.path.name
+    shutil.copy(warehouse.path, path)
+    patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+    return Warehouse(path, warehouse.dbt)
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Warehouse:
+    """The demo at the seed clock, nothing pruned."""
+    home = tmp_path_factory.mktemp("retention")
+    path = home / "tidemark.duckdb"
+    patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+    patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+    retention = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["retention"]
+    assert set(retention["event_times"]) == PRUNABLE
+    variables = {
+        "domains": ["company", "engagement", "web"],
+        "retention": {**retention, "raw_months": 1},
+    }
+    built = Warehouse(path, Dbt(PROJECT, "demo", variables, home / "target"))
+    assert built.call("seed", as_of=SEED_CLOCK).success
+    built.sql(*OVER_THE_FLOOR)
+    built.run(as_of=SEED_CLOCK)
+    return built
+
+
+@pytest.fixture(scope="module")
+def never_pruned(
+    built: Warehouse, tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch
+) -> dict[str, list[Any]]:
+    """Every mart of the next morning, where nothing was pruned and no late row came."""
+    warehouse = copied(built, tmp_path_factory.mktemp("never"), patch)
+    warehouse.run()
+    return marts(warehouse)
+
+
+@pytest.fixture(scope="module")
+def pruned(
+    built: Warehouse, tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch
+) -> Warehouse:
+    """Pruned at the seed clock, then late rows came for what is gone."""
+    warehouse = copied(built, tmp_path_factory.mktemp("pruned"), patch)
+    before = marts(warehouse)
+    outcome = prune(warehouse, dry_run=False, reason="disk")
+    assert outcome.success, outcome.errors
+    assert marts(warehouse) == before
+    warehouse.sql(*LATE)
+    return warehouse
+
+
+@pytest.fixture
+def late(pruned: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    return copied(pruned, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def untouched(built: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    return copied(built, tmp_path, monkeypatch)
+
+
+# ---- what is deleted ----
+
+
+def test_a_dry_run_changes_nothing(untouched: Warehouse) -> None:
+    def everything() -> list[Any]:
+        rows = [untouched.sql(f"from raw.{name} order by all") for name in sorted(PRUNABLE)]
+        return [*rows, untouched.sql("from ops.retention_floors"), marts(untouched)]
+
+    before = everything()
+    assert prune(untouched).success
+    assert everything() == before
+
+
+def test_raw_rows_go_and_the_floor_is_written_with_them(pruned: Warehouse) -> None:
+    floors = pruned.sql(
+        "select subject, kept_from, reason from ops.retention_floors "
+        "where rows_deleted > 0 order by subject"
+    )
+    assert floors == [(name, FLOOR, "disk") for name in sorted(PRUNABLE)]
+    ((oldest,),) = pruned.sql(
+        "select min(event_timestamp) at time zone 'UTC' from raw.fact_events "
+        "where event_id <> 'late'"
+    )
+    assert oldest.date() == FLOOR
+
+
+def test_rows_that_nobody_processed_stay(untouched: Warehouse) -> None:
+    unseen = [
+        LATE[0]
+        .replace("'late'", "'no load time'")
+        .replace("timestamp '2025-10-15 12:30:00'", "cast(null as timestamp)"),
+        LATE[0].replace("'late'", "'waits'"),
+        LATE[0]
+        .replace("'late'", "'no event time'")
+        .replace("timestamp '2025-09-05 10:00:00'", "cast(null as timestamptz)")
+        .replace("2025-10-15 12:30:00", "2025-09-05 12:00:00"),
+    ]
+    untouched.sql(*unseen)
+    assert prune(untouched, dry_run=False).success
+    kept = untouched.sql(
+        "select event_id from raw.fact_events "
+        "where event_timestamp < '2025-09-15 00:00:00+00' or event_timestamp is null order by 1"
+    )
+    assert kept == [("no event time",), ("no load time",), ("waits",)]
+
+
+# ---- what no path brings back ----
+
+WINDOW = ("--event-time-start", "2025-09-05", "--event-time-end", "2025-10-01")
+
+
+def increment(warehouse: Warehouse) -> None:
+    warehouse.run()
+
+
+def old_views(warehouse: Warehouse) -> None:
+    # The staging views were made before the pruning and let the late rows through.
+    warehouse.run("--exclude", "config.materialized:view")
+
+
+def full_refresh(warehouse: Warehouse) -> None:
+    warehouse.run("--full-refresh")
+
+
+def restatement(warehouse: Warehouse) -> None:
+    warehouse.run()
+    warehouse.run("--select", *TABLES, *WINDOW)
+
+
+def request(warehouse: Warehouse) -> None:
+    refused = {"model": "fact_events_daily", "entity": "acme", "day": "2025-09-05", "reason": "?"}
+    outcome = warehouse.call("run-operation", "request_partition", "--args", json.dumps(refused))
+    assert "Nothing was requested" in " ".join(outcome.errors)
+    entities = {"fact": "company_id", "web_": "team_id"}
+    # from before that was refused
+    warehouse.sql(
+        *(
+            "insert into ops.requested_partitions by name select distinct 'x' as request_id, "
+            f"'{name}' as model_name, cast({entities.get(name[:4], 'server_id')} as varchar) "
+            "as entity, date '2025-09-05' as day, '?' as reason, now() at time zone 'UTC' "
+            f"as requested_at from marts.{name}"
+            for name in TABLES
+        )
+    )
+    warehouse.run()
+    assert warehouse.sql("select count(*) - count(done_at) from ops.requested_partitions") == [(0,)]
+
+
+def reset(to: str | None) -> Any:
+    def set_watermarks(warehouse: Warehouse) -> None:
+        for name in TABLES:
+            wanted = {"job": name, "reason": "?"} | ({"to": to} if to else {})
+            outcome = warehouse.call(
+                "run-operation", "set_watermark", "--args", json.dumps(wanted), as_of=SEED_CLOCK
+            )
+            assert outcome.success, outcome.errors
+        warehouse.run()
+        mode = "incremental" if to else "full"
+        assert {warehouse.last_run(name)["mode"] for name in TABLES} == {mode}
+
+    set_watermarks.__name__ = "watermark_set_back" if to else "watermark_reset"
+    return set_watermarks
+
+
+def lost_entries(warehouse: Warehouse) -> None:
+    warehouse.sql("delete from ops.etl_job_runs where job_type = 'model'")
+    warehouse.run()
+
+
+def empty_build(warehouse: Warehouse) -> None:
+    warehouse.run("--empty", "--full-refresh")
+    warehouse.run()
+
+
+PATHS = [
+    *(increment, old_views, full_refresh, restatement, request),
+    *(reset(None), reset("2025-09-01T00:00:00"), lost_entries, empty_build),
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.__name__)
+def test_every_mart_is_what_it_is_where_nothing_was_pruned(
+    late: Warehouse, never_pruned: dict[str, list[Any]], path: Any
+) -> None:
+    path(late)
+    found = marts(late)
+    assert [name for name in never_pruned if found[name] != never_pruned[name]] == []
+
+
+def test_late_rows_are_quarantined_and_accounted_for(late: Warehouse) -> None:
+    late.run()
+    quarantined = late.sql(
+        "select source_name from ops.quarantined_rows "
+        "where quarantine_reason = 'beyond_retention' order by 1"
+    )
+    assert quarantined == [(name,) for name in sorted(PRUNABLE)]
+    assert late.call("test", "--exclude-resource-type", "unit_test").success
+
+
+def test_a_session_over_the_floor_stays_as_it_was(late: Warehouse) -> None:
+    def session() -> list[Any]:
+        return late.sql(
+            "select session_start, total_events from marts.web_sessions where session_id = 'over'"
+        )
+
+    late.sql(
+        "insert into raw.web_events by name select * replace ('over-later' as event_id, "
+        "timestamp '2025-09-15 00:20:00' as timestamp, "
+        "timestamp '2025-10-15 12:30:00' as loaded_at) "
+        "from raw.web_events where event_id = 'over-00'"
+    )
+    whole = [(datetime(2025, 9, 14, 23, 50), 2)]
+    for options in [(), ("--full-refresh",), WINDOW]:
+        late.run("--select", "web_sessions", "web_hourly_bounces", "web_hourly_stats", *options)
+        assert session() == whole
+    # the event itself belongs to a day that is there
+    ((views,),) = late.sql(
+        "select sum(pageviews) from marts.web_hourly_stats "
+        "where period_bucket = '2025-09-15 00:00:00' and host = 'story.example'"
+    )
+    assert views >= 2
+
+
+def test_a_table_that_is_gone_begins_with_the_floor(late: Warehouse) -> None:
+    late.sql("drop table marts.server_engagement_daily")
+    outcome = late.call("run", "--select", "server_engagement_daily")
+    assert outcome.success
+    # a window needs its seven days
+    days = late.sql("select min(activity_date) from marts.server_engagement_daily")
+    assert days == [(date(2025, 9, 21),)]
+
+
+# ---- aggregates ----
+
+
+def test_aggregates_go_for_good(late: Warehouse) -> None:
+    old = [
+        f"update marts.{name} set {day} = {day} - interval 8 years "
+        f"where cast({day} as date) = '2025-09-06'"
+        for name, day in [
+            ("fact_events_daily", "activity_date"),
+            ("web_hourly_stats", "period_bucket"),
+        ]
+    ]
+    late.sql(*old)
+    left = "select count(*) from marts.fact_events_daily where activity_date < '2018-10-15'"
+    ((before,),) = late.sql(left)
+    assert before > 0
+    assert prune(late, dry_run=False).success
+    assert late.sql(left) == [(0,)]
+    late.run("--full-refresh", "--select", "fact_events_daily", "company_usage_reconciliation")
+    assert late.sql(left) == [(0,)]
+    assert late.sql(
+        "select kept_from from ops.retention_floors where subject = 'fact_events_daily'"
+    ) == [(date(2018, 10, 15),)]
+
+
+# ---- refusals ----
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (LATE[0].replace("12:30:00", "11:59:00"), "fact_events_daily is not final, rows wait"),
+        (
+            "update ops.etl_job_runs set last_processed_timestamp = '2025-09-10' "
+            "where job_name = 'web_sessions'",
+            "web_sessions is not final, rows wait",
+        ),
+        ("drop table marts.web_hourly_stats", "web_hourly_stats is not final, it was not built"),
+        (
+            "insert into ops.requested_partitions by name select 'x' as request_id, "
+            "'web_sessions' as model_name, '3' as entity, date '2025-09-05' as day, "
+            "timestamp '2025-10-15' as requested_at",
+            "web_sessions is not final, 1 requested partitions wait",
+        ),
+        (
+            "insert into ops.changed_keys by name select 10000 as ledger_entry, "
+            "'web_sessions' as model_name, '3' as entity, date '2025-09-05' as day",
+            "web_hourly_bounces is not final, changed sessions wait",
+        ),
+        (
+            "insert into ops.etl_job_runs by name select * replace (10000 as ledger_entry, "
+            """'{"mode": "full"}' as metadata_json) from ops.etl_job_runs """
+            "where job_name = 'web_sessions' and status = 'success'",
+            "web_hourly_bounces is not final, what it reads was rebuilt whole",
+        ),
+    ],
+)
+def test_what_is_not_final_is_not_pruned(untouched: Warehouse, trouble: str, why: str) -> None:
+    untouched.sql(trouble)
+    before = untouched.sql("select count(*) from raw.fact_events")
+    refused = prune(untouched, dry_run=False)
+    assert not refused.success
+    assert why in " ".join(refused.errors)
+    assert "Nothing was deleted" in " ".join(refused.errors)
+    assert untouched.sql("select count(*) from raw.fact_events") == before
+    assert untouched.sql("select count(*) from ops.retention_floors") == [(0,)]
+
+
+def test_what_needs_its_history_is_not_pruned(untouched: Warehouse) -> None:
+    with pytest.raises((DbtError, AssertionError), match="product_usage_daily is not pruned"):
+        outcome = prune(untouched, sources=["product_usage_daily"])
+        assert outcome.success, " ".join(outcome.errors)
