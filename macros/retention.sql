@@ -36,7 +36,7 @@
 {%- endmacro %}
 
 {%- macro event_time_of(source_name) -%}
-    {{ return(var('retention').event_times[source_name]) }}
+    {{ return(var('pruned_sources')[source_name]) }}
 {%- endmacro %}
 
 {#- The column itself, compared with a literal in UTC: so the engine can skip what it stores of other days. -#}
@@ -107,18 +107,23 @@
 {#- Pruning -#}
 
 {#- run-operation: deletes raw rows and aggregates that are older than `vars: retention:` says. A dry run, which is the
-    default, only says so, and why not. Without `sources` all that may be pruned. -#}
-{%- macro prune(dry_run=true, sources=none, reason=none) -%}
+    default, only says so, and why not. Without `sources` all that may be pruned; raw rows from another day on with
+    `kept_from`. -#}
+{%- macro prune(dry_run=true, sources=none, kept_from=none, reason=none) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
-    {%- set limits, plans, obstacles = retention_limits(), [], [] -%}
+    {%- set limits, plans, obstacles = retention_limits(kept_from), [], [] -%}
+    {%- if unfinished_runs() -%}
+        {%- do obstacles.append('A run is going on, or was killed: the next run that ends clears that.') -%}
+    {%- endif -%}
     {%- for source in prunable_sources(sources) -%}
         {%- set readers = readers_of(source) -%}
-        {%- set kept_from = [limits.raw, ledger_state().floors.get(source.name)] | select | max -%}
-        {%- set in_the_way = obstacles_to_pruning(source, readers, kept_from) -%}
+        {#- a floor only rises: what lies below it is gone -#}
+        {%- set floor = [limits.raw, ledger_state().floors.get(source.name)] | select | max -%}
+        {%- set in_the_way = obstacles_to_pruning(source, readers, floor) -%}
         {%- do obstacles.extend(in_the_way) -%}
         {%- if not in_the_way -%}
-            {%- do plans.append(source_plan(source, readers, kept_from)) -%}
+            {%- do plans.append(source_plan(source, readers, floor)) -%}
             {%- for node in readers -%}
                 {%- do plans.append(aggregates_plan(node, limits.aggregates)) -%}
             {%- endfor -%}
@@ -142,33 +147,39 @@
 {%- endmacro %}
 
 {#- From which day raw rows and aggregates are kept. -#}
-{%- macro retention_limits() -%}
-    {%- set raw_months, aggregate_months = var('retention').raw_months, 12 * var('retention').aggregate_years -%}
-    {%- if aggregate_months <= raw_months -%}
-        {{ exceptions.raise_compiler_error(
-            'vars: retention: keeps aggregates for ' ~ aggregate_months ~ ' months and raw rows for ' ~ raw_months
-            ~ '. Aggregates must be kept longer: their raw rows would bring them back. Nothing was deleted.'
-        ) }}
-    {%- endif -%}
+{%- macro retention_limits(kept_from=none) -%}
+    {%- set months, years = var('retention').raw_months, var('retention').aggregate_years -%}
     {%- set today = 'cast(' ~ as_of() ~ ' as date)' -%}
     {%- set sql -%}
         select
-            cast({{ dbt.dateadd('month', -raw_months, today) }} as date),
-            cast({{ dbt.dateadd('month', -aggregate_months, today) }} as date)
+            cast({{ dbt.dateadd('month', -months, today) }} as date),
+            cast({{ dbt.dateadd('year', -years, today) }} as date)
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {{ return({'raw': row[0], 'aggregates': row[1]}) }}
+    {%- set raw = utc_moment(kept_from).date() if kept_from else row[0] -%}
+    {%- set why -%}
+        {%- if raw > as_of_value().date() -%}
+            {{ raw }} lies after the clock, {{ as_of_value() }}
+        {%- elif raw <= row[1] -%}
+            Raw rows would be kept from {{ raw }}, aggregates only from {{ row[1] }}: they must be kept longer, or their
+            {#- #} raw rows bring them back
+        {%- endif -%}
+    {%- endset -%}
+    {%- if why | trim -%}
+        {{ exceptions.raise_compiler_error(why | trim ~ '. Nothing was deleted.') }}
+    {%- endif -%}
+    {{ return({'raw': raw, 'aggregates': row[1]}) }}
 {%- endmacro %}
 
 {%- macro prunable_sources(names) -%}
-    {%- set event_times, found = var('retention').event_times, [] -%}
-    {%- for name in names or [] if name not in event_times -%}
+    {%- set prunable, found = var('pruned_sources'), [] -%}
+    {%- for name in names or [] if name not in prunable -%}
         {{ exceptions.raise_compiler_error(
-            name ~ ' is not pruned. These may be: ' ~ event_times | sort | join(', ') ~ '. Nothing was deleted.'
+            name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
         ) }}
     {%- endfor -%}
     {%- for source in graph.sources.values() -%}
-        {%- if source.source_name == 'raw' and source.name in (names or event_times) -%}
+        {%- if source.source_name == 'raw' and source.name in (names or prunable) -%}
             {%- do found.append(source) -%}
         {%- endif -%}
     {%- endfor -%}
