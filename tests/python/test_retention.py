@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,16 @@ LATE = [
 
 def prune(warehouse: Warehouse, as_of: datetime = SEED_CLOCK, **options: Any) -> Outcome:
     return warehouse.call("run-operation", "prune", "--args", json.dumps(options), as_of=as_of)
+
+
+@contextmanager
+def listening(warehouse: Warehouse) -> Iterator[list[str]]:
+    told: list[str] = []
+    warehouse.dbt.listeners.append(lambda event: told.append(str(event.info.msg)))
+    try:
+        yield told
+    finally:
+        warehouse.dbt.listeners.pop()
 
 
 def marts(warehouse: Warehouse) -> dict[str, list[Any]]:
@@ -144,14 +155,10 @@ def test_a_dry_run_changes_nothing(untouched: Warehouse) -> None:
         return [*rows, untouched.sql("from ops.retention_floors"), marts(untouched)]
 
     before = everything()
-    told: list[str] = []
-    untouched.dbt.listeners.append(lambda event: told.append(str(event.info.msg)))
-    try:
+    with listening(untouched) as told:
         # 18 months before the clock, and the floor of the other tests
         assert prune(untouched).success
         assert prune(untouched, kept_from=str(FLOOR)).success
-    finally:
-        untouched.dbt.listeners.pop()
     assert everything() == before
     assert "fact_events is kept from 2024-04-15 on: 0 rows would go." in told
     ((rows,),) = untouched.sql(
@@ -193,17 +200,51 @@ def test_rows_that_nobody_processed_stay(untouched: Warehouse) -> None:
     assert kept == [("no event time",), ("no load time",), ("waits",)]
 
 
+def test_rows_and_floor_go_together_or_not_at_all(untouched: Warehouse) -> None:
+    before = untouched.sql("select count(*) from raw.web_events")
+    untouched.sql(
+        # a table that refuses the floor
+        "create or replace table ops.retention_floors (ledger_entry bigint, run_id varchar, "
+        "pruned_at timestamp, as_of timestamp, subject varchar, subject_type varchar, "
+        "kept_from date, rows_deleted bigint, reason varchar, check (rows_deleted < 0))"
+    )
+    assert not prune(untouched, dry_run=False, kept_from=str(FLOOR)).success
+    assert untouched.sql("select count(*) from raw.web_events") == before
+
+
+def test_a_floor_stays_and_late_rows_go_with_the_next_pruning(late: Warehouse) -> None:
+    def floors() -> list[Any]:
+        return late.sql(
+            "select subject, max(kept_from), sum(rows_deleted) from ops.retention_floors "
+            "group by subject order by subject"
+        )
+
+    before = floors()
+    assert prune(late, as_of=NEXT_MORNING, dry_run=False).success
+    assert floors() == [(name, floor, rows + 1) for name, floor, rows in before]
+    assert late.sql("select count(*) from raw.web_events where event_id = 'late'") == [(0,)]
+    entries = late.sql("select count(*) from ops.retention_floors")
+    assert prune(late, as_of=NEXT_MORNING, dry_run=False).success
+    assert late.sql("select count(*) from ops.retention_floors") == entries
+
+
 # ---- what no path brings back ----
 
 WINDOW = ("--event-time-start", "2025-09-05", "--event-time-end", "2025-10-01")
 
 
 def full_refresh(warehouse: Warehouse) -> None:
-    warehouse.run("--full-refresh")
+    with listening(warehouse) as told:
+        warehouse.run("--full-refresh")
+    kept = "web_sessions: what lies before 2025-09-15 stays as it is, its raw rows were pruned."
+    assert kept in told
 
 
 def restatement(warehouse: Warehouse) -> None:
-    warehouse.run("--select", *TABLES, *WINDOW)
+    with listening(warehouse) as told:
+        warehouse.run("--select", *TABLES, *WINDOW)
+    clamped = "nothing before 2025-09-21 is restated, its raw rows were pruned."
+    assert f"server_engagement_daily: {clamped}" in told
 
 
 def request(warehouse: Warehouse) -> None:
@@ -319,8 +360,9 @@ def test_a_session_over_the_floor_stays_as_it_was(late: Warehouse) -> None:
 
 def test_a_table_that_is_gone_begins_with_the_floor(late: Warehouse) -> None:
     late.sql("drop table marts.server_engagement_daily")
-    outcome = late.call("run", "--select", "server_engagement_daily")
-    assert outcome.success
+    with listening(late) as told:
+        late.run("--select", "server_engagement_daily")
+    assert any("restore it from a backup" in line for line in told)
     # a window needs its seven days
     days = late.sql("select min(activity_date) from marts.server_engagement_daily")
     assert days == [(date(2025, 9, 21),)]
