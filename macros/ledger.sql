@@ -522,7 +522,7 @@
             {{ timestamp_literal(none) }},
             {{ text_literal(none) }}
     {%- endset -%}
-    {%- do run_query(sql) -%}
+    {%- do write_down(sql) -%}
 {%- endmacro %}
 
 {#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job
