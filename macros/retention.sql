@@ -29,10 +29,10 @@
 
 {#- Predicate on a raw table: the event lies below the floor. A literal, so that the view stays as cheap as it was; the
     models do not rely on it. -#}
-{%- macro is_beyond_retention(source_name) -%}
+{%- macro is_beyond_retention(source_name, event_time) -%}
     {%- set is_known = execute and model.resource_type != 'unit_test' -%}
     {%- set floor = ledger_state().floors.get(source_name) if is_known else none -%}
-    {{ return(earlier_than(event_time_of(source_name), floor)) }}
+    {{ return(earlier_than(event_time, floor)) }}
 {%- endmacro %}
 
 {%- macro event_time_of(source_name) -%}
@@ -203,10 +203,10 @@
     {%- for node in readers -%}
         {%- set job = ledger_state().jobs.get(node.name, {}) -%}
         {%- set floor = kept_from + modules.datetime.timedelta(days=lookback_of(node)) -%}
-        {%- set is_incremental_model = node.config.materialized == 'incremental' -%}
+        {%- set strategy = node.config.incremental_strategy if node.config.materialized == 'incremental' else none -%}
         {%- set relation = api.Relation.create(node.database, node.schema, node.alias) -%}
         {%- set why -%}
-            {%- if not is_incremental_model or node.config.incremental_strategy == 'replay' -%}
+            {%- if strategy not in ('partitions', 'sessions') -%}
                 it needs the whole history
             {%- elif not job.get('watermark') or load_relation(relation) is none -%}
                 it was not built, or has to be rebuilt whole

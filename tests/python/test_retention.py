@@ -436,6 +436,27 @@ def test_what_is_not_final_is_not_pruned(untouched: Warehouse, trouble: str, why
     assert untouched.sql("select count(*) from ops.retention_floors") == [(0,)]
 
 
-def test_what_needs_its_history_is_not_pruned(untouched: Warehouse) -> None:
+def test_what_needs_its_history_is_not_pruned(
+    untouched: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused = prune(untouched, sources=["product_usage_daily"])
     assert "product_usage_daily is not pruned" in " ".join(refused.errors)
+    # though somebody wishes it
+    wish = {"product_usage_daily": "usage_date"}
+    monkeypatch.setitem(untouched.dbt.variables, "pruned_sources", wish)
+    refused = prune(untouched, dry_run=False, kept_from=str(FLOOR))
+    told = " ".join(refused.errors)
+    assert "company_daily_usage is not final, it needs the whole history" in told
+    assert "dim_companies is not final, it needs the whole history" in told
+
+
+@pytest.mark.parametrize(
+    ("kept_from", "why"),
+    [("2025-10-16", "lies after the clock"), ("2018-10-15", "they must be kept longer")],
+)
+def test_a_floor_lies_between_the_aggregates_and_the_clock(
+    untouched: Warehouse, kept_from: str, why: str
+) -> None:
+    refused = prune(untouched, dry_run=False, kept_from=kept_from)
+    assert why in " ".join(" ".join(refused.errors).split())
+    assert "Nothing was deleted" in " ".join(refused.errors)
