@@ -2,7 +2,7 @@
 # target that you call sets up .venv and the dbt packages, once.
 
 SCALE    ?= 10
-ONLY     ?= spine web
+ONLY     ?= spine web startup
 EXAMPLES ?= 500
 
 BIN := .venv/bin
@@ -57,7 +57,7 @@ docs: setup ## Write the documentation site as one file, target/site/index.html
 	@cp target/static_index.html target/site/index.html
 	@echo "Open target/site/index.html"
 
-bench: setup ## Measure full refresh and increments (SCALE=10 million events, ONLY=web or spine)
+bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup)
 	$(BIN)/python benchmarks/run.py --only $(ONLY) --scale $(SCALE)
 
 # Valid for every supported Python, and free of the address that the packages came from.

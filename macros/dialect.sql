@@ -12,6 +12,17 @@
     {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
 {%- endmacro %}
 
+{#- Milliseconds since 1970 of a time with or without zone, which `datediff` would compare in the session's zone. -#}
+{%- macro epoch_millisecond(column) -%}
+    {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
+{%- endmacro %}
+{%- macro duckdb__epoch_millisecond(column) -%}
+    {{ return('epoch_ms(' ~ column ~ ')') }}
+{%- endmacro %}
+{%- macro snowflake__epoch_millisecond(column) -%}
+    {{ return('date_part(epoch_millisecond, ' ~ column ~ ')') }}
+{%- endmacro %}
+
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
 {%- macro days_after(date, days) -%}
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}

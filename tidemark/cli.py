@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from uuid import uuid4
@@ -18,6 +18,7 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
+from tidemark.cadence import DAYS, at, duration
 from tidemark.clock import parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -193,6 +194,57 @@ def status(
     report.show_health(report.console(quiet=json_), health)
     code = health.exit_code if exit_code else Exit.DONE
     _leave("status", json_, code, report.health_as_json(health))
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _cron(text: str) -> str:
+    try:
+        at(text, datetime.min, datetime.min)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+@app.command(epilog="Example: tidemark cadence --every 15m")
+def cadence(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=365, help="How many days to look back.")
+    ] = DAYS,
+    every: Annotated[
+        timedelta | None,
+        typer.Option("--every", parser=_duration, metavar="15m", help="Judge checks so far apart."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", parser=_cron, metavar="CRON", help="Judge this schedule (UTC)."),
+    ] = None,
+) -> None:
+    """Show how often sources are really refreshed, what checks of them found, and what would do.
+
+    Without --every and --schedule it judges the checks that `run` and `check` have recorded.
+    """
+    if every and schedule:
+        raise typer.BadParameter("give --every or --schedule", param_hint="--schedule")
+    dbt = _begin("cadence", _dbt(project_dir, target, vars_), log_format)
+    from tidemark import report
+    from tidemark.cadence import look
+
+    with _explained("cadence", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
+        seen = look(dbt, days, every, schedule or "", as_of)
+    report.show_cadence(report.console(quiet=json_), seen)
+    _leave("cadence", json_, Exit.DONE, report.cadence_as_json(seen))
 
 
 watermark = typer.Typer(
