@@ -1,5 +1,5 @@
-{#- One run at a time. On DuckDB the file's own lock is that (macros/dialect.sql); elsewhere a row of ops.run_lock, which
-    one conditional update takes: an engine does two updates of a row one after the other. A lease, because a killed run
+{#- One run at a time. On DuckDB the lock on the file sees to that (macros/dialect.sql); elsewhere a row, ops.run_lock,
+    that one conditional update takes: engines do two updates of a row one after the other. A lease, because a killed run
     releases nothing. -#}
 
 {#- A run that holds it may take it again: a command has one run id over all its calls. -#}
@@ -7,8 +7,9 @@
     {{ return(adapter.dispatch('take_run_lock')()) }}
 {%- endmacro %}
 {%- macro default__take_run_lock() -%}
-    {%- set condition = 'holder is null or holder = ' ~ text_literal(run_id()) ~ ' or expires_at <= ' ~ engine_clock() -%}
-    {%- if not lease_run_lock('taken_at = ' ~ engine_clock(), condition) -%}
+    {%- set is_mine = 'holder = ' ~ text_literal(run_id()) -%}
+    {%- set is_free = 'holder is null or ' ~ is_mine ~ ' or expires_at <= ' ~ engine_clock() -%}
+    {%- if not lease_run_lock('taken_at = ' ~ engine_clock(), is_free) -%}
         {%- set held = run_query('select holder, expires_at from ' ~ ops_table('run_lock')).rows[0] -%}
         {{ exceptions.raise_compiler_error(
             'Another run, ' ~ held[0] ~ ', holds the run lock until ' ~ held[1] ~ ' UTC, or longer if it goes on. '
@@ -29,9 +30,9 @@
     {%- if not leased_at or wall_clock() - leased_at > third -%}
         {%- if not lease_run_lock('taken_at = taken_at', 'holder = ' ~ text_literal(run_id())) -%}
             {{ exceptions.raise_compiler_error(
-                'The lease of this run, ' ~ var('run_lock_minutes') ~ ' minutes, ran out, and another run took the run '
-                ~ 'lock. ' ~ model.name ~ ' was not touched. Repeat the run when the other one has ended; when one model '
-                ~ 'takes longer than the lease, raise the var run_lock_minutes.'
+                'This run has lost the run lock: its lease of ' ~ var('run_lock_minutes') ~ ' minutes ran out, and '
+                ~ 'another run took it. The model was not touched. Repeat the run when the other one has ended; if a '
+                ~ 'model takes longer than the lease, raise the var run_lock_minutes.'
             ) }}
         {%- endif -%}
     {%- endif -%}
