@@ -1,4 +1,4 @@
-"""A database file, `tidemark run` on it as a process of its own, and what a full refresh would hold."""
+"""A database file, `tidemark run` on it as a process, and what a full refresh would hold."""
 
 from __future__ import annotations
 

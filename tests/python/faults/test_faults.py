@@ -1,4 +1,4 @@
-"""What really happens to runs: killed, told to stop, locked out, starved, and fed with broken sources.
+"""What really happens to runs: killed, stopped, locked out, starved, fed with broken sources.
 
 Each test does it to a process of its own, repeats the command when the cause is gone, and compares
 every mart with a full refresh. A few kills and signals are always tried; `make test-faults` tries
@@ -71,8 +71,8 @@ def test_killed_at_any_moment(ground: Ground, page: Page, capsys: pytest.Capture
         "select any_value(error_message) from ops.etl_job_runs"
         " where job_name = 'dbt build' and error_message like 'The run was killed%'"
     )
-    fault = f"SIGKILL {KILLS} times in a run of increments: {told}; {inside}"
-    page.add(fault, f"`Killed`; the ledger, after the next run: {closed}", differing)
+    seen = f"`Killed`, {KILLS} times: {told}; {inside}. The ledger, after the next run: {closed}"
+    page.add("SIGKILL at drawn moments of a run of increments", seen, differing)
     if AT_LENGTH:
         assert len(killed) == 3, "the kills did not hit the whole length of a build"
         assert of_all_domains
@@ -240,7 +240,8 @@ def test_a_full_disk(ground: Ground, page: Page, left: int) -> None:
         )
     else:
         # the next best: no file may grow beyond that
-        limit, how = ["sh", "-c", f'ulimit -f {size // 512}; exec "$@"', "sh"], "limit on files"
+        limit = ["sh", "-c", f'ulimit -f {size // 512}; exec "$@"', "sh"]
+        how = "limit on files"
     command = ground.start(CLOCK, within=[*wrapper, *limit])
     code = command.end()
     print(command.shown)
