@@ -4,6 +4,7 @@
 SCALE    ?= 10
 ONLY     ?= spine web
 EXAMPLES ?= 500
+KILLS    ?= 30
 
 BIN := .venv/bin
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact test-mutants lint docs bench pins clean
+.PHONY: help demo test test-exact test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +35,10 @@ test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 
 test-mutants: setup ## Plant faults one at a time; the differential test must find each
 	$(BIN)/pytest -m mutants
+
+test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
+	@rm -f docs/faults.md
+	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
 SQL := models analyses snapshots tests
 LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb

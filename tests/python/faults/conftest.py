@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from .ground import PROJECT, Ground
+from .ground import AT_LENGTH, PROJECT, Ground
 from .page import Page
 
 
@@ -29,6 +28,5 @@ def ground(_ground: Ground) -> Ground:
 
 @pytest.fixture(scope="session")
 def page(_ground: Ground) -> Page:
-    """docs/faults.md, when it is asked for by TIDEMARK_FAULTS_PAGE."""
-    asked_for = os.environ.get("TIDEMARK_FAULTS_PAGE")
-    return Page(PROJECT / asked_for if asked_for else None, Path(_ground.home))
+    """docs/faults.md, for `make test-faults`."""
+    return Page(PROJECT / "docs" / "faults.md" if AT_LENGTH else None, _ground.home)

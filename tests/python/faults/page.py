@@ -9,10 +9,10 @@ from pathlib import Path
 _HEAD = """\
 # Faults
 
-`make test-faults` wrote this page. Each fault was done to `tidemark run` as a process of its own, on
-the seeds in a DuckDB file: it was killed, told to stop, or met a broken database, disk, source or
-clock. Then the cause was taken away, the command was repeated, and every mart was compared with a
-full refresh of a copy of the file, in all columns but `record_loaded_at`.
+`make test-faults` wrote this page. Each fault was done to `tidemark run` as a process of its own,
+on the seeds in a DuckDB file: it was killed, told to stop, or met a broken database, disk, source
+or clock. Then the cause was taken away, the command was repeated, and every mart was compared with
+a full refresh of a copy of the file, in all columns but `record_loaded_at`.
 
 | fault | what the user sees | rows differing after the rerun |
 | --- | --- | ---: |

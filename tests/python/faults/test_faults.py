@@ -20,17 +20,16 @@ from time import monotonic
 import pytest
 from exact.marts import connect
 
-from .ground import ALL_DOMAINS, SEED_CLOCK, TWO_DOMAINS, Command, Ground
+from .ground import ALL_DOMAINS, AN_HOUR, AT_LENGTH, SEED_CLOCK, TWO_DOMAINS, Command, Ground
 from .page import Page
 
 pytestmark = pytest.mark.faults
 
-AT_LENGTH = "TIDEMARK_KILLS" in os.environ
 KILLS = int(os.environ.get("TIDEMARK_KILLS", 3))
 SEED = int(os.environ.get("TIDEMARK_SEED", random.randrange(10**6) if AT_LENGTH else 0))
 at_length = pytest.mark.skipif(not AT_LENGTH, reason="only by make test-faults")
 
-CLOCK = datetime(2025, 10, 15, 13)
+CLOCK = SEED_CLOCK + AN_HOUR
 # The seeds have something new for every hour until then.
 LAST_CLOCK = datetime(2025, 10, 16, 23)
 # Every so many kills hit a run of all domains, which takes twice as long.
@@ -44,16 +43,16 @@ def test_killed_at_any_moment(ground: Ground, page: Page, capsys: pytest.Capture
     """Hour after hour a run is killed somewhere in its build, and the next one takes over."""
     domains_of_all = ALL_DOMAINS if AT_LENGTH else TWO_DOMAINS
     drawn = random.Random(SEED)
-    lengths = {each: length_of_build(ground, each) for each in {TWO_DOMAINS, domains_of_all}}
+    lengths = {each: ground.length_of_build(each) for each in {TWO_DOMAINS, domains_of_all}}
     ground.restore(domains_of_all)
     clock, killed, differing, number = SEED_CLOCK, Counter[str](), 0, 0
     inside_a_mart = of_all_domains = 0
     while killed.total() < KILLS:
         number += 1
-        clock += timedelta(hours=1)
+        clock += AN_HOUR
         if clock > LAST_CLOCK:
             ground.restore(domains_of_all)
-            clock = SEED_CLOCK + timedelta(hours=1)
+            clock = SEED_CLOCK + AN_HOUR
         domains = domains_of_all if number % ALL_DOMAINS_EVERY == 0 else TWO_DOMAINS
         moment = drawn.uniform(0, lengths[domains])
         when, was_inside = kill(ground, clock, domains, moment)
@@ -110,20 +109,14 @@ def kill(
     return where, bool(begun & new - committed)
 
 
-def length_of_build(ground: Ground, domains: Sequence[str]) -> float:
-    """How long an hour's build takes that nobody kills."""
-    ground.restore(domains)
-    return ground.succeed(CLOCK, domains)
-
-
 @pytest.mark.parametrize(
-    ("number", "called"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")]
+    ("number", "called"),
+    [(signal.SIGTERM, "SIGTERM"), pytest.param(signal.SIGINT, "Ctrl-C", marks=at_length)],
 )
 def test_told_to_stop(ground: Ground, page: Page, number: signal.Signals, called: str) -> None:
     """At any moment of the build: a message, a failed run in the ledger, nothing half done."""
     parts = (0.02, 0.2, 0.4, 0.6, 0.8) if AT_LENGTH else (0.5,)
-    length = ground.succeed(CLOCK)
-    differing = 0
+    length, differing = ground.length_of_build(), 0
     for part in parts:
         ground.restore()
         command = ground.start(CLOCK)
@@ -156,6 +149,7 @@ def test_told_to_stop_while_it_checks(
     page.add(f"{called} while the sources are checked", seen, ground.rerun(CLOCK))
 
 
+@at_length
 def test_an_unfinished_run_in_the_ledger(ground: Ground, page: Page) -> None:
     ground.sql(
         "insert into ops.etl_job_runs by name "
@@ -309,7 +303,7 @@ def test_a_clock_that_goes_backwards(ground: Ground, page: Page) -> None:
     assert command.end() == 1
     assert ground.sql("select count(*) from ops.etl_job_runs") == entries
     seen = message(command, "The clock of this run.*")
-    later = CLOCK + timedelta(hours=1)
+    later = CLOCK + AN_HOUR
     page.add("a clock that goes backwards", seen, ground.rerun(later))
 
 
@@ -400,7 +394,7 @@ def test_a_load_time_in_2099(ground: Ground, page: Page) -> None:
     ground.sql(
         "update raw.fact_events set loaded_at = '2025-10-15 13:30:00' where event_id = 'far'"
     )
-    differing += ground.rerun(CLOCK + timedelta(hours=1))
+    differing += ground.rerun(CLOCK + AN_HOUR)
     assert ground.sql("select count(*) from ops.quarantined_rows where row_json like '%far%'")
     seen = f"nothing; `tidemark status` counts it among the {waiting} rows that wait"
     page.add("a load time in 2099", seen, differing)
