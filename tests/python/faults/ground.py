@@ -129,14 +129,6 @@ class Ground:
         with connect(folder / FILE_NAME) as connection:
             return connection.execute(query).fetchall()
 
-    def last_run(self) -> tuple[str, str | None]:
-        """How the last build ended, as the ledger has it."""
-        ((status, error),) = self.sql(
-            "select status, error_message from ops.etl_job_runs"
-            " where job_name = 'dbt build' order by ledger_entry desc limit 1"
-        )
-        return status, error
-
     def _clear(self) -> None:
         shutil.rmtree(self.path.parent)
         self.path.parent.mkdir()
