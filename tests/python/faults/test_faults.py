@@ -48,6 +48,8 @@ def test_killed_at_any_moment(ground: Ground, page: Page, capsys: pytest.Capture
     """Hour after hour a run is killed somewhere in its build, and the next one takes over."""
     domains_of_all = ALL_DOMAINS if AT_LENGTH else TWO_DOMAINS
     drawn = random.Random(SEED)
+    with capsys.disabled():
+        print(f"\n{KILLS} kills, TIDEMARK_SEED={SEED}")
     lengths = {each: ground.length_of_build(each) for each in {TWO_DOMAINS, domains_of_all}}
     ground.restore(domains_of_all)
     clock, killed, differing, number = SEED_CLOCK, Counter[str](), 0, 0
@@ -65,17 +67,22 @@ def test_killed_at_any_moment(ground: Ground, page: Page, capsys: pytest.Capture
             killed[when] += 1
             inside_a_mart += was_inside
             of_all_domains += domains == ALL_DOMAINS
-        differing += ground.rerun(clock, domains)
+        wrong = ground.rerun(clock, domains)
+        differing += wrong
+        with capsys.disabled():
+            at = f"{moment:.2f} of {lengths[domains]:.2f} s into the build of {clock:%d %H:%M}"
+            print(f"{at}, {len(domains)} domains: {when or 'over by then'}; {wrong} rows differ")
 
     told = ", ".join(f"{times} {when}" for when, times in sorted(killed.items()))
     inside = f"{inside_a_mart} while a mart was being built"
-    with capsys.disabled():
-        print(f"\n{KILLS} kills, seed {SEED}: {told}; {inside}; {of_all_domains} of all domains")
     ((closed,),) = ground.sql(
         "select any_value(error_message) from ops.etl_job_runs"
         " where job_name = 'dbt build' and error_message like 'The run was killed%'"
     )
-    seen = f"`Killed`, {KILLS} times: {told}; {inside}. The ledger, after the next run: {closed}"
+    counted = f"{KILLS} times: {told}; {inside}; {of_all_domains} in runs of all domains"
+    with capsys.disabled():
+        print(counted)
+    seen = f"`Killed`, {counted}. The ledger, after the next run: {closed}"
     page.add("SIGKILL at drawn moments of a run of increments", seen, differing)
     if AT_LENGTH:
         assert len(killed) == 3, "the kills did not hit the whole length of a build"
@@ -328,7 +335,8 @@ def test_a_wall_clock_that_was_ahead(ground: Ground, page: Page) -> None:
 # ---- sources ----
 
 FACTS = "fact_events_daily"
-BLOCKED = r"Blocked \d+ models? below fact_events\..*"
+# what is said of the source, above the table of decisions
+BLOCKED = r"fact_events \w.*?\.(?= decision )"
 FAILED = f"The model {FACTS} failed:.*"
 
 
@@ -372,6 +380,8 @@ def test_a_broken_source(
     command = ground.start(CLOCK)
     assert (command.end(), "Traceback" in command.log) == (code, False), command.shown
     seen = message(command, says)
+    if code == 3:
+        seen += " " + message(command, "Blocked .*")
     # the other branch goes on
     ((others,),) = ground.sql(
         "select max(as_of) from ops.etl_job_runs"
