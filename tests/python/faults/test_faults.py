@@ -258,7 +258,9 @@ def test_a_full_disk(ground: Ground, page: Page, left: int) -> None:
         pytest.skip(f"an hour's increment fits into {left:,} bytes")
     assert code == 1, command.log
     assert "Traceback" not in command.log
-    seen = message(command, r".*(No space left|Could not write|too large|full).*")
+    # the first failure is told first
+    failure = r"(The \w+ \w+ failed:|Runtime Error|IO Error)(?:(?!─).)*?"
+    seen = message(command, failure + "(No space left on device|File too large).*")
     page.add(f"a full {how}, {left // 1000} kB left", seen, ground.rerun(CLOCK))
 
 
@@ -279,7 +281,7 @@ def test_a_read_only_folder(ground: Ground, page: Page) -> None:
     ground.path.chmod(0o644)
     assert code == 1, command.log
     assert "Traceback" not in command.log
-    seen = message(command, r".*(Read-only|Permission denied|read.only).*")
+    seen = message(command, r"\S+ Error.*?(Read-only|Permission denied|read.only).*")
     page.add("a read-only folder", seen, ground.rerun(CLOCK))
 
 
