@@ -4,6 +4,7 @@
 SCALE    ?= 10
 ONLY     ?= spine web startup
 EXAMPLES ?= 500
+KILLS    ?= 30
 
 BIN := .venv/bin
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts test-exact test-mutants lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +38,10 @@ test-mutants: setup ## Plant faults one at a time; the differential test must fi
 
 alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
 	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
+
+test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
+	@rm -f docs/faults.md
+	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
 SQL := models analyses snapshots tests
 LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb

@@ -137,3 +137,22 @@
 {%- macro snowflake__json_object_of(key, value) -%}
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
 {%- endmacro %}
+
+{#- The run lock: whoever has opened a DuckDB file for writing holds it alone, and a killed process holds nothing. -#}
+{%- macro duckdb__take_run_lock() -%}
+{%- endmacro %}
+{%- macro duckdb__renew_run_lock() -%}
+{%- endmacro %}
+{%- macro duckdb__release_run_lock(holder) -%}
+{%- endmacro %}
+
+{#- What time the engine says it is, in UTC: machines that run Tidemark need not agree. -#}
+{%- macro engine_clock() -%}
+    {{ return(adapter.dispatch('engine_clock')()) }}
+{%- endmacro %}
+{%- macro duckdb__engine_clock() -%}
+    {{ return("cast(now() at time zone 'UTC' as timestamp)") }}
+{%- endmacro %}
+{%- macro snowflake__engine_clock() -%}
+    {{ return('sysdate()') }}
+{%- endmacro %}

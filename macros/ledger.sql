@@ -54,6 +54,11 @@
             max_loaded_at timestamp,
             age_seconds bigint
         );
+        create table if not exists {{ ops_table('run_lock') }} as
+            select
+                {{ text_literal(none) }} as holder,
+                {{ timestamp_literal(none) }} as taken_at,
+                {{ timestamp_literal(none) }} as expires_at;
         create table if not exists {{ ops_table('measurements') }} (
             ledger_entry bigint,
             run_id varchar,
@@ -100,6 +105,7 @@
         {%- do create_ops_tables() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do take_run_lock() -%}
         {%- if not flags.FULL_REFRESH -%}
             {%- do refuse_earlier_clock() -%}
         {%- endif -%}
@@ -135,11 +141,28 @@
         {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
         {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
         {%- do run_query(ledger_insert(entries)) -%}
+        {%- do release_run_lock() -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- run-operation: the end of a run that was told to stop. dbt calls on-run-end for what fails, not for that. -#}
+{%- macro close_interrupted_run(reason) -%}
+    {%- do create_ops_tables() -%}
+    {%- set entries = [] -%}
+    {%- for unfinished, job_name in unfinished_runs() if unfinished == run_id() -%}
+        {%- do entries.append(run_entry('failed', job_name=job_name, error_message=reason)) -%}
+    {%- endfor -%}
+    {%- if entries -%}
+        {%- do write_down(ledger_insert(entries)) -%}
+    {%- endif -%}
+    {%- do release_run_lock() -%}
 {%- endmacro %}
 
 {#- Pre-hook of every mart: from here on its time counts, unless it has begun with what it asked while it compiled. -#}
 {%- macro begin_run() -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do renew_run_lock() -%}
+    {%- endif -%}
     {%- do run_state() -%}
 {%- endmacro %}
 
@@ -370,6 +393,7 @@
     {%- for node in graph.nodes.values() if is_recorded(node) and node.name in ledger_state().jobs -%}
         {%- set clock = ledger_state().jobs[node.name].clock -%}
         {%- if clock and utc_moment(clock) > as_of_value() -%}
+            {%- do release_run_lock() -%}
             {{ exceptions.raise_compiler_error(
                 'The clock of this run, ' ~ as_of_value() ~ ', lies before the clock of the ledger: '
                 ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. '

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import typer
 
-from tidemark import logs
+from tidemark import interrupts, logs
 from tidemark.cadence import DAYS, at, duration
 from tidemark.clock import parse_clock
 from tidemark.exits import Exit
@@ -491,6 +491,7 @@ def demo(
 
 def main() -> None:
     """The console script."""
+    interrupts.listen()
     app()
 
 
@@ -523,18 +524,23 @@ def _explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     try:
         yield
     except DbtError as error:
+        message = str(error).strip()
         if isinstance(error, DatabaseLockedError):
             advice = "Try again when the other process has ended."
         else:
             advice = "dbt's whole log is in logs/dbt.log."
-        message = str(error).strip()
-        if logs.writes_json():
-            logs.tell(logging.ERROR, message, untouched=untouched)
-        if as_json:
-            _leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
-        if not logs.writes_json():
-            typer.echo(f"{message}\n{untouched} {advice}", err=True)
-        raise typer.Exit(Exit.FAILED) from None
+    except KeyboardInterrupt as interrupt:
+        message = str(interrupt) or f"Interrupted by {interrupts.take()}."
+        advice = f"Repeat `tidemark {command}`: it takes up what is still open."
+    else:
+        return
+    if logs.writes_json():
+        logs.tell(logging.ERROR, message, untouched=untouched)
+    if as_json:
+        _leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
+    if not logs.writes_json():
+        typer.echo(f"{message}\n{untouched} {advice}", err=True)
+    raise typer.Exit(Exit.FAILED)
 
 
 def _leave(command: str, as_json: bool, code: int, told: dict[str, Any]) -> NoReturn:
