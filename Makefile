@@ -5,6 +5,7 @@ SCALE    ?= 10
 ONLY     ?= spine web startup
 EXAMPLES ?= 500
 KILLS    ?= 30
+DAMAGES  ?= 100
 
 BIN := .venv/bin
 
@@ -12,7 +13,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts test-exact test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ test: setup ## Build and test everything on the demo data, then run the Python t
 
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
+
+test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=100)
+	TIDEMARK_DAMAGES=$(DAMAGES) $(BIN)/pytest -m coverage
 
 test-mutants: setup ## Plant faults one at a time; the differential test must find each
 	$(BIN)/pytest -m mutants

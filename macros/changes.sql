@@ -14,11 +14,12 @@
     {{ return('quarantine_reason is null and ' ~ visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
 {%- endmacro %}
 
-{%- macro newly_loaded() -%}
+{%- macro newly_loaded(lookback_days=0) -%}
     {%- set state = run_state() -%}
     {%- if state.window -%}
-        {#- a restated row counts as one that was loaded now -#}
-        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [state.window])) }}
+        {#- a restated row counts as one that was loaded now; those before the window reach into it with theirs -#}
+        {%- set first = state.window[0] - modules.datetime.timedelta(days=lookback_days) -%}
+        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [(first, state.window[1])])) }}
     {%- endif -%}
     {{ valid_and_visible() }}
     {%- if state.since %} and loaded_at >= {{ timestamp_literal(state.since) }}{% endif %}
@@ -72,10 +73,11 @@
                     {{ entity }},
                     cast({{ day }} as date) as changed_day
                 from {{ relation }}
-                where {{ newly_loaded() }}
-                {{- requested_keys(entity) }}
+                where {{ newly_loaded(lookback_days) }}
+                {{- requested_keys(entity, "reason <> 'coverage'") }}
             ) as changed
             cross join {{ numbers_to(lookback_days) }}
+            {{- requested_keys(entity, "reason = 'coverage'") }}
             {%- if state.window %}
             union all
             select
@@ -85,6 +87,10 @@
             where {{ within(day, [state.window]) }}
             {%- endif %}
         ) as touched
+        {%- if state.window %}
+        where touched_day >= '{{ state.window[0] }}'
+        {%- if state.mode == 'coverage' %} and touched_day < '{{ state.window[1] }}'{% endif %}
+        {%- endif %}
     {%- endset -%}
     {%- do keep_touched(sql, entity, day) -%}
     {%- set ranges = merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
@@ -182,7 +188,11 @@
         {{ return(valid_and_visible()) }}
     {%- endif -%}
     {%- set identity = version_of(relation).identity | join(', ') -%}
-    {%- set loaded = found_once('loaded', 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded()) -%}
+    {%- if not state.window -%}
+        {#- a window needs no look for other versions: those of one identity lie on one day -#}
+        {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded() -%}
+        {%- set loaded = found_once('loaded', new_rows) -%}
+    {%- endif -%}
     {%- set sql -%}
         with named as (
             select
@@ -193,14 +203,27 @@
             where
                 {{ valid_and_visible() }}
                 and {{ session }} is not null
-                and (
-                    {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
-                    and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
-                    {%- if state.window %}
-                    or {{ within('occurred_at', [state.window]) }}
-                    {%- endif %}
-                    {{- or_requested(entity, 'activity_date', 'activity_date') }}
+                {%- if state.window %}
+                and {{ within('occurred_at', [state.window]) }}
+                {%- else %}
+                and {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
+                and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
+                {%- endif %}
+            {%- if state.requests %}
+            union all
+            select
+                {{ entity }},
+                {{ session }},
+                activity_date
+            from {{ relation }}
+            where
+                {{ valid_and_visible() }}
+                and {{ session }} is not null
+                and {{ within('occurred_at', merged_ranges(state.requests.days)) }}
+                and ({{ entity }}, activity_date) in (
+                    {{ requests_of(entity) }}
                 )
+            {%- endif %}
         )
 
         select
@@ -231,15 +254,31 @@
                 {#- also those that only reach into the window: it may have taken events from them -#}
                 or ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
                 {%- endif %}
-                {{- or_requested(entity, 'cast(' ~ first ~ ' as date)', 'cast(' ~ last ~ ' as date)') }}
+            {%- if state.requests %}
+            union all
+            select
+                stored.{{ entity }},
+                stored.{{ session }},
+                cast(stored.{{ first }} as date) as stored_day,
+                cast(stored.{{ first }} as date) as first_day,
+                cast(stored.{{ last }} as date) as last_day
+            from {{ this }} as stored
+            inner join ({{ requests_of(entity) }}) as requests
+                on
+                    stored.{{ entity }} = requests.{{ entity }}
+                    and cast(stored.{{ first }} as date) <= requests.day
+                    and cast(stored.{{ last }} as date) >= requests.day
+            {%- endif %}
         ) as touched_rows
         group by {{ entity }}, {{ session }}
     {%- endset -%}
     {%- do keep_touched(sql, entity, first) -%}
     {%- do state.update({'session': session}) -%}
-    {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts -#}
+    {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts; coverage
+        cannot afford to doubt it: damage shows on the days that it looks at, or when it looks at others -#}
     {%- set ranges = none -%}
-    {%- if state.touched_days is defined and not (state.window or state.requests) -%}
+    {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
+    {%- if state.touched_days is defined and trusts_stored -%}
         {%- set reach -%}
             select distinct calendar.date_day
             from {{ state.touched }} as touched
@@ -295,7 +334,7 @@
                 cast(entity as {{ stored_type(entity) }}) as {{ entity }},
                 day as touched_day
             from {{ ops_table('changed_keys') }}
-            where {{ unread_changes(model.name, [relation.identifier]) }}
+            where {{ 'false' if state.mode == 'coverage' else unread_changes(model.name, [relation.identifier]) }}
             {{- requested_keys(entity) }}
             {%- for table in [relation, this] if state.window %}
             union all
@@ -318,24 +357,34 @@
 
 {#- How this model runs now, worked out once per model and run. Kept in `graph`, where compilation, strategy and hooks
     all see it:
-      mode        full (everything), incremental (what was loaded since the watermark), restate (a window of days)
+      mode        full (everything), incremental (what was loaded since the watermark), restate (a window of days),
+                  coverage (the same, and only to compare)
       since       the lower bound of load times, inclusive: the overlap before the watermark
       window      the restated days, [first, end)
-      requests    partitions that someone asked for
+      known       the clock up to which coverage compares
+      requests    until when someone asked for partitions, and of which days
       began       when it was first asked for
     and later: entity, day, touched (the table or query of touched keys), touched_days, partitions, rows. -#}
 {%- macro run_state() -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
-        {%- set incremental = is_incremental() -%}
-        {%- set window = restated_window() if incremental else none -%}
-        {%- set watermark = last_watermark() if incremental and not window else none -%}
+        {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
+        {%- if is_coverage() and is_incremental() -%}
+            {%- set mode, window = 'coverage', coverage_window() -%}
+        {%- elif is_whole or not is_incremental() -%}
+            {%- set mode, window = 'full', none -%}
+        {%- else -%}
+            {%- set window = restated_window() -%}
+            {%- set mode = 'restate' if window else 'incremental' -%}
+        {%- endif -%}
+        {%- set watermark = last_watermark() if mode == 'incremental' else none -%}
         {%- do states.update({key: {
-            'mode': 'full' if not incremental else 'restate' if window else 'incremental',
+            'mode': mode,
             'since': overlap_start(watermark) if watermark else none,
             'window': window,
-            'requests': [] if window or model.resource_type == 'unit_test' else open_requests(),
+            'known': known_clock() if mode == 'coverage' else as_of_value(),
+            'requests': none if window or model.resource_type == 'unit_test' else open_requests(),
             'partitions': none,
             'began': wall_clock(),
         }}) -%}
@@ -349,6 +398,10 @@
     {%- if model.resource_type == 'unit_test' or not start -%}
         {{ return(none) }}
     {%- endif -%}
+    {{ return(whole_days(start, end)) }}
+{%- endmacro %}
+
+{%- macro whole_days(start, end) -%}
     {%- set last_moment = utc_moment(end) - modules.datetime.timedelta(microseconds=1) -%}
     {{ return((utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
 {%- endmacro %}
@@ -403,25 +456,28 @@
     {{ return(merged_ranges(run_query(sql ~ ' order by 1').columns[0].values() | list) if keeps_touched() else none) }}
 {%- endmacro %}
 
-{#- What someone asked to be recomputed, as rows of (entity, day). -#}
-{%- macro requested_keys(entity) -%}
-    {%- for request in (run_state().requests if is_incremental() else []) %}
+{#- What someone asked to be recomputed, as further rows of (entity, day). Coverage asks for the very partitions that it
+    found; others for what raw rows of that day make, which may reach further. -#}
+{%- macro requested_keys(entity, condition='true') -%}
+    {%- if is_incremental() and run_state().requests %}
     union all
-    select
-        cast({{ text_literal(request['entity']) }} as {{ stored_type(entity) }}),
-        cast('{{ request["day"] }}' as date)
-    {%- endfor %}
+    {{ requests_of(entity, condition) }}
+    {%- endif %}
 {%- endmacro %}
 
-{#- The same as a predicate: what reaches over a requested day. -#}
-{%- macro or_requested(entity, first_day, last_day) -%}
-    {%- for request in run_state().requests %}
-    or (
-        {{ entity }} = {{ text_literal(request['entity']) }}
-        and {{ first_day }} <= '{{ request["day"] }}'
-        and {{ last_day }} >= '{{ request["day"] }}'
-    )
-    {%- endfor %}
+{%- macro requests_of(entity, condition='true') -%}
+    select
+        cast(entity as {{ stored_type(entity) }}) as {{ entity }},
+        day
+    from {{ ops_table('requested_partitions') }}
+    where {{ is_requested() }} and coalesce({{ condition }}, true)
+{%- endmacro %}
+
+{#- The requests that this run takes on: not those that are made while it runs. -#}
+{%- macro is_requested() -%}
+    model_name = '{{ model.name }}'
+    and done_at is null
+    and requested_at <= {{ timestamp_literal(run_state().requests.until) }}
 {%- endmacro %}
 
 {#- Requests and changed keys name entities as text; the table knows their type. -#}

@@ -11,7 +11,8 @@
 {%- endmacro %}
 
 {%- macro visible() -%}
-    {{ return('loaded_at <= ' ~ as_of()) }}
+    {#- what waits for the next run is no damage: coverage looks no further than the model has -#}
+    {{ return('loaded_at <= ' ~ (timestamp_literal(run_state().known) if is_coverage() else as_of())) }}
 {%- endmacro %}
 
 {#- Text or a time, with or without zone, to a UTC time without zone. -#}

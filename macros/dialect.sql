@@ -52,6 +52,17 @@
     {{ return('to_json(object_construct_keep_null(' ~ relation_alias ~ '.*))') }}
 {%- endmacro %}
 
+{#- A number that tells rows apart, to be summed with a sign: DuckDB's hash has no sign of its own, Snowflake's has. -#}
+{%- macro row_hash(columns) -%}
+    {{ return(adapter.dispatch('row_hash')(columns | join(', '))) }}
+{%- endmacro %}
+{%- macro duckdb__row_hash(columns) -%}
+    {{ return('cast(hash(' ~ columns ~ ') as hugeint)') }}
+{%- endmacro %}
+{%- macro snowflake__row_hash(columns) -%}
+    {{ return('cast(hash(' ~ columns ~ ') as number(38, 0))') }}
+{%- endmacro %}
+
 {#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
 {%- macro in_one_transaction(dml) -%}
     {{ return(adapter.dispatch('in_one_transaction')(dml)) }}

@@ -35,6 +35,38 @@
             done_at timestamp,
             run_id varchar
         );
+        create table if not exists {{ ops_table('partition_coverage') }} (
+            model_name varchar,
+            domain varchar,
+            strategy varchar,
+            built_on varchar,
+            entity varchar,
+            day date,
+            state varchar,
+            expected_rows bigint,
+            stored_rows bigint,
+            differing_rows bigint,
+            differing_columns varchar,
+            is_current boolean,
+            is_rebuildable boolean,
+            as_of timestamp,
+            found_at timestamp,
+            checked_at timestamp,
+            run_id varchar
+        );
+        create table if not exists {{ ops_table('backfill_attempts') }} (
+            run_id varchar,
+            model_name varchar,
+            entity varchar,
+            day date,
+            outcome varchar,
+            state varchar,
+            found_at timestamp,
+            as_of timestamp,
+            started_at timestamp,
+            finished_at timestamp,
+            error_message varchar
+        );
         create table if not exists {{ ops_table('changed_keys') }} (
             ledger_entry bigint,
             model_name varchar,
@@ -102,6 +134,7 @@
 {#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
 {%- macro open_ledger() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
+        {%- do refuse_to_cover() -%}
         {%- do create_ops_tables() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
@@ -114,7 +147,12 @@
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
             {%- do entries.append(run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed)) -%}
         {%- endfor -%}
-        {%- do run_query(ledger_insert(entries + [run_entry('running')])) -%}
+        {%- if not is_coverage() -%}
+            {%- do entries.append(run_entry('running')) -%}
+        {%- endif -%}
+        {%- if entries -%}
+            {%- do run_query(ledger_insert(entries)) -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -128,7 +166,9 @@
             {%- if result.status != 'skipped' -%}
                 {%- do failures.append(node.name) -%}
             {%- endif -%}
-            {%- if node.resource_type in ('model', 'snapshot') -%}
+            {%- if is_coverage() -%}
+                {#- what could not be checked has not failed to be built -#}
+            {%- elif node.resource_type in ('model', 'snapshot') -%}
                 {%- set status = 'skipped' if result.status == 'skipped' else 'failed' -%}
                 {%- do entries.append(model_entry(node, status, result.message)) -%}
             {%- elif node.resource_type == 'test' and result.status != 'skipped' -%}
@@ -163,13 +203,16 @@
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do renew_run_lock() -%}
     {%- endif -%}
+    {%- if is_coverage() -%}
+        {%- do refuse_uncovered() -%}
+    {%- endif -%}
     {%- do run_state() -%}
 {%- endmacro %}
 
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
     that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
-    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not is_coverage() -%}
         {%- set state = run_state() -%}
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else as_of_value() -%}
@@ -195,10 +238,7 @@
         ;
         update {{ ops_table('requested_partitions') }}
         set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = {{ text_literal(run_id()) }}
-        where
-            model_name = '{{ model.name }}'
-            and done_at is null
-            and requested_at <= {{ timestamp_literal(state.requests | map(attribute='requested_at') | max) }}
+        where {{ is_requested() }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -244,6 +284,9 @@
 
 {#- A table that the ledger knows nothing of, or knows as incomplete, is rebuilt whole. dbt asks before every build. -#}
 {%- macro should_full_refresh() -%}
+    {%- if is_coverage() -%}
+        {{ return(false) }}
+    {%- endif -%}
     {%- set configured = config.get('full_refresh') -%}
     {%- if configured is not none -%}
         {{ return(configured) }}
@@ -299,8 +342,21 @@
     {{ return(ledger_state().jobs.get(model.name, {}).get('watermark')) }}
 {%- endmacro %}
 
+{#- Up to where a table claims to hold everything: a restatement and the gate do not add to that, a reset takes nothing
+    away. Of a table that the ledger does not know everything is expected. -#}
+{%- macro known_clock() -%}
+    {{ return(utc_moment(ledger_state().jobs.get(model.name, {}).get('built_until') or as_of_value())) }}
+{%- endmacro %}
+
 {%- macro open_requests() -%}
-    {{ return(ledger_state().requests.get(model.name, [])) }}
+    {%- set requests = ledger_state().requests.get(model.name, []) -%}
+    {%- if not requests -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return({
+        'until': requests | map(attribute='requested_at') | max,
+        'days': requests | map(attribute='day') | reject('none') | unique | sort,
+    }) }}
 {%- endmacro %}
 
 {#- What the ledger said when this command began; read once, since nobody but a model itself moves its watermark. -#}
@@ -312,6 +368,7 @@
             {%- for row in run_query(last_runs(ops_table('etl_job_runs'))).rows -%}
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
+                    'built_until': row['built_until'],
                     'built_entry': row['ledger_entry'],
                     'read_entry': row['success_entry'] or 0,
                     'is_reset': row['job_type'] == 'reset',
@@ -369,6 +426,7 @@
         runs.code_checksum,
         runs.metadata_json,
         successes.success_entry,
+        successes.built_until,
         clocks.as_of
     from {{ ledger }} as runs
     left join (
@@ -380,7 +438,8 @@
     left join (
         select
             job_name,
-            max(ledger_entry) as success_entry
+            max(ledger_entry) as success_entry,
+            max_by(last_processed_timestamp, ledger_entry) as built_until
         from {{ ledger }}
         where job_type = 'model' and status = 'success'
         group by job_name
@@ -444,10 +503,11 @@
 {%- endmacro %}
 
 {%- macro run_entry(status, run_id=none, job_name=none, error_message=none) -%}
+    {%- set is_backfill = invocation_args_dict.get('event_time_start') -%}
     {{ return({
         'run_id': run_id,
-        'job_name': job_name or 'dbt ' ~ flags.WHICH,
-        'job_type': 'backfill' if invocation_args_dict.get('event_time_start') else 'model',
+        'job_name': job_name or ('coverage' if is_coverage() else 'dbt ' ~ flags.WHICH),
+        'job_type': 'backfill' if is_backfill else 'gate' if is_coverage() else 'model',
         'status': status,
         'as_of': as_of_value(),
         'error_message': error_message,

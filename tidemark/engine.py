@@ -115,12 +115,17 @@ class Dbt:
         nodes = self.manifest.nodes.values()
         return frozenset(node.name for node in nodes if str(node.resource_type) == "seed")
 
-    def call(self, *args: str, as_of: datetime | None = None) -> Outcome:
+    def call(
+        self,
+        *args: str,
+        as_of: datetime | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Outcome:
         """Run one dbt command at a clock; nodes that fail are the caller's to look at."""
         clock = {"as_of": as_of.isoformat()} if as_of else {}
-        run_id = {"run_id": self.run_id}
+        given = {**self.variables, **clock, "run_id": self.run_id, **(variables or {})}
         try:
-            return self._invoke(self.manifest, list(args), {**self.variables, **clock, **run_id})
+            return self._invoke(self.manifest, list(args), given)
         except KeyboardInterrupt:
             reason = f"Interrupted by {interrupts.take()}."
             if args[0] in ("build", "run"):
