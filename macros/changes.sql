@@ -249,10 +249,15 @@
                 cast({{ last }} as date) as last_day
             from {{ this }}
             where
-                ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from named)
                 {%- if state.window %}
                 {#- also those that only reach into the window: it may have taken events from them -#}
-                or ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
+                ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
+                {%- endif %}
+                {#- coverage is to find those that have events in the window and are not stored there -#}
+                {%- if state.mode != 'coverage' %}
+                {{ 'or' if state.window }} ({{ entity }}, {{ session }}) in (
+                    select {{ entity }}, {{ session }} from named
+                )
                 {%- endif %}
             {%- if state.requests %}
             union all

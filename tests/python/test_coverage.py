@@ -406,6 +406,24 @@ def test_what_waits_for_the_next_run_is_no_damage(warehouse: Warehouse) -> None:
     assert warehouse.gaps() == {}
 
 
+def test_an_event_that_came_late_is_found_though_its_session_began_before_the_window(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.sql(
+        "create table late as from raw.web_events where team_id = 2 and session_id is not null "
+        f"and timestamp < date '{FIRST_DAY}' - 1 limit 1",
+        "update late set event_id = 'late', timestamp = '2025-10-01', loaded_at = '2025-10-01'",
+        "insert into raw.web_events from late",
+    )
+    day = date(2025, 10, 1)
+    warehouse.check("web_sessions")
+    assert warehouse.gaps() == {"web_sessions": {("2", day)}}
+    assert warehouse.repair("late", below_minimum=True)["repaired"] == 1
+    assert warehouse.plan("*") == []
+    reached = "select session_start < session_end - interval 10 days from marts.web_sessions "
+    assert warehouse.sql(f"{reached} where session_id = (select session_id from late)") == [(True,)]
+
+
 def test_a_query_that_fails_is_not_no_gaps(warehouse: Warehouse) -> None:
     lose(warehouse, team=2, days=3)
     warehouse.check(STATS)
