@@ -172,7 +172,7 @@ def build_started(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
     results = outcome.results_of("model")
     if not results:
         raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt built nothing.")
-    return failures_of(results)
+    return failures_of(results, dbt.lineage)
 
 
 def compare_again(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
@@ -345,7 +345,7 @@ def restate(
                 as_of=as_of,
             )
         results = outcome.results_of("model")
-        failures = failures_of(results)
+        failures = failures_of(results, dbt.lineage)
         if not results:
             raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt restated nothing.")
         rows = sum(job["rows"] or 0 for job in outcome.events.get("job", []))
@@ -368,4 +368,4 @@ def failed_tests(
     )
     if not outcome.results:
         outcome.raise_if_failed()
-    return failures_of(outcome.results_of("test"))
+    return failures_of(outcome.results_of("test"), dbt.lineage)

@@ -33,21 +33,26 @@ class Built:
 
 @dataclass(frozen=True)
 class Failure:
-    """A node that failed, with the first lines of what dbt says of it."""
+    """A node that failed, with the first lines of what dbt says of it; a test, with its model."""
 
     node: str
     kind: str
     message: str
+    job: str = ""
 
 
 @dataclass
 class BuildReport:
-    """What one `dbt build` did: relations, tests, failures, and what it did not reach."""
+    """What one `dbt build` did: relations, tests, failures, and what it did not reach.
+
+    `passed` names what went well, by kind and name.
+    """
 
     models: list[Built] = field(default_factory=list)
     tests: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
+    passed: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -112,7 +117,9 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
             report.models.append(_built(result, jobs))
         if status == "skipped" and kind in _RELATIONS:
             report.untouched.append(result.node.name)
-    report.failures = failures_of(outcome.results)
+        elif status != "skipped" and status not in _FAILED:
+            report.passed.append((kind, result.node.name))
+    report.failures = failures_of(outcome.results, lineage)
     for built in report.models:
         built.tests = tests[built.model]
     if not outcome.success and not report.failures:
@@ -123,13 +130,15 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
     return report
 
 
-def failures_of(results: Iterable[Any]) -> list[Failure]:
+def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
     """The nodes that failed, in their order."""
-    return [
-        Failure(result.node.name, str(result.node.resource_type), _first_lines(result.message))
-        for result in results
-        if str(result.status) in _FAILED
-    ]
+    failures = []
+    for result in results:
+        if str(result.status) in _FAILED:
+            name, kind = result.node.name, str(result.node.resource_type)
+            job = name if kind in _RELATIONS else _tested(result.node, lineage)
+            failures.append(Failure(name, kind, _first_lines(result.message), job))
+    return failures
 
 
 def exit_code(

@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,7 @@ from uuid import uuid4
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import gaps, report
+from tidemark import cadence, gaps, report
 from tidemark.backfill import repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
@@ -100,6 +100,23 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Advise:
+    """`tidemark cadence --every` at a clock."""
+
+    title: str
+    tells: str
+    as_of: datetime
+    every: timedelta = timedelta(minutes=15)
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        minutes = self.every // timedelta(minutes=1)
+        return f"tidemark cadence --every {minutes}m --as-of {self.as_of.isoformat()}"
+
+
+@dataclass(frozen=True)
 class Accident:
     """A macro of the demo that does some damage."""
 
@@ -147,7 +164,7 @@ class Backfill:
         return f"tidemark backfill --apply --table {self.table} --as-of {self.as_of.isoformat()}"
 
 
-Step = Run | Show | SetBack | Look | Accident | Compare | Backfill
+Step = Run | Show | SetBack | Look | Advise | Accident | Compare | Backfill
 
 _AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
@@ -199,6 +216,12 @@ STORY: tuple[Step, ...] = (
         "Seven of seven days are reported. Who was silent on that day as well is at risk; who was"
         " active on it is not.",
         _FLAGS,
+        _ANSWERED,
+    ),
+    Advise(
+        "How often is it worth looking?",
+        "Checked every quarter of an hour, an hourly source has nothing new three times of four."
+        " Skips are cheap, but a schedule that fits is cheaper.",
         _ANSWERED,
     ),
     SetBack(
@@ -298,6 +321,10 @@ def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
             changed = change(dbt, step.job, step.reason, step.to, step.as_of)
             out.print(changed.words)
             return Exit.DONE, {"rows": dict(changed.rows)}
+        case Advise():
+            seen = cadence.look(dbt, every=step.every, as_of=step.as_of)
+            report.show_cadence(out, seen)
+            return Exit.DONE, report.cadence_as_json(seen)
         case Look():
             health = look(dbt, step.as_of)
             report.show_health(out, health)

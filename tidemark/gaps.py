@@ -152,7 +152,7 @@ def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[
         variables={"coverage": dict(coverage)},
     )
     results = outcome.results_of("model")
-    failures, told = failures_of(results), outcome.events.get("coverage", [])
+    failures, told = failures_of(results, dbt.lineage), outcome.events.get("coverage", [])
     if not told:
         words = [f"{failure.node}: {failure.message}" for failure in failures[:1]]
         raise DbtError(

@@ -7,6 +7,7 @@
     ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
     ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+    ('decisions', 'decisions', 'models', 'null', 'checked_at'),
     ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
     ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),
     ('repair_time', 'repairs', 'seconds', 'null', 'finished_at'),
@@ -62,6 +63,12 @@ jobs as (
     cross join clock
     left join job_results on measured.subject = job_results.job_name
     where measured.metric = 'watermark_lag'
+
+),
+
+decisions as (
+
+    {{ last_decisions(source('ops', 'source_checks')) }}
 
 ),
 
