@@ -2,9 +2,10 @@
 # target that you call sets up .venv and the dbt packages, once.
 
 SCALE    ?= 10
-ONLY     ?= spine web
+ONLY     ?= spine web startup
 EXAMPLES ?= 500
 DAMAGES  ?= 100
+KILLS    ?= 30
 
 BIN := .venv/bin
 
@@ -12,7 +13,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact test-coverage test-mutants lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,13 @@ test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=
 test-mutants: setup ## Plant faults one at a time; the differential test must find each
 	$(BIN)/pytest -m mutants
 
+alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
+	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
+
+test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
+	@rm -f docs/faults.md
+	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
+
 SQL := models analyses snapshots tests
 LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb
 NO_TESTS := --exclude-resource-type test --exclude-resource-type unit_test
@@ -61,7 +69,7 @@ docs: setup ## Write the documentation site as one file, target/site/index.html
 	@cp target/static_index.html target/site/index.html
 	@echo "Open target/site/index.html"
 
-bench: setup ## Measure full refresh and increments (SCALE=10 million events, ONLY=web or spine)
+bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup)
 	$(BIN)/python benchmarks/run.py --only $(ONLY) --scale $(SCALE)
 
 # Valid for every supported Python, and free of the address that the packages came from.

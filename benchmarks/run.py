@@ -2,6 +2,7 @@
 
     python benchmarks/run.py --scale 10
     python benchmarks/run.py --only web --scale 50
+    python benchmarks/run.py --only startup
 
 Every ratio compares two times of this one run, on this machine. README.md explains the rows.
 """
@@ -21,6 +22,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import startup
 from data import LATE_DAYS, START, Stream, spine, web, web_year
 from engine import Call, Project, peak_memory, reset_peak_memory
 from rich.console import Console
@@ -38,6 +40,10 @@ COVERED_DAYS = 30
 # A run looks at the tables ten minutes after the hour: what was sent in it has been loaded.
 LOADED = timedelta(minutes=10)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+STARTUP = "startup"
+# People take half a second for an instant.
+INSTANT = 0.5
 
 console = Console()
 
@@ -433,6 +439,24 @@ class Bench:
         return table
 
 
+def measure_startup(table: Table, folder: Path, rounds: int) -> None:
+    with console.status("commands that have nothing to do"):
+        times = startup.measure(folder, rounds)
+    table.add_section()
+    table.add_row(f"[bold]{STARTUP}[/bold]: whole processes, wall seconds (processor seconds)")
+    help_ = times[startup.HELP]
+    aim = f"< {INSTANT} s"
+    table.add_row(startup.HELP, str(help_), "", "", aim, verdict(help_.wall < INSTANT))
+    against = times[startup.FRESHNESS]
+    for command, name in (
+        (startup.STATUS, "tidemark status"),
+        (startup.SKIPPED_RUN, "tidemark run, nothing new"),
+    ):
+        this = times[command]
+        what = f"{name}, against {startup.FRESHNESS}"
+        row(table, what, str(this), str(against), this.wall / against.wall, 1.3)
+
+
 def row(
     table: Table,
     what: str,
@@ -468,9 +492,11 @@ def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=["spine", "web"])
+    parts = [*SUBJECTS, STARTUP]
+    usual = ["spine", "web", STARTUP]
+    parser.add_argument("--only", nargs="+", choices=parts, default=usual)
     parser.add_argument("--scale", type=float, default=10, help="million events a table")
-    parser.add_argument("--repeats", type=int, default=5, help="hours to take the median of")
+    parser.add_argument("--repeats", type=int, default=5, help="runs to take the median of")
     parser.add_argument("--rounds", type=int, default=2, help="full refreshes to take the best of")
     parser.add_argument(
         "--folder",
@@ -488,6 +514,9 @@ def main() -> None:
     table = Table("measured", "this", "against", "ratio", "aim", "", title=title)
     statements = []
     for name in options.only:
+        if name == STARTUP:
+            measure_startup(table, folder / name, options.repeats)
+            continue
         bench = Bench(SUBJECTS[name], options.scale, options.repeats, options.rounds, folder / name)
         stream = bench.stream
         table.add_section()

@@ -10,7 +10,8 @@
     On a full refresh everything is touched: the same SQL, from the beginning of time. -#}
 
 {%- macro valid_and_visible() -%}
-    {{ return('quarantine_reason is null and ' ~ visible()) }}
+    {%- set is_kept = not_earlier_than('occurred_at', first_kept_day(model)) -%}
+    {{ return('quarantine_reason is null and ' ~ visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
 {%- endmacro %}
 
 {%- macro newly_loaded(lookback_days=0) -%}
@@ -50,6 +51,12 @@
 
 {%- macro touched_partitions(relation, entity, day, lookback_days=0) -%}
     {%- set state = run_state() -%}
+    {%- if execute and model.resource_type == 'model' and lookback_of(model) != lookback_days -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' looks ' ~ lookback_days ~ ' days back and does not say so in its YAML: '
+            ~ 'config: {meta: {lookback_days: ' ~ lookback_days ~ '}}.'
+        ) }}
+    {%- endif -%}
     {%- if state.mode == 'full' -%}
         {{ return(valid_and_visible()) }}
     {%- endif -%}
@@ -300,9 +307,20 @@
 {%- macro is_touched_session(entity, session) -%}
     {%- set state = run_state() -%}
     {%- if state.mode == 'full' -%}
-        {{ return(session ~ ' is not null') }}
+        {%- set floor = retention_floor(model) -%}
+        {{ return(session ~ ' is not null' ~ (
+            ' and ' ~ began_later(entity, session, floor) if floor and load_relation(this) else ''
+        )) }}
     {%- endif -%}
     ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from {{ state.touched }})
+{%- endmacro %}
+
+{#- A session that began below the floor stays as it is stored, whatever of it lies above. -#}
+{%- macro began_later(entity, session, floor) -%}
+    ({{ entity }}, {{ session }}) not in (
+        select {{ entity }}, {{ session }} from {{ this }}
+        where {{ earlier_than(day_column(model), floor) }}
+    )
 {%- endmacro %}
 
 {#- For what is built on a table of sessions. A restatement reads what has changed since the last run, too, but does not
@@ -396,7 +414,7 @@
 {#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. -#}
 {%- macro keep_touched(sql, entity, day) -%}
     {%- set state = run_state() -%}
-    {%- do state.update({'entity': entity, 'day': day, 'touched': found_once('touched', sql)}) -%}
+    {%- do state.update({'entity': entity, 'day': day, 'touched': found_once('touched', above_floor(sql))}) -%}
     {%- if keeps_touched() -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
         {%- set days_sql -%}
@@ -408,6 +426,20 @@
             'partitions': days | map(attribute=1) | sum | int,
         }) -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- The touched keys that may still be recomputed: whatever touches the others, what is stored of them stays. A session
+    that is not stored yet has no touched day. -#}
+{%- macro above_floor(sql) -%}
+    {%- set floor = retention_floor(model) -%}
+    {%- if not floor -%}
+        {{ return(sql) }}
+    {%- endif -%}
+    {%- if run_state().window and run_state().window[0] < floor -%}
+        {%- do log(model.name ~ ': nothing before ' ~ floor ~ ' is restated, its raw rows were pruned.', info=true) -%}
+    {%- endif -%}
+    select * from ({{ sql }}) as found
+    where coalesce(touched_day, '{{ floor }}') >= '{{ floor }}'
 {%- endmacro %}
 
 {#- What a query finds, in a temporary table, so that it is asked once and the engine knows how little it is. Compile,

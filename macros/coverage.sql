@@ -302,10 +302,9 @@
     {{ return(names | sort) }}
 {%- endmacro %}
 
-{#- Whether the raw rows of a day are still there, as far as retention is concerned: nothing is ever taken out of the
-    raw tables yet. This is the one place that will know. -#}
+{#- Whether the raw rows of a day are still there, as far as retention is concerned. -#}
 {%- macro is_rebuildable(day) -%}
-    {{ return('true') }}
+    {{ return(not_earlier_than(day, retention_floor(model))) }}
 {%- endmacro %}
 
 

@@ -12,6 +12,17 @@
     {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
 {%- endmacro %}
 
+{#- Milliseconds since 1970 of a time with or without zone, which `datediff` would compare in the session's zone. -#}
+{%- macro epoch_millisecond(column) -%}
+    {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
+{%- endmacro %}
+{%- macro duckdb__epoch_millisecond(column) -%}
+    {{ return('epoch_ms(' ~ column ~ ')') }}
+{%- endmacro %}
+{%- macro snowflake__epoch_millisecond(column) -%}
+    {{ return('date_part(epoch_millisecond, ' ~ column ~ ')') }}
+{%- endmacro %}
+
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
 {%- macro days_after(date, days) -%}
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
@@ -136,4 +147,23 @@
 {%- endmacro %}
 {%- macro snowflake__json_object_of(key, value) -%}
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
+{%- endmacro %}
+
+{#- The run lock: whoever has opened a DuckDB file for writing holds it alone, and a killed process holds nothing. -#}
+{%- macro duckdb__take_run_lock() -%}
+{%- endmacro %}
+{%- macro duckdb__renew_run_lock() -%}
+{%- endmacro %}
+{%- macro duckdb__release_run_lock(holder) -%}
+{%- endmacro %}
+
+{#- What time the engine says it is, in UTC: machines that run Tidemark need not agree. -#}
+{%- macro engine_clock() -%}
+    {{ return(adapter.dispatch('engine_clock')()) }}
+{%- endmacro %}
+{%- macro duckdb__engine_clock() -%}
+    {{ return("cast(now() at time zone 'UTC' as timestamp)") }}
+{%- endmacro %}
+{%- macro snowflake__engine_clock() -%}
+    {{ return('sysdate()') }}
 {%- endmacro %}

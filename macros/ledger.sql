@@ -86,6 +86,11 @@
             max_loaded_at timestamp,
             age_seconds bigint
         );
+        create table if not exists {{ ops_table('run_lock') }} as
+            select
+                {{ text_literal(none) }} as holder,
+                {{ timestamp_literal(none) }} as taken_at,
+                {{ timestamp_literal(none) }} as expires_at;
         create table if not exists {{ ops_table('measurements') }} (
             ledger_entry bigint,
             run_id varchar,
@@ -98,6 +103,26 @@
             warning_at bigint,
             critical_at bigint,
             reference_time timestamp
+        );
+        create table if not exists {{ ops_table('alerts') }} (
+            alert_entry bigint,
+            run_id varchar,
+            told_at timestamp,
+            as_of timestamp,
+            channel varchar,
+            subject varchar,
+            state varchar
+        );
+        create table if not exists {{ ops_table('retention_floors') }} (
+            ledger_entry bigint,
+            run_id varchar,
+            pruned_at timestamp,
+            as_of timestamp,
+            subject varchar,
+            subject_type varchar,
+            kept_from date,
+            rows_deleted bigint,
+            reason varchar
         )
     {%- endset -%}
     {%- do run_query(sql) -%}
@@ -113,6 +138,7 @@
         {%- do create_ops_tables() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do take_run_lock() -%}
         {%- if not flags.FULL_REFRESH -%}
             {%- do refuse_earlier_clock() -%}
         {%- endif -%}
@@ -155,13 +181,30 @@
         {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
         {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
         {%- do run_query(ledger_insert(entries)) -%}
+        {%- do release_run_lock() -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- run-operation: the end of a run that was told to stop. dbt calls on-run-end for what fails, not for that. -#}
+{%- macro close_interrupted_run(reason) -%}
+    {%- do create_ops_tables() -%}
+    {%- set entries = [] -%}
+    {%- for unfinished, job_name in unfinished_runs() if unfinished == run_id() -%}
+        {%- do entries.append(run_entry('failed', job_name=job_name, error_message=reason)) -%}
+    {%- endfor -%}
+    {%- if entries -%}
+        {%- do write_down(ledger_insert(entries)) -%}
+    {%- endif -%}
+    {%- do release_run_lock() -%}
 {%- endmacro %}
 
 {#- Pre-hook of every mart: from here on its time counts, unless it has begun with what it asked while it compiled. -#}
 {%- macro begin_run() -%}
     {%- if is_coverage() -%}
         {%- do refuse_uncovered() -%}
+    {%- endif -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do renew_run_lock() -%}
     {%- endif -%}
     {%- do run_state() -%}
 {%- endmacro %}
@@ -251,23 +294,23 @@
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
     {{ return(
         flags.FULL_REFRESH
-        or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table()))
+        or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table(model)))
     ) }}
 {%- endmacro %}
 
 {#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: it may
     have been in this very command. -#}
-{%- macro reads_a_rebuilt_table() -%}
+{%- macro reads_a_rebuilt_table(node) -%}
     {%- set sql -%}
         select count(*)
         from {{ ops_table('etl_job_runs') }}
         where
-            job_name in ('{{ closure_tables(model) | join("', '") }}')
+            job_name in ('{{ closure_tables(node) | join("', '") }}')
             and status = 'success'
             and metadata_json like '{"mode": "full"%'
-            and ledger_entry > {{ ledger_state().jobs[model.name].read_entry }}
+            and ledger_entry > {{ ledger_state().jobs[node.name].read_entry }}
     {%- endset -%}
-    {{ return(closure_tables(model) and run_query(sql).rows[0][0] > 0) }}
+    {{ return(closure_tables(node) and run_query(sql).rows[0][0] > 0) }}
 {%- endmacro %}
 
 {#- The tables of sessions that a model is built on. -#}
@@ -320,7 +363,7 @@
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
-        {%- set jobs, requests = {}, {} -%}
+        {%- set jobs, requests, floors = {}, {}, {} -%}
         {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
             {%- for row in run_query(last_runs(ops_table('etl_job_runs'))).rows -%}
                 {%- do jobs.update({row['job_name']: {
@@ -334,14 +377,42 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- set open_requests = 'select * from ' ~ ops_table('requested_partitions') ~ ' where done_at is null' -%}
-            {%- for row in run_query(open_requests).rows -%}
-                {%- do requests.setdefault(row['model_name'], []).append(row) -%}
+            {%- for row in run_query(open_requests_and_floors()).rows -%}
+                {%- if row['is_floor'] -%}
+                    {%- do floors.update({row['subject']: row['day']}) -%}
+                {%- else -%}
+                    {%- do requests.setdefault(row['subject'], []).append(row) -%}
+                {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
-        {%- do graph.update({key: {'jobs': jobs, 'requests': requests}}) -%}
+        {%- do graph.update({key: {'jobs': jobs, 'requests': requests, 'floors': floors}}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
+{%- endmacro %}
+
+{#- What someone asked for, and from which day the raw tables are complete: one statement, since every run asks. -#}
+{%- macro open_requests_and_floors() -%}
+    select
+        model_name as subject,
+        entity,
+        day,
+        requested_at,
+        false as is_floor
+    from {{ ops_table('requested_partitions') }}
+    where done_at is null
+    {#- absent before the first run of a version that knows of it -#}
+    {%- if load_relation(ops_table('retention_floors')) is not none %}
+    union all
+    select
+        subject,
+        cast(null as varchar) as entity,
+        max(kept_from) as day,
+        cast(null as timestamp) as requested_at,
+        true as is_floor
+    from {{ ops_table('retention_floors') }}
+    where subject_type = 'source'
+    group by subject
+    {%- endif %}
 {%- endmacro %}
 
 {#- Per job: its last success or reset in ledger order, and the clock up to which it is known. An `unchanged` decision
@@ -381,6 +452,7 @@
     {%- for node in graph.nodes.values() if is_recorded(node) and node.name in ledger_state().jobs -%}
         {%- set clock = ledger_state().jobs[node.name].clock -%}
         {%- if clock and utc_moment(clock) > as_of_value() -%}
+            {%- do release_run_lock() -%}
             {{ exceptions.raise_compiler_error(
                 'The clock of this run, ' ~ as_of_value() ~ ', lies before the clock of the ledger: '
                 ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. '
@@ -513,9 +585,9 @@
 
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
-    {%- set partitioned = [] -%}
+    {%- set partitioned = {} -%}
     {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized == 'incremental' -%}
-        {%- do partitioned.append(node.name) -%}
+        {%- do partitioned.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if model not in partitioned -%}
         {{ exceptions.raise_compiler_error(
@@ -524,6 +596,13 @@
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
+    {%- set floor = retention_floor(partitioned[model]) -%}
+    {%- if floor and utc_moment(day).date() < floor -%}
+        {{ exceptions.raise_compiler_error(
+            model ~ ' can be recomputed from ' ~ floor ~ ' on: the raw rows of earlier days were pruned. '
+            ~ 'Nothing was requested.'
+        ) }}
+    {%- endif -%}
     {%- set sql -%}
         insert into {{ ops_table('requested_partitions') }}
         select
@@ -536,7 +615,7 @@
             {{ timestamp_literal(none) }},
             {{ text_literal(none) }}
     {%- endset -%}
-    {%- do run_query(sql) -%}
+    {%- do write_down(sql) -%}
 {%- endmacro %}
 
 {#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job

@@ -33,21 +33,26 @@ class Built:
 
 @dataclass(frozen=True)
 class Failure:
-    """A node that failed, with the first lines of what dbt says of it."""
+    """A node that failed, with the first lines of what dbt says of it; a test, with its model."""
 
     node: str
     kind: str
     message: str
+    job: str = ""
 
 
 @dataclass
 class BuildReport:
-    """What one `dbt build` did: relations, tests, failures, and what it did not reach."""
+    """What one `dbt build` did: relations, tests, failures, and what it did not reach.
+
+    `passed` names what went well, by kind and name.
+    """
 
     models: list[Built] = field(default_factory=list)
     tests: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
+    passed: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -103,9 +108,13 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
         elif kind in _RELATIONS:
             report.models.append(_built(result, jobs))
         if status in _FAILED:
-            report.failures.append(Failure(result.node.name, kind, _first_lines(result.message)))
+            job = result.node.name if kind in _RELATIONS else _tested(result.node, lineage)
+            message = _first_lines(result.message)
+            report.failures.append(Failure(result.node.name, kind, message, job))
         elif status == "skipped" and kind in _RELATIONS:
             report.untouched.append(result.node.name)
+        elif status != "skipped":
+            report.passed.append((kind, result.node.name))
     for built in report.models:
         built.tests = tests[built.model]
     if not outcome.success and not report.failures:

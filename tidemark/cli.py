@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from uuid import uuid4
 
 import typer
 
-from tidemark import logs
+from tidemark import interrupts, logs
+from tidemark.cadence import DAYS, at, duration
 from tidemark.clock import parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -114,6 +116,13 @@ SkipExitCode = Annotated[
         help="Exit with this when nothing was new; 99 marks an Airflow task as skipped.",
     ),
 ]
+AlertOnSuccess = Annotated[
+    bool,
+    typer.Option(
+        "--alert-on-success",
+        help="Tell the channels in TIDEMARK_ALERT_URLS of a run without failures, too.",
+    ),
+]
 
 
 @app.command(epilog="Example: tidemark run --as-of 2025-10-15T13:00:00 --json")
@@ -125,22 +134,25 @@ def run(
     project_dir: ProjectDir = None,
     log_format: Log = LogFormat.TEXT,
     skip_exit_code: SkipExitCode = 0,
+    alert_on_success: AlertOnSuccess = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
     dbt = _begin("run", _dbt(project_dir, target, vars_), log_format)
-    from tidemark import report
+    from tidemark import alerts, report
     from tidemark.build import build, exit_code
     from tidemark.judgement import judge
 
     out = report.console(quiet=json_)
-    with _explained("run", json_, "Nothing was built."):
+    with _explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
-    with _explained("run", json_, "What was built before that is complete and recorded."):
+    left = "What was built before that is complete and recorded."
+    with _explained("run", json_, left), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Building"):
             built = build(dbt, judgement)
         report.show_build(out, judgement, built)
+    alerts.after_run(dbt, judgement, built, alert_on_success)
     code = exit_code(judgement, built, skip_exit_code)
     _leave("run", json_, code, report.as_json(judgement, built))
 
@@ -185,14 +197,163 @@ def status(
 ) -> None:
     """Show how the pipeline is: sources, jobs and runs against the limits in vars: health:."""
     dbt = _begin("status", _dbt(project_dir, target, vars_), log_format)
-    from tidemark import report
+    from tidemark import alerts, report
     from tidemark.health import look
 
     with _explained("status", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
         health = look(dbt, as_of)
     report.show_health(report.console(quiet=json_), health)
+    alerts.after_look(dbt, health)
     code = health.exit_code if exit_code else Exit.DONE
     _leave("status", json_, code, report.health_as_json(health))
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _cron(text: str) -> str:
+    try:
+        at(text, datetime.min, datetime.min)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+@app.command(epilog="Example: tidemark cadence --every 15m")
+def cadence(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=365, help="How many days to look back.")
+    ] = DAYS,
+    every: Annotated[
+        timedelta | None,
+        typer.Option("--every", parser=_duration, metavar="15m", help="Judge checks so far apart."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", parser=_cron, metavar="CRON", help="Judge this schedule (UTC)."),
+    ] = None,
+) -> None:
+    """Show how often sources are really refreshed, what checks of them found, and what would do.
+
+    Without --every and --schedule it judges the checks that `run` and `check` have recorded.
+    """
+    if every and schedule:
+        raise typer.BadParameter("give --every or --schedule", param_hint="--schedule")
+    dbt = _begin("cadence", _dbt(project_dir, target, vars_), log_format)
+    from tidemark import report
+    from tidemark.cadence import look
+
+    with _explained("cadence", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
+        seen = look(dbt, days, every, schedule or "", as_of)
+    report.show_cadence(report.console(quiet=json_), seen)
+    _leave("cadence", json_, Exit.DONE, report.cadence_as_json(seen))
+
+
+@app.command(epilog="Example: tidemark metrics --textfile /var/lib/node_exporter/tidemark.prom")
+def metrics(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    textfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--textfile",
+            dir_okay=False,
+            help="Write them here, whole or not at all; without it they go to standard output.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Look as `status` does, and tell the figures as Prometheus reads them."""
+    dbt = _begin("metrics", _dbt(project_dir, target, vars_), log_format)
+    from tidemark.health import look
+    from tidemark.metrics import text, write
+
+    with _explained("metrics", json_, "Nothing was written."), logs.progress(dbt, "Looking"):
+        health = look(dbt, as_of)
+    if textfile:
+        try:
+            write(health, textfile)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{textfile} cannot be written: {error.strerror}", param_hint="--textfile"
+            ) from None
+    elif not json_:
+        typer.echo(text(health), nl=False)
+    told = {"textfile": str(textfile) if textfile else None, "level": health.level.word}
+    _leave("metrics", json_, Exit.DONE, {"as_of": health.as_of.isoformat(), **told})
+
+
+@app.command(epilog="Example: tidemark serve --target duckdb --port 8321")
+def serve(
+    target: Target = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; 0.0.0.0 is everywhere.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8321,
+    interval: Annotated[
+        float,
+        typer.Option(
+            "--interval",
+            min=1,
+            metavar="SECONDS",
+            help="How long until the figures are read again.",
+        ),
+    ] = 30,
+) -> None:
+    """Serve /health and /metrics until it is stopped: the figures that were last seen.
+
+    It reads them in the background and looks at no raw table. While a run holds the database file,
+    it serves what it has, and says so.
+    """
+    dbt = _begin("serve", _dbt(project_dir, target, vars_), log_format)
+    import signal
+
+    from tidemark.metrics import Monitor, server
+
+    # A busy database is not waited for, and the parsed project of other commands stays theirs.
+    os.environ["TIDEMARK_CONNECT_ATTEMPTS"] = "1"
+    dbt.target_path = Path(os.environ.get("DBT_TARGET_PATH", "target")) / "serve"
+    monitor = Monitor(dbt, interval)
+    try:
+        serving = server(monitor, host, port)
+    except OSError as error:
+        told = f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --port."
+        typer.echo(f"{told} Nothing was started.", err=True)
+        raise typer.Exit(Exit.FAILED) from None
+    url = f"http://{host}:{serving.server_port}"
+    if json_:
+        typer.echo(json.dumps({"command": "serve", "url": url}))
+    else:
+        typer.echo(f"Serving {url}/health and {url}/metrics; Ctrl-C ends it.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    monitor.start()
+    try:
+        serving.serve_forever()
+    except KeyboardInterrupt:
+        logs.tell(logging.INFO, "serve ends")
+    finally:
+        monitor.stop()
+        serving.server_close()
 
 
 watermark = typer.Typer(
@@ -330,6 +491,7 @@ def demo(
 
 def main() -> None:
     """The console script."""
+    interrupts.listen()
     app()
 
 
@@ -362,18 +524,23 @@ def _explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     try:
         yield
     except DbtError as error:
+        message = str(error).strip()
         if isinstance(error, DatabaseLockedError):
             advice = "Try again when the other process has ended."
         else:
             advice = "dbt's whole log is in logs/dbt.log."
-        message = str(error).strip()
-        if logs.writes_json():
-            logs.tell(logging.ERROR, message, untouched=untouched)
-        if as_json:
-            _leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
-        if not logs.writes_json():
-            typer.echo(f"{message}\n{untouched} {advice}", err=True)
-        raise typer.Exit(Exit.FAILED) from None
+    except KeyboardInterrupt as interrupt:
+        message = str(interrupt) or f"Interrupted by {interrupts.take()}."
+        advice = f"Repeat `tidemark {command}`: it takes up what is still open."
+    else:
+        return
+    if logs.writes_json():
+        logs.tell(logging.ERROR, message, untouched=untouched)
+    if as_json:
+        _leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
+    if not logs.writes_json():
+        typer.echo(f"{message}\n{untouched} {advice}", err=True)
+    raise typer.Exit(Exit.FAILED)
 
 
 def _leave(command: str, as_json: bool, code: int, told: dict[str, Any]) -> NoReturn:

@@ -50,3 +50,8 @@ def show_duration(duration: timedelta) -> str:
         units = [(days * 24 + hours, "h"), (minutes, "min")]
     present = [f"{number} {unit}" for number, unit in units if number]
     return " ".join(present[:2])
+
+
+def show_seconds(seconds: float) -> str:
+    """Seconds for people: as they are below a minute, else in larger units."""
+    return f"{seconds:g} s" if seconds < 60 else show_duration(timedelta(seconds=seconds))

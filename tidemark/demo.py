@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from uuid import uuid4
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import report
+from tidemark import cadence, report
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
@@ -97,7 +97,24 @@ class Look:
         return f"tidemark status --exit-code --as-of {self.as_of.isoformat()}"
 
 
-Step = Run | Show | SetBack | Look
+@dataclass(frozen=True)
+class Advise:
+    """`tidemark cadence --every` at a clock."""
+
+    title: str
+    tells: str
+    as_of: datetime
+    every: timedelta = timedelta(minutes=15)
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        minutes = self.every // timedelta(minutes=1)
+        return f"tidemark cadence --every {minutes}m --as-of {self.as_of.isoformat()}"
+
+
+Step = Run | Show | SetBack | Look | Advise
 
 _AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
@@ -149,6 +166,12 @@ STORY: tuple[Step, ...] = (
         "Seven of seven days are reported. Who was silent on that day as well is at risk; who was"
         " active on it is not.",
         _FLAGS,
+        _ANSWERED,
+    ),
+    Advise(
+        "How often is it worth looking?",
+        "Checked every quarter of an hour, an hourly source has nothing new three times of four."
+        " Skips are cheap, but a schedule that fits is cheaper.",
         _ANSWERED,
     ),
     SetBack(
@@ -229,6 +252,10 @@ def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
             changed = change(dbt, step.job, step.reason, step.to, step.as_of)
             out.print(changed.words)
             return Exit.DONE, {"rows": dict(changed.rows)}
+        case Advise():
+            seen = cadence.look(dbt, every=step.every, as_of=step.as_of)
+            report.show_cadence(out, seen)
+            return Exit.DONE, report.cadence_as_json(seen)
         case Look():
             health = look(dbt, step.as_of)
             report.show_health(out, health)

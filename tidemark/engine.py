@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tidemark import logs
+from tidemark import interrupts, logs
 from tidemark.lineage import Lineage
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
@@ -98,7 +98,9 @@ class Dbt:
     @cached_property
     def manifest(self) -> Any:
         """The parsed project. It freezes the vars used in `config()`; the clock is none of them."""
-        outcome = self._invoke(None, ["parse"], self.variables)
+        # target/manifest.json is left to what builds: writing it takes half as long as reading the
+        # project (measured).
+        outcome = self._invoke(None, ["parse", "--no-write-json"], self.variables)
         outcome.raise_if_failed()
         return outcome.result
 
@@ -122,7 +124,13 @@ class Dbt:
         """Run one dbt command at a clock; nodes that fail are the caller's to look at."""
         clock = {"as_of": as_of.isoformat()} if as_of else {}
         given = {**self.variables, **clock, "run_id": self.run_id, **(variables or {})}
-        return self._invoke(self.manifest, list(args), given)
+        try:
+            return self._invoke(self.manifest, list(args), given)
+        except KeyboardInterrupt:
+            reason = f"Interrupted by {interrupts.take()}."
+            if args[0] in ("build", "run"):
+                self._close_interrupted_run(reason, as_of)
+            raise KeyboardInterrupt(reason) from None
 
     def operate(
         self, macro: str, arguments: Mapping[str, Any] | None = None, as_of: datetime | None = None
@@ -138,6 +146,7 @@ class Dbt:
         """The rows of a view or an analysis as JSON values; it need not have been built."""
         outcome = self.call(
             "show",
+            "--no-write-json",
             *("--select", name),
             *("--limit", "-1"),
             *("--indirect-selection", "empty"),
@@ -153,6 +162,14 @@ class Dbt:
             for table in tables
             for row in table.rows
         ]
+
+    def _close_interrupted_run(self, reason: str, as_of: datetime | None) -> None:
+        """Let the ledger say how the run ended: dbt calls no hook when it is interrupted."""
+        try:
+            self.operate("close_interrupted_run", {"reason": reason}, as_of)
+        except DbtError as error:
+            text = f"The ledger could not be told; the next run closes this one. {error}"
+            logs.tell(logging.WARNING, text)
 
     def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
         from dbt.cli.main import dbtRunner
@@ -177,6 +194,7 @@ class Dbt:
         seconds = round(time.perf_counter() - began, 3)
         told = {"dbt": called, "success": ran.success, "seconds": seconds}
         logs.tell(logging.INFO, f"dbt {called} took {seconds:.2f} s", **told)
+        interrupts.raise_if_noticed()
         if isinstance(ran.exception, KeyboardInterrupt):
             raise ran.exception
         if ran.exception is not None:

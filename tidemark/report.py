@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidemark.build import BuildReport, Built
-from tidemark.clock import show_duration, show_time
+from tidemark.cadence import Cadence, Checks, Saved
+from tidemark.clock import show_duration, show_seconds, show_time
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
 from tidemark.health import Figure, Health, Level, worst
 from tidemark.judgement import Judgement
@@ -170,7 +171,7 @@ def show_health(out: Console, health: Health) -> None:
     findings = [figure for figure in health.figures if figure.level is not Level.NORMAL]
     for level in (Level.CRITICAL, Level.WARNING):
         for metric in dict.fromkeys(f.metric for f in findings if f.level is level):
-            told = [_finding(f) for f in findings if (f.level, f.metric) == (level, metric)]
+            told = [f.words for f in findings if (f.level, f.metric) == (level, metric)]
             rest = f" and {len(told) - _FINDINGS} more" if len(told) > _FINDINGS else ""
             words = escape(", ".join(sorted(told)[:_FINDINGS]))
             out.print(f"[{_colour(level)}]{level.word}[/] {metric}: {words}{rest}")
@@ -223,15 +224,6 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
     return table
 
 
-def _finding(figure: Figure) -> str:
-    """What is not normal: whose figure, and how much."""
-    if figure.amount is None:
-        return f"{figure.subject} ({figure.detail or 'never built'})"
-    if figure.unit == "seconds":
-        return f"{figure.subject} ({_seconds_in_words(figure.amount)})"
-    return f"{figure.subject} ({figure.amount:,.0f})"
-
-
 def _source(figure: Figure) -> str:
     """Bad rows are told by source and reason."""
     return figure.subject.partition(":")[0]
@@ -246,9 +238,7 @@ def _amount(figure: Figure) -> str:
 
 
 def _seconds_in_words(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds:g} s" if seconds < 60 else show_duration(timedelta(seconds=seconds))
+    return show_seconds(seconds) if seconds is not None else "-"
 
 
 def show_watermarks(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -263,6 +253,106 @@ def show_watermarks(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
             row["last_run_status"],
         )
     out.print(table)
+
+
+def show_cadence(out: Console, cadence: Cadence) -> None:
+    """Every source's rhythm; what checks of it found, and what would do; what the gate spared."""
+    out.print(f"{cadence.days:g} days up to {show_time(cadence.as_of)}.")
+    columns = ("refreshed every", "p95", "last", "lands", "late: p50", "late: p99", "late: max")
+    table = _table("source", *columns, wrapping=columns)
+    for source in cadence.sources:
+        rhythm, lateness = source.rhythm, source.lateness
+        table.add_row(
+            source.source,
+            "all the time" if rhythm.is_stream else _duration(rhythm.median),
+            _duration(rhythm.p95),
+            _short(rhythm.last),
+            source.lands or "-",
+            *map(_duration, (lateness.p50, lateness.p99, lateness.max) if lateness else [None] * 3),
+        )
+    out.print(table)
+    is_recorded = cadence.schedule == "recorded"
+    checks = "checks" if is_recorded else "checks a day"
+    columns = (checks, "useful", "nothing new", "waited", "would do", "checks a day", "waited")
+    table = _table("source", *columns, wrapping=columns)
+    _right(table, 1, 2, 3, 4, 6, 7)
+    days = 1 if is_recorded else cadence.days
+    for source in cadence.sources:
+        given, advised = source.checks, source.advised_checks
+        table.add_row(source.source, *_checks(cadence, days, given, source.advised, advised))
+    given, advised = (cadence.all_together.get(key) for key in (cadence.schedule, cadence.advised))
+    table.add_section()
+    table.add_row("all of them", *_checks(cadence, days, given, cadence.advised, advised))
+    out.print(table)
+    _show_saved(out, cadence)
+
+
+def _checks(
+    cadence: Cadence, days: float, given: Checks | None, cron: str, advised: Checks | None
+) -> list[str]:
+    """What checks found, and beside it the schedule that would do, with its checks."""
+    cells = ["-"] * 4
+    if given is not None and given.saved is not None:
+        numbers = [f"{round(number / days, 1):g}" for number in (given.number, given.useful)]
+        cells = [*numbers, f"{given.saved:.0%}", _minutes(given.wait)]
+    if advised is None:
+        return [*cells, "-", "-", "-"]
+    return [*cells, cron, f"{round(advised.number / cadence.days, 1):g}", _minutes(advised.wait)]
+
+
+def _minutes(wait: timedelta | None) -> str:
+    """Waiting is counted from the minute; none is no time."""
+    return "-" if wait is None else show_duration(wait) if wait else "0 min"
+
+
+def _show_saved(out: Console, cadence: Cadence) -> None:
+    given = cadence.all_together.get(cadence.schedule)
+    if given is None:
+        out.print("No check is on record. Judge a schedule with --every 15m or --schedule CRON.")
+    elif given.saved is not None:
+        out.print(
+            f"Checks {cadence.schedule}: {given.number}, of which {given.useful} found something"
+            f" new in any source, and {given.number - given.useful} nothing ({given.saved:.0%})."
+        )
+    saved = cadence.saved
+    if saved.share_of_runs is not None and saved.share_of_seconds is not None:
+        out.print(
+            f"The gate skipped {saved.skips} of {saved.builds + saved.skips} runs of models"
+            f" ({saved.share_of_runs:.0%}), and {saved.saved:.1f} of"
+            f" {saved.spent + saved.saved:.1f} engine seconds ({saved.share_of_seconds:.0%})."
+        )
+    if cadence.advised:
+        out.print(f"One schedule for all: [bold]{cadence.advised}[/] (cron, UTC).")
+
+
+def cadence_as_json(cadence: Cadence) -> dict[str, Any]:
+    """The same, durations in seconds."""
+    return dict(_json_value(cadence))
+
+
+def _json_value(value: Any) -> Any:
+    match value:
+        case Checks():
+            return {**_json_fields(value), "saved": value.saved}
+        case Saved():
+            return {
+                **_json_fields(value),
+                "share_of_runs": value.share_of_runs,
+                "share_of_seconds": value.share_of_seconds,
+            }
+        case list():
+            return [_json_value(each) for each in value]
+        case dict():
+            return {key: _json_value(each) for key, each in value.items()}
+        case timedelta():
+            return int(value.total_seconds())
+        case datetime():
+            return value.isoformat()
+    return _json_fields(value) if is_dataclass(value) else value
+
+
+def _json_fields(value: Any) -> dict[str, Any]:
+    return {field.name: _json_value(getattr(value, field.name)) for field in fields(value)}
 
 
 def health_as_json(health: Health) -> dict[str, Any]:

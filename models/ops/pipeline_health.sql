@@ -10,6 +10,7 @@
     ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
     ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),
     ('repair_time', 'repairs', 'seconds', 'null', 'finished_at'),
+    ('decisions', 'decisions', 'models', 'null', 'checked_at'),
 ] -%}
 
 with clock as (
@@ -78,6 +79,12 @@ gaps as (
 repairs as (
 
     {{ repairs(source('ops', 'backfill_attempts'), 'clock') }}
+
+),
+
+decisions as (
+
+    {{ last_decisions(source('ops', 'source_checks')) }}
 
 ),
 

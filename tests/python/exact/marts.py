@@ -176,5 +176,11 @@ def differences(name: str, actual: Table, expected: Table, called: str) -> Itera
             yield from (f"    {_plain(row)}" for row in sorted(rows, key=_plain)[:4])
 
 
+def rows_differing(actual: Table, expected: Table) -> int:
+    """How many rows are in one and not in the other."""
+    expected = expected.select(actual.columns)
+    return max((actual.rows - expected.rows).total(), (expected.rows - actual.rows).total())
+
+
 def _plain(row: tuple[Any, ...]) -> str:
     return ", ".join(str(value) for value in row)

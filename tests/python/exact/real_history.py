@@ -18,7 +18,15 @@ from pathlib import Path
 import duckdb
 
 from . import raw
-from .marts import Table, connect, create_reference, differences, fetch, references
+from .marts import (
+    Table,
+    connect,
+    create_reference,
+    differences,
+    fetch,
+    references,
+    rows_differing,
+)
 from .project import FILE_NAME, Project
 
 CLOCKS = [
@@ -148,8 +156,7 @@ def _differing(mart: str, actual: Table, expected: Table) -> int:
     """How many rows are in one and not in the other; the first of them are printed."""
     for line in differences(mart, actual, expected, "the reference"):
         print(line)
-    expected = expected.select(actual.columns)
-    return max((actual.rows - expected.rows).total(), (expected.rows - actual.rows).total())
+    return rows_differing(actual, expected)
 
 
 def _report_lookback(connection: duckdb.DuckDBPyConnection) -> None:

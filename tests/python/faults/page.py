@@ -1,0 +1,40 @@
+"""The table of faults, docs/faults.md: each test that is run puts its row there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_HEAD = """\
+# Faults
+
+`make test-faults` wrote this page. Each fault was done to `tidemark run` as a process of its own,
+on the seeds in a DuckDB file: it was killed, told to stop, or met a broken database, disk, source
+or clock. Then the cause was taken away, the command was repeated, and every mart was compared with
+a full refresh of a copy of the file, in all columns but `record_loaded_at`.
+
+| fault | what the user sees | rows differing after the rerun |
+| --- | --- | ---: |
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The file, if one is wanted."""
+
+    path: Path | None
+    # not worth reading in a message: the folder of this run
+    folder: Path
+
+    def add(self, fault: str, seen: str, differing: int) -> None:
+        """Put a fault's row in its place, or at the end; it must say that nothing differs."""
+        if self.path:
+            rows = self.path.read_text().split("---: |\n")[1] if self.path.exists() else ""
+            by_fault = {row.split(" | ")[0]: row for row in rows.splitlines(keepends=True)}
+            shown = re.sub(r"\s+", " ", seen.replace(f"{self.folder}/", "")).strip()
+            cells = (fault, shown.replace("|", "\\|"), str(differing))
+            row = f"| {' | '.join(cells)} |\n"
+            by_fault[row.split(" | ")[0]] = row
+            self.path.write_text(_HEAD + "".join(by_fault.values()))
+        assert differing == 0, f"{differing} rows differ from a full refresh after: {fault}"
