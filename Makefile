@@ -2,9 +2,10 @@
 # target that you call sets up .venv and the dbt packages, once.
 
 SCALE    ?= 10
-ONLY     ?= spine web
+ONLY     ?= spine web startup
 EXAMPLES ?= 500
 KILLS    ?= 30
+DAMAGES  ?= 100
 
 BIN := .venv/bin
 
@@ -12,7 +13,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +34,14 @@ test: setup ## Build and test everything on the demo data, then run the Python t
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
 
+test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=100)
+	TIDEMARK_DAMAGES=$(DAMAGES) $(BIN)/pytest -m coverage
+
 test-mutants: setup ## Plant faults one at a time; the differential test must find each
 	$(BIN)/pytest -m mutants
+
+alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
+	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
 
 test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
 	@rm -f docs/faults.md
@@ -62,7 +69,7 @@ docs: setup ## Write the documentation site as one file, target/site/index.html
 	@cp target/static_index.html target/site/index.html
 	@echo "Open target/site/index.html"
 
-bench: setup ## Measure full refresh and increments (SCALE=10 million events, ONLY=web or spine)
+bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup)
 	$(BIN)/python benchmarks/run.py --only $(ONLY) --scale $(SCALE)
 
 # Valid for every supported Python, and free of the address that the packages came from.

@@ -10,14 +10,16 @@
     On a full refresh everything is touched: the same SQL, from the beginning of time. -#}
 
 {%- macro valid_and_visible() -%}
-    {{ return('quarantine_reason is null and ' ~ visible()) }}
+    {%- set is_kept = not_earlier_than('occurred_at', first_kept_day(model)) -%}
+    {{ return('quarantine_reason is null and ' ~ visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
 {%- endmacro %}
 
-{%- macro newly_loaded() -%}
+{%- macro newly_loaded(lookback_days=0) -%}
     {%- set state = run_state() -%}
     {%- if state.window -%}
-        {#- a restated row counts as one that was loaded now -#}
-        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [state.window])) }}
+        {#- a restated row counts as one that was loaded now; those before the window reach into it with theirs -#}
+        {%- set first = state.window[0] - modules.datetime.timedelta(days=lookback_days) -%}
+        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [(first, state.window[1])])) }}
     {%- endif -%}
     {{ valid_and_visible() }}
     {%- if state.since %} and loaded_at >= {{ timestamp_literal(state.since) }}{% endif %}
@@ -49,6 +51,12 @@
 
 {%- macro touched_partitions(relation, entity, day, lookback_days=0) -%}
     {%- set state = run_state() -%}
+    {%- if execute and model.resource_type == 'model' and lookback_of(model) != lookback_days -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' looks ' ~ lookback_days ~ ' days back and does not say so in its YAML: '
+            ~ 'config: {meta: {lookback_days: ' ~ lookback_days ~ '}}.'
+        ) }}
+    {%- endif -%}
     {%- if state.mode == 'full' -%}
         {{ return(valid_and_visible()) }}
     {%- endif -%}
@@ -65,10 +73,11 @@
                     {{ entity }},
                     cast({{ day }} as date) as changed_day
                 from {{ relation }}
-                where {{ newly_loaded() }}
-                {{- requested_keys(entity) }}
+                where {{ newly_loaded(lookback_days) }}
+                {{- requested_keys(entity, "reason <> 'coverage'") }}
             ) as changed
             cross join {{ numbers_to(lookback_days) }}
+            {{- requested_keys(entity, "reason = 'coverage'") }}
             {%- if state.window %}
             union all
             select
@@ -78,7 +87,12 @@
             where {{ within(day, [state.window]) }}
             {%- endif %}
         ) as touched
+        {%- if state.window %}
+        where touched_day >= '{{ state.window[0] }}'
+        {%- if state.mode == 'coverage' %} and touched_day < '{{ state.window[1] }}'{% endif %}
+        {%- endif %}
     {%- endset -%}
+    {%- do state.update({'lookback_days': lookback_days}) -%}
     {%- do keep_touched(sql, entity, day) -%}
     {%- set ranges = merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
     {{ valid_and_visible() }}
@@ -175,7 +189,11 @@
         {{ return(valid_and_visible()) }}
     {%- endif -%}
     {%- set identity = version_of(relation).identity | join(', ') -%}
-    {%- set loaded = found_once('loaded', 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded()) -%}
+    {%- if not state.window -%}
+        {#- a window needs no look for other versions: those of one identity lie on one day -#}
+        {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded() -%}
+        {%- set loaded = found_once('loaded', new_rows) -%}
+    {%- endif -%}
     {%- set sql -%}
         with named as (
             select
@@ -186,14 +204,27 @@
             where
                 {{ valid_and_visible() }}
                 and {{ session }} is not null
-                and (
-                    {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
-                    and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
-                    {%- if state.window %}
-                    or {{ within('occurred_at', [state.window]) }}
-                    {%- endif %}
-                    {{- or_requested(entity, 'activity_date', 'activity_date') }}
+                {%- if state.window %}
+                and {{ within('occurred_at', [state.window]) }}
+                {%- else %}
+                and {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
+                and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
+                {%- endif %}
+            {%- if state.requests %}
+            union all
+            select
+                {{ entity }},
+                {{ session }},
+                activity_date
+            from {{ relation }}
+            where
+                {{ valid_and_visible() }}
+                and {{ session }} is not null
+                and {{ within('occurred_at', merged_ranges(state.requests.days)) }}
+                and ({{ entity }}, activity_date) in (
+                    {{ requests_of(entity) }}
                 )
+            {%- endif %}
         )
 
         select
@@ -219,20 +250,41 @@
                 cast({{ last }} as date) as last_day
             from {{ this }}
             where
-                ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from named)
                 {%- if state.window %}
                 {#- also those that only reach into the window: it may have taken events from them -#}
-                or ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
+                ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
                 {%- endif %}
-                {{- or_requested(entity, 'cast(' ~ first ~ ' as date)', 'cast(' ~ last ~ ' as date)') }}
+                {#- coverage is to find those that have events in the window and are not stored there -#}
+                {%- if state.mode != 'coverage' %}
+                {{ 'or' if state.window }} ({{ entity }}, {{ session }}) in (
+                    select {{ entity }}, {{ session }} from named
+                )
+                {%- endif %}
+            {%- if state.requests %}
+            union all
+            select
+                stored.{{ entity }},
+                stored.{{ session }},
+                cast(stored.{{ first }} as date) as stored_day,
+                cast(stored.{{ first }} as date) as first_day,
+                cast(stored.{{ last }} as date) as last_day
+            from {{ this }} as stored
+            inner join ({{ requests_of(entity) }}) as requests
+                on
+                    stored.{{ entity }} = requests.{{ entity }}
+                    and cast(stored.{{ first }} as date) <= requests.day
+                    and cast(stored.{{ last }} as date) >= requests.day
+            {%- endif %}
         ) as touched_rows
         group by {{ entity }}, {{ session }}
     {%- endset -%}
-    {%- do keep_touched(sql, entity, first) -%}
     {%- do state.update({'session': session}) -%}
-    {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts -#}
+    {%- do keep_touched(sql, entity, first) -%}
+    {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts; coverage
+        cannot afford to doubt it: damage shows on the days that it looks at, or when it looks at others -#}
     {%- set ranges = none -%}
-    {%- if state.touched_days is defined and not (state.window or state.requests) -%}
+    {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
+    {%- if state.touched_days is defined and trusts_stored -%}
         {%- set reach -%}
             select distinct calendar.date_day
             from {{ state.touched }} as touched
@@ -256,9 +308,20 @@
 {%- macro is_touched_session(entity, session) -%}
     {%- set state = run_state() -%}
     {%- if state.mode == 'full' -%}
-        {{ return(session ~ ' is not null') }}
+        {%- set floor = retention_floor(model) -%}
+        {{ return(session ~ ' is not null' ~ (
+            ' and ' ~ began_later(entity, session, floor) if floor and load_relation(this) else ''
+        )) }}
     {%- endif -%}
     ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from {{ state.touched }})
+{%- endmacro %}
+
+{#- A session that began below the floor stays as it is stored, whatever of it lies above. -#}
+{%- macro began_later(entity, session, floor) -%}
+    ({{ entity }}, {{ session }}) not in (
+        select {{ entity }}, {{ session }} from {{ this }}
+        where {{ earlier_than(day_column(model), floor) }}
+    )
 {%- endmacro %}
 
 {#- For what is built on a table of sessions. A restatement reads what has changed since the last run, too, but does not
@@ -277,7 +340,7 @@
                 cast(entity as {{ stored_type(entity) }}) as {{ entity }},
                 day as touched_day
             from {{ ops_table('changed_keys') }}
-            where {{ unread_changes(model.name, [relation.identifier]) }}
+            where {{ 'false' if state.mode == 'coverage' else unread_changes(model.name, [relation.identifier]) }}
             {{- requested_keys(entity) }}
             {%- for table in [relation, this] if state.window %}
             union all
@@ -300,24 +363,34 @@
 
 {#- How this model runs now, worked out once per model and run. Kept in `graph`, where compilation, strategy and hooks
     all see it:
-      mode        full (everything), incremental (what was loaded since the watermark), restate (a window of days)
+      mode        full (everything), incremental (what was loaded since the watermark), restate (a window of days),
+                  coverage (the same, and only to compare)
       since       the lower bound of load times, inclusive: the overlap before the watermark
       window      the restated days, [first, end)
-      requests    partitions that someone asked for
+      known       the clock up to which coverage compares
+      requests    until when someone asked for partitions, and of which days
       began       when it was first asked for
     and later: entity, day, touched (the table or query of touched keys), touched_days, partitions, rows. -#}
 {%- macro run_state() -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
-        {%- set incremental = is_incremental() -%}
-        {%- set window = restated_window() if incremental else none -%}
-        {%- set watermark = last_watermark() if incremental and not window else none -%}
+        {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
+        {%- if is_coverage() and is_incremental() -%}
+            {%- set mode, window = 'coverage', coverage_window() -%}
+        {%- elif is_whole or not is_incremental() -%}
+            {%- set mode, window = 'full', none -%}
+        {%- else -%}
+            {%- set window = restated_window() -%}
+            {%- set mode = 'restate' if window else 'incremental' -%}
+        {%- endif -%}
+        {%- set watermark = last_watermark() if mode == 'incremental' else none -%}
         {%- do states.update({key: {
-            'mode': 'full' if not incremental else 'restate' if window else 'incremental',
+            'mode': mode,
             'since': overlap_start(watermark) if watermark else none,
             'window': window,
-            'requests': [] if window or model.resource_type == 'unit_test' else open_requests(),
+            'known': known_clock() if mode == 'coverage' else as_of_value(),
+            'requests': none if window or model.resource_type == 'unit_test' else open_requests(),
             'partitions': none,
             'began': wall_clock(),
         }}) -%}
@@ -327,10 +400,16 @@
 
 {#- dbt's own --event-time-start and --event-time-end (it asks for both or none), widened to whole days. -#}
 {%- macro restated_window() -%}
-    {%- set start, end = invocation_args_dict.get('event_time_start'), invocation_args_dict.get('event_time_end') -%}
+    {%- set explained = var('explain') if is_explained() else {} -%}
+    {%- set start = explained.get('start') or invocation_args_dict.get('event_time_start') -%}
+    {%- set end = explained.get('end') or invocation_args_dict.get('event_time_end') -%}
     {%- if model.resource_type == 'unit_test' or not start -%}
         {{ return(none) }}
     {%- endif -%}
+    {{ return(whole_days(start, end)) }}
+{%- endmacro %}
+
+{%- macro whole_days(start, end) -%}
     {%- set last_moment = utc_moment(end) - modules.datetime.timedelta(microseconds=1) -%}
     {{ return((utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
 {%- endmacro %}
@@ -338,7 +417,7 @@
 {#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. -#}
 {%- macro keep_touched(sql, entity, day) -%}
     {%- set state = run_state() -%}
-    {%- do state.update({'entity': entity, 'day': day, 'touched': found_once('touched', sql)}) -%}
+    {%- do state.update({'entity': entity, 'day': day, 'touched': found_once('touched', above_floor(sql))}) -%}
     {%- if keeps_touched() -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
         {%- set days_sql -%}
@@ -350,6 +429,23 @@
             'partitions': days | map(attribute=1) | sum | int,
         }) -%}
     {%- endif -%}
+    {%- if is_explained() -%}
+        {%- do explain_touched() -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The touched keys that may still be recomputed: whatever touches the others, what is stored of them stays. A session
+    that is not stored yet has no touched day. -#}
+{%- macro above_floor(sql) -%}
+    {%- set floor = retention_floor(model) -%}
+    {%- if not floor -%}
+        {{ return(sql) }}
+    {%- endif -%}
+    {%- if run_state().window and run_state().window[0] < floor -%}
+        {%- do log(model.name ~ ': nothing before ' ~ floor ~ ' is restated, its raw rows were pruned.', info=true) -%}
+    {%- endif -%}
+    select * from ({{ sql }}) as found
+    where coalesce(touched_day, '{{ floor }}') >= '{{ floor }}'
 {%- endmacro %}
 
 {#- What a query finds, in a temporary table, so that it is asked once and the engine knows how little it is. Compile,
@@ -362,7 +458,7 @@
 {%- endmacro %}
 
 {%- macro keeps_touched() -%}
-    {{ return(model.resource_type == 'model' and flags.WHICH in ('run', 'build')) }}
+    {{ return(model.resource_type == 'model' and (flags.WHICH in ('run', 'build') or is_explained())) }}
 {%- endmacro %}
 
 {#- The days that a query finds, as ranges to be written as literals; where nothing may be asked of the warehouse on the
@@ -371,25 +467,28 @@
     {{ return(merged_ranges(run_query(sql ~ ' order by 1').columns[0].values() | list) if keeps_touched() else none) }}
 {%- endmacro %}
 
-{#- What someone asked to be recomputed, as rows of (entity, day). -#}
-{%- macro requested_keys(entity) -%}
-    {%- for request in (run_state().requests if is_incremental() else []) %}
+{#- What someone asked to be recomputed, as further rows of (entity, day). Coverage asks for the very partitions that it
+    found; others for what raw rows of that day make, which may reach further. -#}
+{%- macro requested_keys(entity, condition='true') -%}
+    {%- if is_incremental() and run_state().requests %}
     union all
-    select
-        cast({{ text_literal(request['entity']) }} as {{ stored_type(entity) }}),
-        cast('{{ request["day"] }}' as date)
-    {%- endfor %}
+    {{ requests_of(entity, condition) }}
+    {%- endif %}
 {%- endmacro %}
 
-{#- The same as a predicate: what reaches over a requested day. -#}
-{%- macro or_requested(entity, first_day, last_day) -%}
-    {%- for request in run_state().requests %}
-    or (
-        {{ entity }} = {{ text_literal(request['entity']) }}
-        and {{ first_day }} <= '{{ request["day"] }}'
-        and {{ last_day }} >= '{{ request["day"] }}'
-    )
-    {%- endfor %}
+{%- macro requests_of(entity, condition='true') -%}
+    select
+        cast(entity as {{ stored_type(entity) }}) as {{ entity }},
+        day
+    from {{ ops_table('requested_partitions') }}
+    where {{ is_requested() }} and coalesce({{ condition }}, true)
+{%- endmacro %}
+
+{#- The requests that this run takes on: not those that are made while it runs. -#}
+{%- macro is_requested() -%}
+    model_name = '{{ model.name }}'
+    and done_at is null
+    and requested_at <= {{ timestamp_literal(run_state().requests.until) }}
 {%- endmacro %}
 
 {#- Requests and changed keys name entities as text; the table knows their type. -#}

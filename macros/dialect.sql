@@ -12,6 +12,17 @@
     {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
 {%- endmacro %}
 
+{#- Milliseconds since 1970 of a time with or without zone, which `datediff` would compare in the session's zone. -#}
+{%- macro epoch_millisecond(column) -%}
+    {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
+{%- endmacro %}
+{%- macro duckdb__epoch_millisecond(column) -%}
+    {{ return('epoch_ms(' ~ column ~ ')') }}
+{%- endmacro %}
+{%- macro snowflake__epoch_millisecond(column) -%}
+    {{ return('date_part(epoch_millisecond, ' ~ column ~ ')') }}
+{%- endmacro %}
+
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
 {%- macro days_after(date, days) -%}
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
@@ -39,6 +50,17 @@
 {%- endmacro %}
 {%- macro snowflake__row_as_json(relation_alias) -%}
     {{ return('to_json(object_construct_keep_null(' ~ relation_alias ~ '.*))') }}
+{%- endmacro %}
+
+{#- A number that tells rows apart, to be summed with a sign: DuckDB's hash has no sign of its own, Snowflake's has. -#}
+{%- macro row_hash(columns) -%}
+    {{ return(adapter.dispatch('row_hash')(columns | join(', '))) }}
+{%- endmacro %}
+{%- macro duckdb__row_hash(columns) -%}
+    {{ return('cast(hash(' ~ columns ~ ') as hugeint)') }}
+{%- endmacro %}
+{%- macro snowflake__row_hash(columns) -%}
+    {{ return('cast(hash(' ~ columns ~ ') as number(38, 0))') }}
 {%- endmacro %}
 
 {#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}

@@ -229,3 +229,47 @@
     ) as jobs
     left join ({{ last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
 {%- endmacro %}
+
+{#- The gate's last check: how many models it decided how. Recorded at once, so the wall clock can only err between two
+    checks. -#}
+{%- macro last_decisions(checks) -%}
+    select
+        state as subject,
+        count(*) as models,
+        max(checked_at) as checked_at,
+        max(as_of) as as_of
+    from {{ checks }}
+    where
+        subject_type = 'model'
+        and run_id in (select run_id from {{ checks }} qualify row_number() over (order by checked_at desc) = 1)
+    group by state
+{%- endmacro %}
+
+{#- Per table that coverage has looked at: the partitions that are not what they should be. -#}
+{%- macro open_gaps(coverage) -%}
+    select
+        model_name as subject,
+        count(case when state <> 'ok' and is_rebuildable and not is_current then 1 end) as gaps,
+        max(checked_at) as checked_at
+    from {{ coverage }}
+    group by model_name
+{%- endmacro %}
+
+{#- What became of repairs in the last thirty days: the share that succeeded, and how long it took from the check that
+    found the damage to the one that found it gone, on average. -#}
+{%- macro repairs(attempts, clock) -%}
+    select
+        'last 30 days' as subject,
+        100.0 * count(case when attempts.outcome = 'repaired' then 1 end) / count(*) as success_percent,
+        avg(case
+            when attempts.outcome = 'repaired' then {{ seconds_between('attempts.found_at', 'attempts.finished_at') }}
+        end) as seconds,
+        max(attempts.finished_at) as finished_at,
+        {{ clock }}.as_of
+    from {{ clock }}
+    inner join {{ attempts }} as attempts
+        on
+            attempts.outcome in ('repaired', 'failed')
+            and attempts.as_of > {{ dbt.dateadd('day', -30, clock ~ '.as_of') }}
+    group by {{ clock }}.as_of
+{%- endmacro %}

@@ -35,6 +35,38 @@
             done_at timestamp,
             run_id varchar
         );
+        create table if not exists {{ ops_table('partition_coverage') }} (
+            model_name varchar,
+            domain varchar,
+            strategy varchar,
+            built_on varchar,
+            entity varchar,
+            day date,
+            state varchar,
+            expected_rows bigint,
+            stored_rows bigint,
+            differing_rows bigint,
+            differing_columns varchar,
+            is_current boolean,
+            is_rebuildable boolean,
+            as_of timestamp,
+            found_at timestamp,
+            checked_at timestamp,
+            run_id varchar
+        );
+        create table if not exists {{ ops_table('backfill_attempts') }} (
+            run_id varchar,
+            model_name varchar,
+            entity varchar,
+            day date,
+            outcome varchar,
+            state varchar,
+            found_at timestamp,
+            as_of timestamp,
+            started_at timestamp,
+            finished_at timestamp,
+            error_message varchar
+        );
         create table if not exists {{ ops_table('changed_keys') }} (
             ledger_entry bigint,
             model_name varchar,
@@ -71,6 +103,26 @@
             warning_at bigint,
             critical_at bigint,
             reference_time timestamp
+        );
+        create table if not exists {{ ops_table('alerts') }} (
+            alert_entry bigint,
+            run_id varchar,
+            told_at timestamp,
+            as_of timestamp,
+            channel varchar,
+            subject varchar,
+            state varchar
+        );
+        create table if not exists {{ ops_table('retention_floors') }} (
+            ledger_entry bigint,
+            run_id varchar,
+            pruned_at timestamp,
+            as_of timestamp,
+            subject varchar,
+            subject_type varchar,
+            kept_from date,
+            rows_deleted bigint,
+            reason varchar
         )
     {%- endset -%}
     {%- do run_query(sql) -%}
@@ -82,6 +134,7 @@
 {#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
 {%- macro open_ledger() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
+        {%- do refuse_to_cover() -%}
         {%- do create_ops_tables() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
@@ -94,7 +147,12 @@
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
             {%- do entries.append(run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed)) -%}
         {%- endfor -%}
-        {%- do run_query(ledger_insert(entries + [run_entry('running')])) -%}
+        {%- if not is_coverage() -%}
+            {%- do entries.append(run_entry('running')) -%}
+        {%- endif -%}
+        {%- if entries -%}
+            {%- do run_query(ledger_insert(entries)) -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -108,7 +166,9 @@
             {%- if result.status != 'skipped' -%}
                 {%- do failures.append(node.name) -%}
             {%- endif -%}
-            {%- if node.resource_type in ('model', 'snapshot') -%}
+            {%- if is_coverage() -%}
+                {#- what could not be checked has not failed to be built -#}
+            {%- elif node.resource_type in ('model', 'snapshot') -%}
                 {%- set status = 'skipped' if result.status == 'skipped' else 'failed' -%}
                 {%- do entries.append(model_entry(node, status, result.message)) -%}
             {%- elif node.resource_type == 'test' and result.status != 'skipped' -%}
@@ -143,13 +203,16 @@
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do renew_run_lock() -%}
     {%- endif -%}
+    {%- if is_coverage() -%}
+        {%- do refuse_uncovered() -%}
+    {%- endif -%}
     {%- do run_state() -%}
 {%- endmacro %}
 
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
     that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
-    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not is_coverage() -%}
         {%- set state = run_state() -%}
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else as_of_value() -%}
@@ -175,10 +238,7 @@
         ;
         update {{ ops_table('requested_partitions') }}
         set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = {{ text_literal(run_id()) }}
-        where
-            model_name = '{{ model.name }}'
-            and done_at is null
-            and requested_at <= {{ timestamp_literal(state.requests | map(attribute='requested_at') | max) }}
+        where {{ is_requested() }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -224,6 +284,9 @@
 
 {#- A table that the ledger knows nothing of, or knows as incomplete, is rebuilt whole. dbt asks before every build. -#}
 {%- macro should_full_refresh() -%}
+    {%- if is_coverage() -%}
+        {{ return(false) }}
+    {%- endif -%}
     {%- set configured = config.get('full_refresh') -%}
     {%- if configured is not none -%}
         {{ return(configured) }}
@@ -231,23 +294,23 @@
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
     {{ return(
         flags.FULL_REFRESH
-        or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table()))
+        or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table(model)))
     ) }}
 {%- endmacro %}
 
 {#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: it may
     have been in this very command. -#}
-{%- macro reads_a_rebuilt_table() -%}
+{%- macro reads_a_rebuilt_table(node) -%}
     {%- set sql -%}
         select count(*)
         from {{ ops_table('etl_job_runs') }}
         where
-            job_name in ('{{ closure_tables(model) | join("', '") }}')
+            job_name in ('{{ closure_tables(node) | join("', '") }}')
             and status = 'success'
             and metadata_json like '{"mode": "full"%'
-            and ledger_entry > {{ ledger_state().jobs[model.name].read_entry }}
+            and ledger_entry > {{ ledger_state().jobs[node.name].read_entry }}
     {%- endset -%}
-    {{ return(closure_tables(model) and run_query(sql).rows[0][0] > 0) }}
+    {{ return(closure_tables(node) and run_query(sql).rows[0][0] > 0) }}
 {%- endmacro %}
 
 {#- The tables of sessions that a model is built on. -#}
@@ -279,19 +342,33 @@
     {{ return(ledger_state().jobs.get(model.name, {}).get('watermark')) }}
 {%- endmacro %}
 
+{#- Up to where a table claims to hold everything: a restatement and the gate do not add to that, a reset takes nothing
+    away. Of a table that the ledger does not know everything is expected. -#}
+{%- macro known_clock() -%}
+    {{ return(utc_moment(ledger_state().jobs.get(model.name, {}).get('built_until') or as_of_value())) }}
+{%- endmacro %}
+
 {%- macro open_requests() -%}
-    {{ return(ledger_state().requests.get(model.name, [])) }}
+    {%- set requests = ledger_state().requests.get(model.name, []) -%}
+    {%- if not requests -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return({
+        'until': requests | map(attribute='requested_at') | max,
+        'days': requests | map(attribute='day') | reject('none') | unique | sort,
+    }) }}
 {%- endmacro %}
 
 {#- What the ledger said when this command began; read once, since nobody but a model itself moves its watermark. -#}
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
-        {%- set jobs, requests = {}, {} -%}
+        {%- set jobs, requests, floors = {}, {}, {} -%}
         {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
             {%- for row in run_query(last_runs(ops_table('etl_job_runs'))).rows -%}
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
+                    'built_until': row['built_until'],
                     'built_entry': row['ledger_entry'],
                     'read_entry': row['success_entry'] or 0,
                     'is_reset': row['job_type'] == 'reset',
@@ -300,14 +377,42 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- set open_requests = 'select * from ' ~ ops_table('requested_partitions') ~ ' where done_at is null' -%}
-            {%- for row in run_query(open_requests).rows -%}
-                {%- do requests.setdefault(row['model_name'], []).append(row) -%}
+            {%- for row in run_query(open_requests_and_floors()).rows -%}
+                {%- if row['is_floor'] -%}
+                    {%- do floors.update({row['subject']: row['day']}) -%}
+                {%- else -%}
+                    {%- do requests.setdefault(row['subject'], []).append(row) -%}
+                {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
-        {%- do graph.update({key: {'jobs': jobs, 'requests': requests}}) -%}
+        {%- do graph.update({key: {'jobs': jobs, 'requests': requests, 'floors': floors}}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
+{%- endmacro %}
+
+{#- What someone asked for, and from which day the raw tables are complete: one statement, since every run asks. -#}
+{%- macro open_requests_and_floors() -%}
+    select
+        model_name as subject,
+        entity,
+        day,
+        requested_at,
+        false as is_floor
+    from {{ ops_table('requested_partitions') }}
+    where done_at is null
+    {#- absent before the first run of a version that knows of it -#}
+    {%- if load_relation(ops_table('retention_floors')) is not none %}
+    union all
+    select
+        subject,
+        cast(null as varchar) as entity,
+        max(kept_from) as day,
+        cast(null as timestamp) as requested_at,
+        true as is_floor
+    from {{ ops_table('retention_floors') }}
+    where subject_type = 'source'
+    group by subject
+    {%- endif %}
 {%- endmacro %}
 
 {#- Per job: its last success or reset in ledger order, and the clock up to which it is known. An `unchanged` decision
@@ -321,6 +426,7 @@
         runs.code_checksum,
         runs.metadata_json,
         successes.success_entry,
+        successes.built_until,
         clocks.as_of
     from {{ ledger }} as runs
     left join (
@@ -332,7 +438,8 @@
     left join (
         select
             job_name,
-            max(ledger_entry) as success_entry
+            max(ledger_entry) as success_entry,
+            max_by(last_processed_timestamp, ledger_entry) as built_until
         from {{ ledger }}
         where job_type = 'model' and status = 'success'
         group by job_name
@@ -396,10 +503,11 @@
 {%- endmacro %}
 
 {%- macro run_entry(status, run_id=none, job_name=none, error_message=none) -%}
+    {%- set is_backfill = invocation_args_dict.get('event_time_start') -%}
     {{ return({
         'run_id': run_id,
-        'job_name': job_name or 'dbt ' ~ flags.WHICH,
-        'job_type': 'backfill' if invocation_args_dict.get('event_time_start') else 'model',
+        'job_name': job_name or ('coverage' if is_coverage() else 'dbt ' ~ flags.WHICH),
+        'job_type': 'backfill' if is_backfill else 'gate' if is_coverage() else 'model',
         'status': status,
         'as_of': as_of_value(),
         'error_message': error_message,
@@ -477,9 +585,9 @@
 
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
-    {%- set partitioned = [] -%}
+    {%- set partitioned = {} -%}
     {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized == 'incremental' -%}
-        {%- do partitioned.append(node.name) -%}
+        {%- do partitioned.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if model not in partitioned -%}
         {{ exceptions.raise_compiler_error(
@@ -488,6 +596,13 @@
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
+    {%- set floor = retention_floor(partitioned[model]) -%}
+    {%- if floor and utc_moment(day).date() < floor -%}
+        {{ exceptions.raise_compiler_error(
+            model ~ ' can be recomputed from ' ~ floor ~ ' on: the raw rows of earlier days were pruned. '
+            ~ 'Nothing was requested.'
+        ) }}
+    {%- endif -%}
     {%- set sql -%}
         insert into {{ ops_table('requested_partitions') }}
         select
@@ -500,7 +615,7 @@
             {{ timestamp_literal(none) }},
             {{ text_literal(none) }}
     {%- endset -%}
-    {%- do run_query(sql) -%}
+    {%- do write_down(sql) -%}
 {%- endmacro %}
 
 {#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job

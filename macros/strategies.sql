@@ -18,7 +18,9 @@
 {%- macro get_incremental_sessions_sql(args) -%}
     {%- set state = run_state() -%}
     {%- set is_touched = 'stored.' ~ state.session ~ ' = touched.' ~ state.session -%}
-    {%- set is_near = within('stored.' ~ state.day, merged_ranges(state.touched_days or [], most=1)) -%}
+    {#- where the stored is doubted, a session may be stored on several days -#}
+    {%- set days = none if state.requests or state.window else merged_ranges(state.touched_days or [], most=1) -%}
+    {%- set is_near = within('stored.' ~ state.day, days) -%}
     {%- set changed_keys -%}
         select
             {{ state.entity }} as entity,
@@ -34,6 +36,21 @@
     {{ return(replace_touched(args, is_touched ~ ' and ' ~ is_near, also=changed_keys_insert(changed_keys))) }}
 {%- endmacro %}
 
+{#- Small tables are rebuilt whole: every row goes, and what was computed from all visible rows comes. -#}
+{%- macro get_incremental_whole_sql(args) -%}
+    {%- if run_state().mode == 'coverage' -%}
+        {{ return(coverage_dml(args)) }}
+    {%- endif -%}
+    {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
+    {%- set dml -%}
+        delete from {{ args.target_relation }};
+
+        insert into {{ args.target_relation }} ({{ columns }})
+        select {{ columns }} from {{ args.temp_relation }}
+    {%- endset -%}
+    {{ return(in_one_transaction(dml)) }}
+{%- endmacro %}
+
 {%- macro replace_touched(args, condition, also='') -%}
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
@@ -41,6 +58,9 @@
             model.name ~ ' is incremental, but nothing says what a run replaces: neither touched_partitions, '
             ~ 'replay_from, touched_sessions nor changed_partitions.'
         ) }}
+    {%- endif -%}
+    {%- if state.mode == 'coverage' -%}
+        {{ return(coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
     {%- do state.update({'rows': run_query('select count(*) from ' ~ args.temp_relation).rows[0][0] | int}) -%}

@@ -27,6 +27,7 @@ marts as (
         'fact_events_daily' as mart,
         activity_date
     from {{ ref('fact_events_daily') }}
+    where {{ not_earlier_than('activity_date', first_kept_day(model)) }}
 
 ),
 

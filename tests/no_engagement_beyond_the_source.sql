@@ -14,16 +14,19 @@ marts as (
         'fct_engagement_metrics' as mart,
         cast(metric_hour as date) as activity_date
     from {{ ref('fct_engagement_metrics') }}
+    where {{ not_earlier_than('metric_hour', first_kept_day(model)) }}
     union all
     select
         'feature_engagement_daily' as mart,
         activity_date
     from {{ ref('feature_engagement_daily') }}
+    where {{ not_earlier_than('activity_date', first_kept_day(model)) }}
     union all
     select
         'engagement_daily' as mart,
         activity_date
     from {{ ref('engagement_daily') }}
+    where {{ not_earlier_than('activity_date', first_kept_day(model)) }}
 
 ),
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from uuid import uuid4
@@ -18,12 +19,15 @@ from uuid import uuid4
 import typer
 
 from tidemark import interrupts, logs
-from tidemark.clock import parse_clock
+from tidemark.cadence import DAYS, at, duration
+from tidemark.clock import Interval, parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
     from tidemark.engine import Dbt
+    from tidemark.gaps import Asked, Look
+    from tidemark.judgement import Judgement
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -114,6 +118,19 @@ SkipExitCode = Annotated[
         help="Exit with this when nothing was new; 99 marks an Airflow task as skipped.",
     ),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Show which partitions would be touched, and why, and write nothing."
+    ),
+]
+AlertOnSuccess = Annotated[
+    bool,
+    typer.Option(
+        "--alert-on-success",
+        help="Tell the channels in TIDEMARK_ALERT_URLS of a run without failures, too.",
+    ),
+]
 
 
 @app.command(epilog="Example: tidemark run --as-of 2025-10-15T13:00:00 --json")
@@ -125,24 +142,64 @@ def run(
     project_dir: ProjectDir = None,
     log_format: Log = LogFormat.TEXT,
     skip_exit_code: SkipExitCode = 0,
+    alert_on_success: AlertOnSuccess = False,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
+    ] = False,
+    explain: Explain = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
+    if heal and explain:
+        raise typer.BadParameter(
+            "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
+        )
     dbt = _begin("run", _dbt(project_dir, target, vars_), log_format)
-    from tidemark import report
+    from tidemark import alerts, report
     from tidemark.build import build, exit_code
     from tidemark.judgement import judge
 
     out = report.console(quiet=json_)
-    with _explained("run", json_, "Nothing was built."):
+    with _explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
-    with _explained("run", json_, "What was built before that is complete and recorded."):
+    if explain:
+        _explain("run", dbt, judgement, json_)
+    healing = None
+    if heal:
+        from tidemark.backfill import begin_healing, end_healing
+
+        with _explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
+            with logs.progress(dbt, "Comparing"):
+                healing = begin_healing(dbt, judgement)
+            report.show_healing(out, healing)
+    left = "What was built before that is complete and recorded."
+    with _explained("run", json_, left), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Building"):
-            built = build(dbt, judgement)
+            built = build(dbt, judgement, healing.started.models if healing else ())
         report.show_build(out, judgement, built)
+        if healing:
+            with logs.progress(dbt, "Comparing again"):
+                end_healing(dbt, judgement, healing, built.failures)
+            report.show_healed(out, healing)
+    alerts.after_run(dbt, judgement, built, alert_on_success)
     code = exit_code(judgement, built, skip_exit_code)
-    _leave("run", json_, code, report.as_json(judgement, built))
+    if healing and not healing.is_done:
+        code = Exit.FAILED
+    told = report.as_json(judgement, built)
+    _leave("run", json_, code, {**told, "healing": report.healing_as_json(healing)})
+
+
+def _explain(command: str, dbt: Dbt, judgement: Judgement, json_: bool) -> NoReturn:
+    from tidemark import report
+    from tidemark.build import exit_code
+    from tidemark.explain import explain, tables_to_build
+
+    with _explained(command, json_, "Nothing was built."), logs.progress(dbt, "Explaining"):
+        touched = explain(dbt, judgement.as_of, tables_to_build(dbt, judgement))
+    report.show_touched(report.console(quiet=json_), touched)
+    told = {**report.as_json(judgement), **report.touched_as_json(touched)}
+    _leave(command, json_, exit_code(judgement), told)
 
 
 @app.command(epilog="Example: tidemark check --target duckdb")
@@ -185,14 +242,389 @@ def status(
 ) -> None:
     """Show how the pipeline is: sources, jobs and runs against the limits in vars: health:."""
     dbt = _begin("status", _dbt(project_dir, target, vars_), log_format)
-    from tidemark import report
+    from tidemark import alerts, report
     from tidemark.health import look
 
     with _explained("status", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
         health = look(dbt, as_of)
     report.show_health(report.console(quiet=json_), health)
+    alerts.after_look(dbt, health)
     code = health.exit_code if exit_code else Exit.DONE
     _leave("status", json_, code, report.health_as_json(health))
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _cron(text: str) -> str:
+    try:
+        at(text, datetime.min, datetime.min)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+@app.command(epilog="Example: tidemark cadence --every 15m")
+def cadence(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=365, help="How many days to look back.")
+    ] = DAYS,
+    every: Annotated[
+        timedelta | None,
+        typer.Option("--every", parser=_duration, metavar="15m", help="Judge checks so far apart."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", parser=_cron, metavar="CRON", help="Judge this schedule (UTC)."),
+    ] = None,
+) -> None:
+    """Show how often sources are really refreshed, what checks of them found, and what would do.
+
+    Without --every and --schedule it judges the checks that `run` and `check` have recorded.
+    """
+    if every and schedule:
+        raise typer.BadParameter("give --every or --schedule", param_hint="--schedule")
+    dbt = _begin("cadence", _dbt(project_dir, target, vars_), log_format)
+    from tidemark import report
+    from tidemark.cadence import look
+
+    with _explained("cadence", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
+        seen = look(dbt, days, every, schedule or "", as_of)
+    report.show_cadence(report.console(quiet=json_), seen)
+    _leave("cadence", json_, Exit.DONE, report.cadence_as_json(seen))
+
+
+@app.command(epilog="Example: tidemark metrics --textfile /var/lib/node_exporter/tidemark.prom")
+def metrics(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    textfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--textfile",
+            dir_okay=False,
+            help="Write them here, whole or not at all; without it they go to standard output.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Look as `status` does, and tell the figures as Prometheus reads them."""
+    dbt = _begin("metrics", _dbt(project_dir, target, vars_), log_format)
+    from tidemark.health import look
+    from tidemark.metrics import text, write
+
+    with _explained("metrics", json_, "Nothing was written."), logs.progress(dbt, "Looking"):
+        health = look(dbt, as_of)
+    if textfile:
+        try:
+            write(health, textfile)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{textfile} cannot be written: {error.strerror}", param_hint="--textfile"
+            ) from None
+    elif not json_:
+        typer.echo(text(health), nl=False)
+    told = {"textfile": str(textfile) if textfile else None, "level": health.level.word}
+    _leave("metrics", json_, Exit.DONE, {"as_of": health.as_of.isoformat(), **told})
+
+
+@app.command(epilog="Example: tidemark serve --target duckdb --port 8321")
+def serve(
+    target: Target = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; 0.0.0.0 is everywhere.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8321,
+    interval: Annotated[
+        float,
+        typer.Option(
+            "--interval",
+            min=1,
+            metavar="SECONDS",
+            help="How long until the figures are read again.",
+        ),
+    ] = 30,
+) -> None:
+    """Serve /health and /metrics until it is stopped: the figures that were last seen.
+
+    It reads them in the background and looks at no raw table. While a run holds the database file,
+    it serves what it has, and says so.
+    """
+    dbt = _begin("serve", _dbt(project_dir, target, vars_), log_format)
+    import signal
+
+    from tidemark.metrics import Monitor, server
+
+    # A busy database is not waited for, and the parsed project of other commands stays theirs.
+    os.environ["TIDEMARK_CONNECT_ATTEMPTS"] = "1"
+    dbt.target_path = Path(os.environ.get("DBT_TARGET_PATH", "target")) / "serve"
+    monitor = Monitor(dbt, interval)
+    try:
+        serving = server(monitor, host, port)
+    except OSError as error:
+        told = f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --port."
+        typer.echo(f"{told} Nothing was started.", err=True)
+        raise typer.Exit(Exit.FAILED) from None
+    url = f"http://{host}:{serving.server_port}"
+    if json_:
+        typer.echo(json.dumps({"command": "serve", "url": url}))
+    else:
+        typer.echo(f"Serving {url}/health and {url}/metrics; Ctrl-C ends it.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    monitor.start()
+    try:
+        serving.serve_forever()
+    except KeyboardInterrupt:
+        logs.tell(logging.INFO, "serve ends")
+    finally:
+        monitor.stop()
+        serving.server_close()
+
+
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days",
+        min=1,
+        help="Ended days to compare. Default: var coverage_days.",
+        show_default=False,
+    ),
+]
+TableName = Annotated[
+    str | None, typer.Option("--table", help="One table alone.", show_default=False)
+]
+Entity = Annotated[
+    str | None, typer.Option("--entity", help="One entity alone.", show_default=False)
+]
+
+
+@app.command(epilog="Example: tidemark gaps --days 90 --table web_hourly_stats --entity 7")
+def gaps(
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    all_: Annotated[
+        bool,
+        typer.Option("--all", help="Also what is never planned: today, disabled teams."),
+    ] = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
+    dbt = _begin("gaps", _dbt(project_dir, target, vars_), log_format)
+    from tidemark import report
+    from tidemark.gaps import Asked
+
+    with _explained("gaps", json_, "Nothing is known."):
+        found = _look(dbt, as_of, Asked(days, table, entity))
+    report.show_gaps(report.console(quiet=json_), found, all_)
+    code = Exit.FAILED if found.failures else Exit.DONE
+    _leave("gaps", json_, code, report.look_as_json(found, all_))
+
+
+def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
+    from tidemark.gaps import look, named_table, the_clock
+
+    if asked.table:
+        with _refused("--table"):
+            named_table(dbt.stored_marts, asked.table)
+    with logs.progress(dbt, "Comparing"):
+        return look(dbt, the_clock(dbt, as_of), asked)
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command(
+    epilog="Example: tidemark backfill --apply; tidemark backfill --start 2025-09-01"
+    " --end 2025-10-01 --interval weekly --select web"
+)
+def backfill(
+    apply: Annotated[bool, typer.Option("--apply", help="Repair what is planned.")] = False,
+    below_minimum: Annotated[
+        bool,
+        typer.Option("--below-minimum", help="Also when fewer are damaged than var backfill says."),
+    ] = False,
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--start",
+            parser=_clock,
+            metavar="TIME",
+            help="Restate a window instead: its first day.",
+        ),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            "--end",
+            parser=_clock,
+            metavar="TIME",
+            help="The window's end: 2025-10-01 ends September.",
+        ),
+    ] = None,
+    interval: Annotated[
+        Interval | None,
+        typer.Option("--interval", help="How much of the window at once. Default: daily."),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "-s",
+            help="A domain, or one of its tables, which stands for it. Default: all domains.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Yes = False,
+    explain: Explain = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Show what is to be repaired, and why; repair it; or restate any window of days.
+
+    A repair rewrites the damaged partitions alone, through the ordinary models, a day at a time.
+    A restatement rewrites every partition of its days.
+    """
+    if (start is None) != (end is None):
+        raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
+    if start is not None and (apply or below_minimum or days or table or entity):
+        raise typer.BadParameter(
+            "a window is restated whole; --apply, --below-minimum, --days, --table and --entity"
+            " belong to the plan",
+            param_hint="--start",
+        )
+    if apply and explain:
+        raise typer.BadParameter(
+            "--explain writes nothing; leave --apply out", param_hint="--apply"
+        )
+    if start is None and (interval or select or yes):
+        raise typer.BadParameter(
+            "--interval, --select and --yes belong to a window", param_hint="--start"
+        )
+    if start is not None and end is not None:
+        from tidemark.backfill import whole_days
+
+        with _refused("--start"):
+            whole_days(start, end)
+        if json_ and not (yes or explain):
+            raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
+    dbt = _begin("backfill", _dbt(project_dir, target, vars_), log_format)
+    if start is not None and end is not None:
+        window, every = (start, end), interval or Interval.DAILY
+        _restate(dbt, window, every, select or [], as_of, yes, explain, json_)
+    from tidemark.gaps import Asked
+
+    _repair(dbt, as_of, Asked(days, table, entity), apply, below_minimum, json_)
+
+
+def _repair(
+    dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
+) -> NoReturn:
+    from tidemark import report
+    from tidemark.backfill import Repairs, repair
+
+    out = report.console(quiet=json_)
+    with _explained("backfill", json_, "Nothing was repaired."):
+        known = _look(dbt, as_of, asked)
+    report.show_plan(out, known)
+    repairs = Repairs(known)
+    if apply:
+        with _explained(
+            "backfill", json_, "What was repaired before that is complete and recorded."
+        ):
+            repairs = repair(
+                *(dbt, known, asked, even_few),
+                progress=lambda doing: logs.progress(dbt, doing),
+                tell=lambda done: report.show_repair(out, done),
+            )
+        report.show_repairs_end(out, repairs)
+    _leave("backfill", json_, repairs.exit_code, report.plan_as_json(repairs))
+
+
+def _restate(
+    dbt: Dbt,
+    window: tuple[datetime, datetime],
+    interval: Interval,
+    selected: list[str],
+    as_of: datetime | None,
+    yes: bool,
+    dry: bool,
+    json_: bool,
+) -> NoReturn:
+    from tidemark import report
+    from tidemark.backfill import (
+        chosen_tables,
+        failed_tests,
+        refuse_the_future,
+        restate,
+        steps_of,
+        whole_days,
+    )
+    from tidemark.explain import explain
+    from tidemark.gaps import the_clock
+
+    out = report.console(quiet=json_)
+    with _explained("backfill", json_, "Nothing was restated."):
+        with _refused("--select"):
+            tables = chosen_tables(dbt.stored_marts, selected)
+        clock = the_clock(dbt, as_of)
+        with _refused("--end"):
+            refuse_the_future(window[1], clock)
+    steps = steps_of(tables, whole_days(*window), interval)
+    report.show_steps(out, clock, steps)
+    if dry:
+        with _explained("backfill", json_, "Nothing was restated."):
+            names = [table.name for table in tables]
+            touched = explain(dbt, clock, names, whole_days(*window))
+        report.show_touched(out, touched)
+        told = {"as_of": clock.isoformat(), **report.touched_as_json(touched)}
+        _leave("backfill", json_, Exit.DONE, told)
+    if not yes and not typer.confirm("Shall these days be rewritten?"):
+        typer.echo("Nothing was restated.")
+        raise typer.Exit(Exit.FAILED)
+    done = []
+    with _explained("backfill", json_, "What was restated before that is complete and recorded."):
+        for restated in restate(dbt, clock, steps, lambda doing: logs.progress(dbt, doing)):
+            report.show_restated(out, restated)
+            done.append(restated)
+        with logs.progress(dbt, "Testing"):
+            failures = failed_tests(dbt, clock, [table.name for table in tables])
+        report.show_tested(out, failures)
+    code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
+    told = {"as_of": clock.isoformat(), "steps": [report.restated_as_json(each) for each in done]}
+    _leave("backfill", json_, code, {**told, **report.failures_as_json(failures)})
 
 
 watermark = typer.Typer(
@@ -206,7 +638,6 @@ Job = Annotated[str, typer.Argument(help="The model or snapshot.", show_default=
 Reason = Annotated[
     str, typer.Option("--reason", help="Why; it is kept in the ledger.", show_default=False)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @watermark.command("show", epilog="Example: tidemark watermark show --target duckdb")
@@ -353,6 +784,15 @@ def _log(command: str, log_format: LogFormat, run_id: str) -> None:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="LOG_LEVEL") from None
     logs.tell(logging.INFO, f"{command} begins")
+
+
+@contextmanager
+def _refused(option: str) -> Iterator[None]:
+    """Turn what is wrong with an option into a usage error: nothing has been touched."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,8 @@ from uuid import uuid4
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import report
+from tidemark import cadence, gaps, report
+from tidemark.backfill import repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
@@ -97,7 +99,72 @@ class Look:
         return f"tidemark status --exit-code --as-of {self.as_of.isoformat()}"
 
 
-Step = Run | Show | SetBack | Look
+@dataclass(frozen=True)
+class Advise:
+    """`tidemark cadence --every` at a clock."""
+
+    title: str
+    tells: str
+    as_of: datetime
+    every: timedelta = timedelta(minutes=15)
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        minutes = self.every // timedelta(minutes=1)
+        return f"tidemark cadence --every {minutes}m --as-of {self.as_of.isoformat()}"
+
+
+@dataclass(frozen=True)
+class Accident:
+    """A macro of the demo that does some damage."""
+
+    title: str
+    tells: str
+    macro: str
+    as_of: datetime
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"dbt run-operation {self.macro}"
+
+
+@dataclass(frozen=True)
+class Compare:
+    """`tidemark gaps` on one table at a clock."""
+
+    title: str
+    tells: str
+    table: str
+    as_of: datetime
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"tidemark gaps --table {self.table} --as-of {self.as_of.isoformat()}"
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """`tidemark backfill --apply` on one table at a clock."""
+
+    title: str
+    tells: str
+    table: str
+    as_of: datetime
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"tidemark backfill --apply --table {self.table} --as-of {self.as_of.isoformat()}"
+
+
+Step = Run | Show | SetBack | Look | Advise | Accident | Compare | Backfill
 
 _AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
@@ -151,6 +218,12 @@ STORY: tuple[Step, ...] = (
         _FLAGS,
         _ANSWERED,
     ),
+    Advise(
+        "How often is it worth looking?",
+        "Checked every quarter of an hour, an hourly source has nothing new three times of four."
+        " Skips are cheap, but a schedule that fits is cheaper.",
+        _ANSWERED,
+    ),
     SetBack(
         "A doubt",
         "Somebody doubts what was made of a fortnight's events. A row in the ledger, with the"
@@ -170,6 +243,25 @@ STORY: tuple[Step, ...] = (
         "Every figure against its limits. Rows that wait are what the seeds know of the future.",
         _STALE,
         Exit.CRITICAL,
+    ),
+    Accident(
+        "An accident",
+        "Somebody deletes three days of a team by hand. No load and no freshness check will ever"
+        " tell.",
+        "delete_three_days",
+        _STALE,
+    ),
+    Compare(
+        "What is missing",
+        "Every stored partition is compared with what its raw rows say.",
+        "web_hourly_stats",
+        _STALE,
+    ),
+    Backfill(
+        "The repair",
+        "Exactly the damaged partitions are rewritten, by the model itself, and compared again.",
+        "web_hourly_stats",
+        _STALE,
     ),
 )
 
@@ -229,10 +321,31 @@ def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
             changed = change(dbt, step.job, step.reason, step.to, step.as_of)
             out.print(changed.words)
             return Exit.DONE, {"rows": dict(changed.rows)}
+        case Advise():
+            seen = cadence.look(dbt, every=step.every, as_of=step.as_of)
+            report.show_cadence(out, seen)
+            return Exit.DONE, report.cadence_as_json(seen)
         case Look():
             health = look(dbt, step.as_of)
             report.show_health(out, health)
             return health.exit_code, report.health_as_json(health)
+        case Accident():
+            dbt.operate(step.macro, as_of=step.as_of)
+            return Exit.DONE, {}
+        case Compare():
+            found = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
+            report.show_gaps(out, found, everything=False)
+            return Exit.DONE, report.look_as_json(found, everything=False)
+        case Backfill():
+            known = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
+            report.show_plan(out, known)
+            repairs = repair(
+                *(dbt, known, gaps.Asked(table=step.table), False),
+                progress=lambda _: nullcontext(),
+                tell=lambda done: report.show_repair(out, done),
+            )
+            report.show_repairs_end(out, repairs)
+            return repairs.exit_code, report.plan_as_json(repairs)
 
 
 def _tell_the_rest(project_dir: Path, out: Console) -> None:

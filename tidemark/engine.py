@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from tidemark import interrupts, logs
-from tidemark.lineage import Lineage
+from tidemark.lineage import Lineage, StoredMart, stored_marts
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
@@ -98,7 +98,9 @@ class Dbt:
     @cached_property
     def manifest(self) -> Any:
         """The parsed project. It freezes the vars used in `config()`; the clock is none of them."""
-        outcome = self._invoke(None, ["parse"], self.variables)
+        # target/manifest.json is left to what builds: writing it takes half as long as reading the
+        # project (measured).
+        outcome = self._invoke(None, ["parse", "--no-write-json"], self.variables)
         outcome.raise_if_failed()
         return outcome.result
 
@@ -107,18 +109,28 @@ class Dbt:
         """Names and edges of the parsed project."""
         return Lineage.of(self.manifest)
 
+    @cached_property
+    def stored_marts(self) -> dict[str, StoredMart]:
+        """The tables that are kept by increments, and so can be compared and repaired."""
+        return stored_marts(self.manifest)
+
     @property
     def seeds(self) -> frozenset[str]:
         """The raw tables that the target makes out of seeds."""
         nodes = self.manifest.nodes.values()
         return frozenset(node.name for node in nodes if str(node.resource_type) == "seed")
 
-    def call(self, *args: str, as_of: datetime | None = None) -> Outcome:
+    def call(
+        self,
+        *args: str,
+        as_of: datetime | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Outcome:
         """Run one dbt command at a clock; nodes that fail are the caller's to look at."""
         clock = {"as_of": as_of.isoformat()} if as_of else {}
-        run_id = {"run_id": self.run_id}
+        given = {**self.variables, **clock, "run_id": self.run_id, **(variables or {})}
         try:
-            return self._invoke(self.manifest, list(args), {**self.variables, **clock, **run_id})
+            return self._invoke(self.manifest, list(args), given)
         except KeyboardInterrupt:
             reason = f"Interrupted by {interrupts.take()}."
             if args[0] in ("build", "run"):
@@ -135,14 +147,21 @@ class Dbt:
         outcome.raise_if_failed()
         return outcome
 
-    def show(self, name: str, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    def show(
+        self,
+        name: str,
+        as_of: datetime | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
         """The rows of a view or an analysis as JSON values; it need not have been built."""
         outcome = self.call(
             "show",
+            "--no-write-json",
             *("--select", name),
             *("--limit", "-1"),
             *("--indirect-selection", "empty"),
             as_of=as_of,
+            variables=variables,
         )
         outcome.raise_if_failed()
         tables = [result.agate_table for result in outcome.results]

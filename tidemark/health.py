@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from tidemark.clock import parse_clock
-from tidemark.engine import Dbt
+from tidemark.clock import parse_clock, show_seconds
+from tidemark.engine import Dbt, DbtError
 from tidemark.exits import Exit
 from tidemark.judgement import gate_facts
 
@@ -44,6 +44,15 @@ class Figure:
     detail: str | None
     reference_time: datetime | None
     as_of: datetime
+
+    @property
+    def words(self) -> str:
+        """Whose figure it is, and how much."""
+        if self.amount is None:
+            return f"{self.subject} ({self.detail or 'never built'})"
+        if self.unit == "seconds":
+            return f"{self.subject} ({show_seconds(self.amount)})"
+        return f"{self.subject} ({self.amount:,.0f})"
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,19 @@ def look(dbt: Dbt, as_of: datetime | None = None) -> Health:
     facts = gate_facts(dbt, as_of, count_quarantined=True)
     rows = dbt.show("pipeline_health", facts.as_of)
     watermarks = {name: model.watermark for name, model in facts.models.items()}
-    return Health(facts.as_of, [_figure(row) for row in rows], watermarks)
+    return Health(facts.as_of, [read_figure(row) for row in rows], watermarks)
 
 
-def _figure(row: Mapping[str, Any]) -> Figure:
+def known(dbt: Dbt) -> Health:
+    """How the view judges what was last seen, without a fresh look: it only reads."""
+    figures = [read_figure(row) for row in dbt.show("pipeline_health")]
+    if not figures:
+        raise DbtError("Nothing was ever looked at here: `tidemark run` or `status` has to, once.")
+    return Health(max(figure.as_of for figure in figures), figures)
+
+
+def read_figure(row: Mapping[str, Any]) -> Figure:
+    """Read one row of the view."""
     reference_time = row["reference_time"]
     return Figure(
         metric=row["metric"],
@@ -94,9 +112,13 @@ def _figure(row: Mapping[str, Any]) -> Figure:
         amount=row["amount"],
         unit=row["unit"],
         level=Level[row["level"].upper()],
-        warning_at=row["warning_at"],
-        critical_at=row["critical_at"],
+        warning_at=_number(row["warning_at"]),
+        critical_at=_number(row["critical_at"]),
         detail=row["detail"],
         reference_time=parse_clock(reference_time) if reference_time else None,
         as_of=parse_clock(row["as_of"]),
     )
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if value is not None else None

@@ -74,7 +74,7 @@ def gate_facts(
 
 def _freshness(dbt: Dbt, as_of: datetime | None) -> list[Freshness]:
     """dbt's own check. It fails when a source is stale; for the gate that is an answer."""
-    outcome = dbt.call("source", "freshness", as_of=as_of)
+    outcome = dbt.call("source", "freshness", "--no-write-json", as_of=as_of)
     return [Freshness.of(result) for result in outcome.results_of("source")]
 
 

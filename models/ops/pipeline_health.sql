@@ -7,6 +7,10 @@
     ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
     ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+    ('decisions', 'decisions', 'models', 'null', 'checked_at'),
+    ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
+    ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),
+    ('repair_time', 'repairs', 'seconds', 'null', 'finished_at'),
 ] -%}
 
 with clock as (
@@ -62,6 +66,28 @@ jobs as (
 
 ),
 
+decisions as (
+
+    {{ last_decisions(source('ops', 'source_checks')) }}
+
+),
+
+gaps as (
+
+    select
+        open_gaps.*,
+        clock.as_of
+    from ({{ open_gaps(source('ops', 'partition_coverage')) }}) as open_gaps
+    cross join clock
+
+),
+
+repairs as (
+
+    {{ repairs(source('ops', 'backfill_attempts'), 'clock') }}
+
+),
+
 figures as (
 
     {% for metric, part, amount, detail, reference_time in figures_of_the_ledger -%}
@@ -96,7 +122,8 @@ judged as (
     select
         figures.*,
         case
-            when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag') then 'seconds'
+            when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag', 'repair_time') then 'seconds'
+            when figures.metric = 'repair_success' then 'percent'
             else 'count'
         end as unit,
         coalesce(measured.warning_at, limits.warning_at) as warning_at,

@@ -20,6 +20,7 @@ final as (
             when event_timestamp is null then 'event_timestamp is null'
             when {{ dbt.dateadd('hour', -24, to_utc('event_timestamp')) }} > loaded_at
                 then 'event_timestamp is more than 24 hours after loaded_at'
+            when {{ is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
             -- a deleted version needs no measures
             when coalesce(is_deleted, false) then null
             when events is null then 'events is null'

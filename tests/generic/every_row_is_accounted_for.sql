@@ -1,8 +1,10 @@
 {#- Nothing is dropped silently: all raw rows = no load time + waiting + quarantined + superseded + deleted + current.
     Each is counted on its own, the current ones from the built mart, as of that mart's watermark: so it also holds
-    between a load and a run. -#}
-{% test every_row_is_accounted_for(model, mart, current_rows) %}
+    between a load and a run. Days below the mart's floor are left out: their raw rows were pruned. -#}
+{% test every_row_is_accounted_for(model, mart, current_rows, day=none) %}
 
+{% set node = graph.nodes['model.' ~ project_name ~ '.' ~ mart.identifier] if execute else none %}
+{% set floor = retention_floor(node) if node and day else none %}
 {% set deletable = 'is_deleted' in var('versions').get(model.identifier, {}).get('ties', []) %}
 
 with clock as (
@@ -24,6 +26,7 @@ raw_rows as (
         ) as quarantined
     from {{ model }} as rows
     cross join clock
+    where not coalesce({{ earlier_than('rows.activity_date', floor) }}, false)
 
 ),
 
@@ -34,7 +37,10 @@ ranked_versions as (
         {{ version_rank(model) }} as version_rank
     from {{ model }}
     cross join clock
-    where quarantine_reason is null and loaded_at <= clock.watermark
+    where
+        quarantine_reason is null
+        and loaded_at <= clock.watermark
+        and not coalesce({{ earlier_than('activity_date', floor) }}, false)
 
 ),
 
@@ -50,6 +56,7 @@ versions as (
 mart_rows as (
 
     select coalesce({{ current_rows }}, 0) as current_rows from {{ mart }}
+    where not {{ earlier_than(day, floor) }}
 
 ),
 

@@ -168,7 +168,12 @@ def built(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
 WATERMARK = [["watermark"], *(["watermark", action] for action in ("show", "set", "reset"))]
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["status"], *WATERMARK, ["demo"]])
+SLOW_TO_IMPORT = {"dbt", "duckdb", "agate", "apprise", "prometheus_client"}
+SHOWS = [["check"], ["status"], ["cadence"], ["metrics"], ["serve"]]
+REPAIRS = [["gaps"], ["backfill"]]
+
+
+@pytest.mark.parametrize("command", [[], ["run"], *SHOWS, *REPAIRS, *WATERMARK, ["demo"]])
 def test_help_has_an_example_and_needs_no_dbt(command: list[str]) -> None:
     script = (
         "import sys\n"
@@ -176,7 +181,7 @@ def test_help_has_an_example_and_needs_no_dbt(command: list[str]) -> None:
         "try:\n"
         f"    app([*{command}, '--help'])\n"
         "finally:\n"
-        "    print('imported', sorted({'dbt', 'duckdb', 'agate'} & set(sys.modules)))\n"
+        f"    print('imported', sorted({SLOW_TO_IMPORT} & set(sys.modules)))\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT
@@ -573,9 +578,8 @@ def test_one_run_id_in_the_log_and_in_the_ledger(tidemark: Demo) -> None:
 
 
 def test_the_demo_tells_its_story(story: Story) -> None:
-    _, skipped, known, hour, changed_numbers, before, answer, after, doubt, stale, status = (
-        story.steps
-    )
+    _, skipped, known, hour, changed_numbers, before, answer, after, *rest = story.steps
+    advice, doubt, stale, status = rest
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
@@ -604,6 +608,12 @@ def test_the_demo_tells_its_story(story: Story) -> None:
         "saved-by-answer": (None, False),
         "silent-only-in-outage": (False, False),
     }
+
+    (hourly_source,) = [
+        source for source in advice["sources"] if source["source"] == "engagement_events"
+    ]
+    assert hourly_source["checks"]["useful"] * 4 == hourly_source["checks"]["number"]
+    assert advice["saved"]["skips"] > 0
 
     assert doubt["rows"]["fact_events"] > 0
     reasons = {model["model"]: model["reason"] for model in stale["models"]}

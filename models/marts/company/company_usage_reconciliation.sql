@@ -12,6 +12,14 @@ facts as (
 
 ),
 
+-- facts of earlier days were deleted: there is nothing to compare with either
+kept_facts as (
+
+    select max(kept_from) as kept_from from {{ source('ops', 'retention_floors') }}
+    where subject = 'fact_events_daily'
+
+),
+
 final as (
 
     select
@@ -27,6 +35,10 @@ final as (
         on
             api.company_id = facts.company_id
             and api.activity_date = facts.activity_date
+    cross join kept_facts
+    where
+        kept_facts.kept_from is null
+        or coalesce(api.activity_date, facts.activity_date) >= kept_facts.kept_from
 
 )
 

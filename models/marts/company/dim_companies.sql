@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(incremental_strategy='whole', unique_key='company_id') }}
 
 with crm as (
 

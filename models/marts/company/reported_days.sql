@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(incremental_strategy='whole', unique_key='usage_date') }}
 
 with answers as (
 

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(incremental_strategy='whole', unique_key='team_id') }}
 
 with teams as (
 

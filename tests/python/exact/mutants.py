@@ -222,8 +222,8 @@ MUTANTS = [
         "requests are not read",
         Patch(
             CHANGES,
-            "{%- for request in (run_state().requests if is_incremental() else []) %}",
-            "{%- for request in [] %}",
+            "{%- if is_incremental() and run_state().requests %}",
+            "{%- if false %}",
         ),
         needs="request",
     ),
@@ -290,9 +290,8 @@ MUTANTS = [
         "an event touches its own day only, not the windows that it lies in",
         Patch(
             CHANGES,
-            "            cross join {{ numbers_to(lookback_days) }}\n            {%- if "
-            "state.window %}",
-            "            cross join {{ numbers_to(0) }}\n            {%- if state.window %}",
+            "            cross join {{ numbers_to(lookback_days) }}\n            {{- req",
+            "            cross join {{ numbers_to(0) }}\n            {{- req",
         ),
     ),
     Mutant(

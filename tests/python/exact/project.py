@@ -39,7 +39,12 @@ class Project:
         assert marts.keys() == set(self.marts), f"marts.py: {marts.keys() ^ set(self.marts)}"
         kinds = {name: node.config.materialized for name, node in marts.items()}
         self.tables = sorted(name for name, kind in kinds.items() if kind != "view")
-        self.incremental = sorted(name for name, kind in kinds.items() if kind == "incremental")
+        # those that a run changes in part
+        self.incremental = sorted(
+            name
+            for name, node in marts.items()
+            if kinds[name] == "incremental" and node.config.incremental_strategy != "whole"
+        )
         # what holds up the nodes below it when it fails
         self.breakable = sorted(
             [node.unique_id for node in marts.values()]

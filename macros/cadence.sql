@@ -1,0 +1,116 @@
+{#- What `tidemark cadence` asks of the warehouse: it reads the days before the clock, and decides nothing here. -#}
+
+{#- run-operation: when sources were loaded and how late their events came, when the gate looked, and what it skipped. -#}
+{%- macro cadence_facts(days) -%}
+    {%- do create_ops_tables() -%}
+    {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}
+    {%- set sources = {} -%}
+    {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
+        {%- do sources.update({source.name: {
+            'loads': loads_of(source, since),
+            'lateness': lateness_of(source, since),
+        }}) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:cadence_facts ' ~ tojson({
+        'as_of': as_of_value().isoformat(),
+        'since': since.isoformat(),
+        'sources': sources,
+        'checks': checks_since(since),
+        'jobs': skips_since(since),
+    })) -%}
+{%- endmacro %}
+
+{#- First and last second of the loads of every minute that has any: a stream has a load time for each row, and no
+    schedule is finer than a minute. -#}
+{%- macro loads_of(source, since) -%}
+    {%- set relation = api.Relation.create(source.database, source.schema, source.identifier) -%}
+    {%- set loads = [] -%}
+    {%- if load_relation(relation) is not none -%}
+        {%- set loaded_at = source.loaded_at_field -%}
+        {%- set second = 'ceil(' ~ epoch_millisecond(loaded_at) ~ ' / 1000)' -%}
+        {%- set sql -%}
+            select
+                min({{ second }}) as first_second,
+                max({{ second }}) as last_second
+            from {{ relation }}
+            where {{ loaded_at }} > {{ timestamp_literal(since) }} and {{ loaded_at }} <= {{ as_of() }}
+            group by floor({{ second }} / 60)
+            order by first_second
+        {%- endset -%}
+        {%- for row in run_query(sql).rows -%}
+            {%- do loads.append([row[0] | int, row[1] | int]) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(loads) }}
+{%- endmacro %}
+
+{#- From event to load, in seconds, of the valid rows loaded since then; none where rows have no event time. -#}
+{%- macro lateness_of(source, since) -%}
+    {%- set staged = graph.nodes.get('model.' ~ project_name ~ '.stg_' ~ source.name) -%}
+    {%- if not staged or 'occurred_at' not in staged.columns -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set relation = api.Relation.create(staged.database, staged.schema, staged.alias) -%}
+    {%- if load_relation(relation) is none -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set sql -%}
+        select
+            percentile_cont(0.5) within group (order by lateness) as half,
+            percentile_cont(0.99) within group (order by lateness) as nearly_all,
+            max(lateness) as latest
+        from (
+            select
+                ({{ epoch_millisecond('loaded_at') }} - {{ epoch_millisecond('occurred_at') }}) / 1000.0 as lateness
+            from {{ relation }}
+            where {{ valid_and_visible() }} and loaded_at > {{ timestamp_literal(since) }}
+        ) as loaded_rows
+    {%- endset -%}
+    {%- set row = run_query(sql).rows[0] -%}
+    {{ return(none if row[2] is none else row.values() | map('int') | list) }}
+{%- endmacro %}
+
+{%- macro checks_since(since) -%}
+    {%- set sql -%}
+        select distinct as_of
+        from {{ ops_table('source_checks') }}
+        where subject_type = 'source' and as_of > {{ timestamp_literal(since) }} and as_of <= {{ as_of() }}
+        order by as_of
+    {%- endset -%}
+    {{ return(run_query(sql).rows | map(attribute=0) | map('string') | list) }}
+{%- endmacro %}
+
+{#- Per job, how often it was built and how often the gate skipped it, and the mean seconds of a build; a table that was
+    rebuilt whole says nothing of an ordinary one. -#}
+{%- macro skips_since(since) -%}
+    {%- set sql -%}
+        select
+            job_name,
+            count(case when job_type = 'model' then 1 end) as builds,
+            count(case when job_type = 'gate' then 1 end) as skips,
+            coalesce(avg(case when metadata_json not like '{"mode": "full"%' then seconds end), avg(seconds)) as seconds
+        from (
+            select
+                job_name,
+                job_type,
+                metadata_json,
+                case when job_type = 'model' then {{ seconds_between('started_at', 'completed_at') }} end as seconds
+            from {{ ops_table('etl_job_runs') }}
+            where
+                as_of > {{ timestamp_literal(since) }}
+                and as_of <= {{ as_of() }}
+                and job_name not like 'dbt %'
+                and (
+                    (job_type = 'model' and status = 'success')
+                    or (job_type = 'gate' and status = 'skipped')
+                )
+        ) as entries
+        group by job_name
+        order by job_name
+    {%- endset -%}
+    {%- set jobs = {} -%}
+    {%- for row in run_query(sql).rows -%}
+        {%- do jobs.update({row[0]: {'builds': row[1] | int, 'skips': row[2] | int, 'seconds': row[3] | float(0)}}) -%}
+    {%- endfor -%}
+    {{ return(jobs) }}
+{%- endmacro %}

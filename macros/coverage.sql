@@ -1,0 +1,472 @@
+{#- Coverage: a dry restatement. With `--vars '{coverage: {...}}'` an incremental model works out the rows of a window
+    as a restatement would, up to the clock that it is known up to, and its strategy compares them with what is stored
+    instead of replacing it. So there is no second definition of any mart, and a new one joins by being incremental. -#}
+
+{%- macro is_coverage() -%}
+    {{ return(execute and flags.WHICH == 'run' and var('coverage', none) is not none) }}
+{%- endmacro %}
+
+{#- on-run-start. What cannot be asked for together with it would write. -#}
+{%- macro refuse_to_cover() -%}
+    {%- set asked = var('coverage', none) -%}
+    {%- if asked is none or flags.WHICH not in ('run', 'build') -%}
+        {{ return('') }}
+    {%- endif -%}
+    {%- set known = ['days', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- set unknown = (asked.keys() | reject('in', known) | list) if asked is mapping else [asked] -%}
+    {%- if flags.WHICH != 'run' -%}
+        {%- set why = 'asked for with `dbt run`, not with `dbt ' ~ flags.WHICH ~ '`' -%}
+    {%- elif flags.FULL_REFRESH or invocation_args_dict.get('event_time_start') -%}
+        {%- set why = 'no full refresh and no restatement: leave --full-refresh and --event-time-start out' -%}
+    {%- elif unknown -%}
+        {%- set why = 'told, as a mapping, ' ~ known | join(', ') ~ '; not ' ~ unknown | join(', ') -%}
+    {%- elif (asked.get('start') is none) != (asked.get('end') is none) -%}
+        {%- set why = 'told both start and end, or neither' -%}
+    {%- elif coverage_window()[0] >= coverage_window()[1] -%}
+        {%- set why = 'told a start before the end' -%}
+    {%- endif -%}
+    {%- if why -%}
+        {{ exceptions.raise_compiler_error('Coverage is ' ~ why ~ '. Nothing was checked.') }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Whole days, [first, end), as for a restatement; without start and end the clock's day and the days before it. -#}
+{%- macro coverage_window() -%}
+    {%- set asked, one_day = var('coverage'), modules.datetime.timedelta(days=1) -%}
+    {%- if asked.get('start') is not none -%}
+        {{ return(whole_days(asked.start, asked.end)) }}
+    {%- endif -%}
+    {%- set today = as_of_value().date() -%}
+    {{ return((days_ago(asked.get('days') or var('coverage_days')), today + one_day)) }}
+{%- endmacro %}
+
+{%- macro days_ago(days) -%}
+    {{ return(as_of_value().date() - modules.datetime.timedelta(days=days)) }}
+{%- endmacro %}
+
+{#- Pre-hook of every mart. A table to compare with must be there, and nothing else may be built on the way. -#}
+{%- macro refuse_uncovered() -%}
+    {%- set kind = config.get('materialized') -%}
+    {%- if kind == 'incremental' and not is_incremental() -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' was never built, or its table is gone: there is nothing to compare. Nothing was touched. '
+            ~ 'Build it first: dbt build --select ' ~ model.name
+        ) }}
+    {%- elif kind not in ('incremental', 'view') -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' is a ' ~ kind ~ ': coverage would rebuild it. Nothing was touched. '
+            ~ 'Make it incremental; strategy `whole` rebuilds it in every run.'
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- In place of delete and insert: the outcome of every partition in the window replaces what was known of it. What is
+    in order and older than the default window is forgotten, or there would be a row for every day that ever was. -#}
+{%- macro coverage_dml(args) -%}
+    {%- set state, coverage, entity = run_state(), ops_table('partition_coverage'), var('coverage').get('entity') -%}
+    {%- set checked = found_once('checked', compared_partitions(args)) -%}
+    {%- set states = {} -%}
+    {%- for row in run_query('select state, count(*) from ' ~ checked ~ ' group by state').rows -%}
+        {%- do states.update({row[0]: row[1] | int}) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:coverage ' ~ tojson({
+        'model': model.name,
+        'window': state.window | map('string') | list,
+        'as_of': state.known.isoformat(),
+        'states': states,
+    })) -%}
+    {%- set dml -%}
+        delete from {{ coverage }}
+        where
+            model_name = '{{ model.name }}'
+            and (
+                day is null
+                or {{ within('day', [state.window]) }}
+                or (state = 'ok' and day < '{{ days_ago(var("coverage_days")) }}')
+            )
+            {%- if entity is not none %}
+            and entity = {{ text_literal(entity) }}
+            {%- endif %};
+
+        insert into {{ coverage }}
+        select
+            '{{ model.name }}',
+            {{ text_literal(domain_of(model)) }},
+            '{{ config.get("incremental_strategy") }}',
+            {{ text_literal(built_on(model) | join(', ')) }},
+            checked.entity,
+            checked.day,
+            checked.state,
+            checked.expected_rows,
+            checked.stored_rows,
+            checked.differing_rows,
+            checked.differing_columns,
+            checked.is_current,
+            {{ is_rebuildable('checked.day') }},
+            {{ timestamp_literal(state.known) }},
+            checked.found_at,
+            {{ timestamp_literal(wall_clock()) }},
+            {{ text_literal(run_id()) }}
+        from {{ checked }} as checked
+    {%- endset -%}
+    {{ return(in_one_transaction(dml)) }}
+{%- endmacro %}
+
+{#- Rows are compared as multisets, on every column that the mart derives: no key to declare, duplicates count. Sums of
+    hashes say which partitions have to be looked at, and only those are compared row by row. -#}
+{%- macro compared_partitions(args) -%}
+    {%- set state, columns = run_state(), [] -%}
+    {%- for column in args.dest_columns if column.name | lower != 'record_loaded_at' -%}
+        {%- do columns.append(column.quoted) -%}
+    {%- endfor -%}
+    {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
+    {%- set entity = covered_entity() -%}
+    {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
+    {%- set asked_entity = var('coverage').get('entity') -%}
+    with sides as (
+        {%- for relation in [args.temp_relation, args.target_relation] %}
+        select
+            cast({{ entity }} as varchar) as covered_entity,
+            {{ day }} as covered_day,
+            {{ columns | join(', ') }},
+            {{ 0 if loop.last else 1 }} as expected_rows,
+            {{ 1 if loop.last else 0 }} as stored_rows
+        from {{ relation }}
+        where
+            {{ 'true' if is_whole else within(state.day, [state.window]) }}
+            {%- if asked_entity is not none %}
+            and cast({{ entity }} as varchar) = {{ text_literal(asked_entity) }}
+            {%- endif %}
+        {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    ),
+
+    partitions as (
+        select
+            covered_entity,
+            covered_day,
+            sum(expected_rows) as expected_rows,
+            sum(stored_rows) as stored_rows,
+            sum((expected_rows - stored_rows) * {{ row_hash(columns) }}) as balance
+        from sides
+        group by covered_entity, covered_day
+    ),
+
+    differing_rows as (
+        select
+            sides.covered_entity,
+            sides.covered_day,
+            {% for column in columns %}sides.{{ column }}, {% endfor %}
+            sum(sides.expected_rows - sides.stored_rows) as absent_rows
+        from sides
+        inner join partitions
+            on
+                sides.covered_entity = partitions.covered_entity
+                and sides.covered_day is not distinct from partitions.covered_day
+        where partitions.balance <> 0 or partitions.expected_rows <> partitions.stored_rows
+        group by sides.covered_entity, sides.covered_day{% for column in columns %}, sides.{{ column }}{% endfor %}
+        having sum(sides.expected_rows - sides.stored_rows) <> 0
+    ),
+
+    differences as (
+        select
+            covered_entity,
+            covered_day,
+            sum(case when absent_rows > 0 then absent_rows else 0 end) as absent_rows,
+            sum(case when absent_rows < 0 then -absent_rows else 0 end) as surplus_rows,
+            ''
+            {%- for column in columns %}
+            || case
+                when sum(absent_rows * {{ row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
+            end
+            {%- endfor %} as differing_columns
+        from differing_rows
+        group by covered_entity, covered_day
+    ),
+
+    {%- set calendar = covered_calendar() if var('coverage').get('calendar') and not is_whole else none %}
+    {%- if calendar %}
+
+    calendar as (
+        {{ calendar }}
+    ),
+    {%- endif %}
+
+    judged as (
+        select
+            {%- if calendar %}
+            coalesce(partitions.covered_entity, calendar.entity) as entity,
+            coalesce(partitions.covered_day, calendar.day) as day,
+            {%- else %}
+            partitions.covered_entity as entity,
+            partitions.covered_day as day,
+            {%- endif %}
+            case
+                when differences.absent_rows is null and partitions.stored_rows is not null then 'ok'
+                when coalesce(partitions.stored_rows, 0) = 0 then 'missing'
+                when partitions.expected_rows = 0 then 'orphaned'
+                else 'different'
+            end as state,
+            coalesce(partitions.expected_rows, 0) as expected_rows,
+            coalesce(partitions.stored_rows, 0) as stored_rows,
+            coalesce(case
+                when differences.absent_rows > differences.surplus_rows then differences.absent_rows
+                else differences.surplus_rows
+            end, 0) as differing_rows,
+            -- of a row that is simply not there every column differs
+            case
+                when differences.absent_rows = differences.surplus_rows then substr(differences.differing_columns, 3)
+            end as differing_columns
+        from partitions
+        left join differences
+            on
+                partitions.covered_entity = differences.covered_entity
+                and partitions.covered_day is not distinct from differences.covered_day
+        {%- if calendar %}
+        full outer join calendar
+            on partitions.covered_entity = calendar.entity and partitions.covered_day = calendar.day
+        {%- endif %}
+    )
+
+    select
+        judged.entity,
+        judged.day,
+        judged.state,
+        cast(judged.expected_rows as bigint) as expected_rows,
+        cast(judged.stored_rows as bigint) as stored_rows,
+        cast(judged.differing_rows as bigint) as differing_rows,
+        judged.differing_columns,
+        coalesce(judged.day >= cast('{{ state.known.date() }}' as date), false) as is_current,
+        case
+            when judged.state <> 'ok' then coalesce(known.found_at, {{ timestamp_literal(wall_clock()) }})
+        end as found_at
+    from judged
+    left join {{ ops_table('partition_coverage') }} as known
+        on
+            known.model_name = '{{ model.name }}'
+            and judged.entity = known.entity
+            and judged.day is not distinct from known.day
+{%- endmacro %}
+
+{#- The rows of a table that is rebuilt whole belong to the first column of its unique key, and to no day. -#}
+{%- macro covered_entity() -%}
+    {%- if config.get('incremental_strategy') != 'whole' -%}
+        {{ return(run_state().entity) }}
+    {%- endif -%}
+    {%- set key = config.get('unique_key') -%}
+    {{ return(key if key is string else key[0]) }}
+{%- endmacro %}
+
+{#- For those who want it: every entity has rows on every ended day of the window. In the web domain these are the
+    enabled teams, elsewhere all that the table knows. -#}
+{%- macro covered_calendar() -%}
+    {%- set state, teams = run_state(), graph.nodes.get('model.' ~ project_name ~ '.dim_web_teams') -%}
+    select
+        entities.entity,
+        calendar.date_day as day
+    from (
+        {%- if domain_of(model) == 'web' %}
+        select cast(team_id as varchar) as entity
+        from {{ api.Relation.create(teams.database, teams.schema, teams.alias) }}
+        where is_enabled
+        {%- else %}
+        select distinct cast({{ state.entity }} as varchar) as entity
+        from {{ this }}
+        {%- endif %}
+    ) as entities
+    {%- set first_day = state.window[0] -%}
+    {%- set last_day = [state.window[1], state.known.date()] | min - modules.datetime.timedelta(days=1) %}
+    cross join {{ each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
+    {%- if var('coverage').get('entity') is not none %}
+    where entities.entity = {{ text_literal(var('coverage').entity) }}
+    {%- endif %}
+{%- endmacro %}
+
+{#- The folder of a mart. -#}
+{%- macro domain_of(node) -%}
+    {{ return(node.fqn[-2]) }}
+{%- endmacro %}
+
+{#- The stored marts that a mart is built on, over any number of views: what is wrong there may look wrong here. -#}
+{%- macro built_on(node) -%}
+    {%- set names, queue = [], node.depends_on.nodes | list -%}
+    {%- for id in queue if id in graph.nodes -%}
+        {%- if graph.nodes[id].config.materialized == 'incremental' -%}
+            {%- do names.append(graph.nodes[id].name) -%}
+        {%- endif -%}
+        {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
+            {#- the loop goes on over what it appends -#}
+            {%- do queue.append(parent) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(names | sort) }}
+{%- endmacro %}
+
+{#- Whether the raw rows of a day are still there; what retention has taken cannot be told from damage. -#}
+{%- macro is_rebuildable(day) -%}
+    {{ return(not_earlier_than(day, retention_floor(model))) }}
+{%- endmacro %}
+
+
+{#- The repair -#}
+
+{#- Whether an entity is one of those that `vars: backfill: priority_entities` puts first. -#}
+{%- macro is_priority_entity(entity) -%}
+    {%- set literals = [] -%}
+    {%- for name in var('backfill').priority_entities -%}
+        {%- do literals.append(text_literal(name)) -%}
+    {%- endfor -%}
+    {{ return(entity ~ ' in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
+{%- endmacro %}
+
+{#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
+    that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
+{%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
+    {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
+    {%- set plan = api.Relation.create(planned.database, planned.schema, planned.alias) -%}
+    {%- if load_relation(plan) is none -%}
+        {{ exceptions.raise_compiler_error(
+            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select data_gaps backfill_plan'
+        ) }}
+    {%- endif -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
+    {%- set now, attempts = timestamp_literal(wall_clock()), ops_table('backfill_attempts') -%}
+    {%- set given_up = wall_clock() - modules.datetime.timedelta(hours=var('backfill').abandoned_after_hours) -%}
+    {%- do write_down(attempts_end(open_attempts('started_at < ' ~ timestamp_literal(given_up)), {
+        'outcome': "'failed'",
+        'error_message': "'The repair was abandoned: it never recorded its end.'",
+    })) -%}
+    {%- set picked -%}
+        decision in ('planned'{% if below_minimum %}, 'below minimum'{% endif %})
+        {%- if models %}
+        and model_name in ('{{ models | join("', '") }}')
+        {%- endif %}
+        {%- if entity is not none %}
+        and entity = {{ text_literal(entity) }}
+        {%- endif %}
+        {%- if day is not none %}
+        and plan_day = cast('{{ day }}' as date)
+        {%- endif %}
+    {%- endset -%}
+    {%- set sql -%}
+        insert into {{ ops_table('requested_partitions') }}
+        select distinct
+            {{ text_literal(run_id()) }},
+            model_name,
+            entity,
+            request_day,
+            'coverage',
+            {{ now }},
+            {{ timestamp_literal(none) }},
+            {{ text_literal(none) }}
+        from {{ plan }}
+        where {{ picked }};
+
+        insert into {{ attempts }}
+        select
+            {{ text_literal(run_id()) }},
+            model_name,
+            entity,
+            day,
+            'started',
+            state,
+            found_at,
+            {{ as_of() }},
+            {{ now }},
+            {{ timestamp_literal(none) }},
+            {{ text_literal(none) }}
+        from {{ plan }}
+        where {{ picked }}
+    {%- endset -%}
+    {%- do write_down(sql) -%}
+    {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ open_attempts(of_this_run()) -%}
+    {%- set models = {} -%}
+    {%- for row in run_query(started ~ ') as started group by model_name order by model_name').rows -%}
+        {%- do models.update({row[0]: {
+            'partitions': row[1] | int,
+            'first_day': row[2] | string if row[2] else none,
+            'last_day': row[3] | string if row[3] else none,
+        }}) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:backfill_started ' ~ tojson({'run_id': run_id(), 'models': models})) -%}
+{%- endmacro %}
+
+{#- run-operation, after the build and another look at the same days: what coverage says now is the outcome. A request
+    that the build did not take on is withdrawn, so that the back-off decides when it is tried again. -#}
+{%- macro finish_backfill(error=none) -%}
+    {%- set sql -%}
+        {{ attempts_end(open_attempts(of_this_run()), {
+            'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
+            'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
+                ~ text_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
+        }) }};
+
+        update {{ ops_table('requested_partitions') }}
+        set done_at = {{ timestamp_literal(wall_clock()) }}
+        where request_id = {{ text_literal(run_id()) }} and reason = 'coverage' and done_at is null
+    {%- endset -%}
+    {%- do write_down(sql) -%}
+    {%- set outcomes, counted = {'repaired': 0, 'failed': 0}, [] -%}
+    {%- set ended -%}
+        select outcome, count(*) from {{ ops_table('backfill_attempts') }}
+        where {{ of_this_run() }} and outcome <> 'started'
+        group by outcome
+    {%- endset -%}
+    {%- for row in run_query(ended).rows -%}
+        {%- do outcomes.update({row[0]: row[1] | int}) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:backfill_finished ' ~ tojson(dict(outcomes, run_id=run_id()))) -%}
+{%- endmacro %}
+
+{%- macro of_this_run() -%}
+    {{ return('run_id = ' ~ text_literal(run_id())) }}
+{%- endmacro %}
+
+{#- Attempts that have begun and not ended: nothing is repaired twice at once. -#}
+{%- macro open_attempts(condition) -%}
+    select
+        run_id,
+        model_name,
+        entity,
+        day,
+        state,
+        found_at,
+        as_of,
+        max(started_at) as started_at
+    from {{ ops_table('backfill_attempts') }}
+    where {{ condition }}
+    group by run_id, model_name, entity, day, state, found_at, as_of
+    having count(case when outcome = 'started' then 1 end) > count(case when outcome <> 'started' then 1 end)
+{%- endmacro %}
+
+{%- macro attempts_end(attempts, values) -%}
+    insert into {{ ops_table('backfill_attempts') }}
+    select
+        attempts.run_id,
+        attempts.model_name,
+        attempts.entity,
+        attempts.day,
+        {{ values.outcome }},
+        attempts.state,
+        attempts.found_at,
+        attempts.as_of,
+        attempts.started_at,
+        {{ timestamp_literal(wall_clock()) }},
+        {{ values.error_message }}
+    from ({{ attempts }}) as attempts
+    left join {{ ops_table('partition_coverage') }} as coverage
+        on
+            attempts.model_name = coverage.model_name
+            and attempts.entity = coverage.entity
+            and attempts.day is not distinct from coverage.day
+{%- endmacro %}
+
+
+{#- For tests across tables: they are known up to the same clock. One that waits for its run is compared after it. -#}
+{%- macro known_alike(models) -%}
+    (
+        select count(distinct known_until) from {{ ref('etl_job_watermarks') }}
+        where job_name in ('{{ models | join("', '") }}')
+    ) = 1
+{%- endmacro %}

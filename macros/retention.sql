@@ -1,0 +1,320 @@
+{#- Retention: raw rows are deleted after a while, what was made of them stays. The floor of a raw table is the first
+    day whose rows are all kept. No model recomputes a day below it:
+
+      valid_and_visible    reads no row below the floor, whatever a staging view of an older run lets through
+      keep_touched         touches no partition below it: increments, requests, restatements
+      with_kept_rows       lets a table that is rebuilt whole take over what is stored below it
+      is_touched_session   leaves sessions alone that began below it, also where they go on above it -#}
+
+{#- The first day that a node may still recompute, or none. A window over days must have all of its days. -#}
+{%- macro retention_floor(node) -%}
+    {%- set first_day = first_kept_day(node) -%}
+    {{ return(first_day + modules.datetime.timedelta(days=lookback_of(node)) if first_day else none) }}
+{%- endmacro %}
+
+{%- macro lookback_of(node) -%}
+    {{ return((node.config.get('meta') or {}).get('lookback_days', 0)) }}
+{%- endmacro %}
+
+{#- The first day whose raw rows a node may still read, or none. -#}
+{%- macro first_kept_day(node) -%}
+    {%- set days = [] -%}
+    {%- if execute and node.resource_type != 'unit_test' and ledger_state().floors -%}
+        {%- for source in sources_above(node.unique_id) if source.name in ledger_state().floors -%}
+            {%- do days.append(ledger_state().floors[source.name]) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(days | max if days else none) }}
+{%- endmacro %}
+
+{#- Predicate on a raw table: the event lies below the floor. A literal, so that the view stays as cheap as it was; the
+    models do not rely on it. -#}
+{%- macro is_beyond_retention(source_name, event_time) -%}
+    {%- set is_known = execute and model.resource_type != 'unit_test' -%}
+    {%- set floor = ledger_state().floors.get(source_name) if is_known else none -%}
+    {{ return(earlier_than(event_time, floor)) }}
+{%- endmacro %}
+
+{%- macro event_time_of(source_name) -%}
+    {{ return(var('pruned_sources')[source_name]) }}
+{%- endmacro %}
+
+{#- The column itself, compared with a literal in UTC: so the engine can skip what it stores of other days. -#}
+{%- macro earlier_than(column, day) -%}
+    {{ return(column ~ " < '" ~ day ~ " 00:00:00+00:00'" if day else 'false') }}
+{%- endmacro %}
+
+{%- macro not_earlier_than(column, day) -%}
+    {{ return(column ~ " >= '" ~ day ~ " 00:00:00+00:00'" if day else 'true') }}
+{%- endmacro %}
+
+{#- Overrides dbt's: every table that is made whole comes through here, and dbt makes it while the old one stands. -#}
+{%- macro create_table_as(temporary, relation, compiled_code, language='sql') -%}
+    {%- set query = compiled_code if temporary else with_kept_rows(compiled_code) -%}
+    {{ return(adapter.dispatch('create_table_as', 'dbt')(temporary, relation, query, language, **kwargs)) }}
+{%- endmacro %}
+
+{#- The query of an incremental model that is rebuilt whole, with what is stored below its floor. -#}
+{%- macro with_kept_rows(query) -%}
+    {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
+    {%- set is_rebuilt = is_incremental_model and run_state().mode == 'full' -%}
+    {%- set floor = retention_floor(model) if is_rebuilt else none -%}
+    {%- if not floor -%}
+        {{ return(query) }}
+    {%- endif -%}
+    {%- set day = day_column(model) -%}
+    {%- set names = model.columns.values() | map(attribute='name') | join(', ') -%}
+    {%- set recomputed -%}
+        select {{ names }}
+        from (
+            {{ query }}
+        ) as recomputed
+        where {{ not_earlier_than(day, floor) }}
+    {%- endset -%}
+    {%- if not load_cached_relation(this) -%}
+        {%- do exceptions.warn(
+            'There is no table ' ~ this ~ ', and raw rows of the days before ' ~ floor ~ ' were pruned: it begins with '
+            ~ 'that day. If there was one, restore it from a backup and build ' ~ model.name ~ ' with --full-refresh.'
+        ) -%}
+        {{ return(recomputed) }}
+    {%- endif -%}
+    {%- do log(model.name ~ ': what lies before ' ~ floor ~ ' stays as it is, its raw rows were pruned.', info=true) -%}
+    {%- set stored = adapter.get_columns_in_relation(this) | map(attribute='name') | map('lower') | list -%}
+    {{ recomputed }}
+        union all
+        select
+        {%- for column in model.columns.values() %}
+            {{ column.name if column.name in stored else 'cast(null as ' ~ column.data_type ~ ') as ' ~ column.name }}
+            {{- ',' if not loop.last }}
+        {%- endfor %}
+        from {{ this }}
+        where {{ earlier_than(day, floor) }}
+{%- endmacro %}
+
+{#- Which column of a model holds the day of its rows, for what has to find them without compiling the model. -#}
+{%- macro day_column(node) -%}
+    {%- set column = (node.config.get('meta') or {}).get('day') -%}
+    {%- if not column -%}
+        {{ exceptions.raise_compiler_error(
+            node.name ~ ' reads raw rows that may be pruned, and does not say which column holds the day of its own. '
+            ~ 'Name it in its YAML: config: {meta: {day: ...}}.'
+        ) }}
+    {%- endif -%}
+    {{ return(column) }}
+{%- endmacro %}
+
+
+{#- Pruning -#}
+
+{#- run-operation: deletes raw rows and aggregates that are older than `vars: retention:` says. A dry run, which is the
+    default, only says so, and why not. Without `sources` all that may be pruned; raw rows from another day on with
+    `kept_from`. -#}
+{%- macro prune(dry_run=true, sources=none, kept_from=none, reason=none) -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
+    {%- set limits, plans, obstacles = retention_limits(kept_from), [], [] -%}
+    {%- if unfinished_runs() -%}
+        {%- do obstacles.append('A run is going on, or was killed: the next run that ends clears that.') -%}
+    {%- endif -%}
+    {%- for source in prunable_sources(sources) -%}
+        {%- set readers = readers_of(source) -%}
+        {#- a floor only rises: what lies below it is gone -#}
+        {%- set floor = [limits.raw, ledger_state().floors.get(source.name)] | select | max -%}
+        {%- set in_the_way = obstacles_to_pruning(source, readers, floor) -%}
+        {%- do obstacles.extend(in_the_way) -%}
+        {%- if not in_the_way -%}
+            {%- do plans.append(source_plan(source, readers, floor)) -%}
+            {%- for node in readers -%}
+                {%- do plans.append(aggregates_plan(node, limits.aggregates)) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set changes = plans | selectattr('changes') | list -%}
+    {%- if obstacles and not dry_run -%}
+        {{ exceptions.raise_compiler_error(obstacles | join('\n') ~ '\nNothing was deleted.') }}
+    {%- elif changes and not dry_run -%}
+        {%- do write_down(in_one_transaction(prune_statements(changes, reason))) -%}
+    {%- endif -%}
+    {%- for plan in plans -%}
+        {%- do log(plan_in_words(plan, dry_run), info=true) -%}
+    {%- endfor -%}
+    {%- for obstacle in obstacles -%}
+        {%- do log('Not now: ' ~ obstacle, info=true) -%}
+    {%- endfor -%}
+    {%- if dry_run -%}
+        {%- do log("Nothing was deleted. To do it: dbt run-operation prune --args '{dry_run: false}'", info=true) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- From which day raw rows and aggregates are kept. -#}
+{%- macro retention_limits(kept_from=none) -%}
+    {%- set months, years = var('retention').raw_months, var('retention').aggregate_years -%}
+    {%- set today = 'cast(' ~ as_of() ~ ' as date)' -%}
+    {%- set sql -%}
+        select
+            cast({{ dbt.dateadd('month', -months, today) }} as date),
+            cast({{ dbt.dateadd('year', -years, today) }} as date)
+    {%- endset -%}
+    {%- set row = run_query(sql).rows[0] -%}
+    {%- set raw = utc_moment(kept_from).date() if kept_from else row[0] -%}
+    {%- set why -%}
+        {%- if raw > as_of_value().date() -%}
+            {{ raw }} lies after the clock, {{ as_of_value() }}
+        {%- elif raw <= row[1] -%}
+            Raw rows would be kept from {{ raw }}, aggregates only from {{ row[1] }}: they must be kept longer, or their
+            {#- #} raw rows bring them back
+        {%- endif -%}
+    {%- endset -%}
+    {%- if why | trim -%}
+        {{ exceptions.raise_compiler_error(why | trim ~ '. Nothing was deleted.') }}
+    {%- endif -%}
+    {{ return({'raw': raw, 'aggregates': row[1]}) }}
+{%- endmacro %}
+
+{%- macro prunable_sources(names) -%}
+    {%- set prunable, found = var('pruned_sources'), [] -%}
+    {%- for name in names or [] if name not in prunable -%}
+        {{ exceptions.raise_compiler_error(
+            name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
+        ) }}
+    {%- endfor -%}
+    {%- for source in graph.sources.values() -%}
+        {%- if source.source_name == 'raw' and source.name in (names or prunable) -%}
+            {%- do found.append(source) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found | sort(attribute='name')) }}
+{%- endmacro %}
+
+{#- What is made of a raw table and stored. -#}
+{%- macro readers_of(source) -%}
+    {%- set found = [] -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized != 'view' -%}
+        {%- if source in sources_above(node.unique_id) -%}
+            {%- do found.append(node) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found | sort(attribute='name')) }}
+{%- endmacro %}
+
+{#- What must be done before the raw rows of a source may go: what is made of them must be final. -#}
+{%- macro obstacles_to_pruning(source, readers, kept_from) -%}
+    {%- set found = [] -%}
+    {%- for node in readers -%}
+        {%- set job = ledger_state().jobs.get(node.name, {}) -%}
+        {%- set floor = kept_from + modules.datetime.timedelta(days=lookback_of(node)) -%}
+        {%- set strategy = node.config.incremental_strategy if node.config.materialized == 'incremental' else none -%}
+        {%- set relation = api.Relation.create(node.database, node.schema, node.alias) -%}
+        {%- set why -%}
+            {%- if strategy not in ('partitions', 'sessions') -%}
+                it needs the whole history
+            {%- elif not job.get('watermark') or load_relation(relation) is none -%}
+                it was not built, or has to be rebuilt whole
+            {%- elif job.is_reset -%}
+                its watermark was set back
+            {%- elif reads_a_rebuilt_table(node) -%}
+                what it reads was rebuilt whole
+            {%- else -%}
+                {{- unfinished_business(source, node, job, floor) -}}
+            {%- endif -%}
+        {%- endset -%}
+        {%- if why | trim -%}
+            {%- do found.append(
+                source.name ~ ' cannot be pruned before ' ~ kept_from ~ ': ' ~ node.name ~ ' is not final, '
+                ~ why | trim ~ '.'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}
+
+{#- What the next run of a model would do to days below its floor, in words; nothing is empty text. -#}
+{%- macro unfinished_business(source, node, job, floor) -%}
+    {%- set event_time, words = event_time_of(source.name), [] -%}
+    {%- set sql -%}
+        select
+            (
+                select count(*) from {{ source.relation_name }}
+                where
+                    {{ source.loaded_at_field }} > {{ timestamp_literal(job.watermark) }}
+                    and {{ source.loaded_at_field }} <= {{ as_of() }}
+                    and {{ earlier_than(event_time, floor) }}
+            ) as unprocessed,
+            {{ overlap_rows(source, job.watermark) }} as overlap_rows,
+            (
+                select count(*) from {{ ops_table('changed_keys') }}
+                where day < '{{ floor }}' and {{ unread_changes(node.name, closure_tables(node)) }}
+            ) as unread
+    {%- endset -%}
+    {%- set row = run_query(sql).rows[0] -%}
+    {%- set requests = ledger_state().requests.get(node.name, []) | selectattr('day', 'lt', floor) | list | length -%}
+    {%- if row[0] or rows_behind(source, job, row[1] | int) > 0 -%}
+        {%- do words.append('rows wait to be processed') -%}
+    {%- endif -%}
+    {%- if row[2] -%}
+        {%- do words.append('changed sessions wait to be read') -%}
+    {%- endif -%}
+    {%- if requests -%}
+        {%- do words.append(requests ~ ' requested partitions wait to be recomputed') -%}
+    {%- endif -%}
+    {{ return(words | join(', ')) }}
+{%- endmacro %}
+
+{#- Only what all its readers have processed goes. -#}
+{%- macro source_plan(source, readers, kept_from) -%}
+    {%- set processed = [as_of_value()] -%}
+    {%- for node in readers -%}
+        {%- do processed.append(utc_moment(ledger_state().jobs[node.name].watermark)) -%}
+    {%- endfor -%}
+    {%- set condition -%}
+        {{ earlier_than(event_time_of(source.name), kept_from) }}
+        and {{ source.loaded_at_field }} <= {{ timestamp_literal(processed | min) }}
+    {%- endset -%}
+    {{ return(pruning_of(source.name, 'source', source.relation_name, kept_from, condition)) }}
+{%- endmacro %}
+
+{%- macro aggregates_plan(node, kept_from) -%}
+    {%- set relation = api.Relation.create(node.database, node.schema, node.alias) -%}
+    {{ return(pruning_of(node.name, 'model', relation, kept_from, earlier_than(day_column(node), kept_from))) }}
+{%- endmacro %}
+
+{#- A floor that is not yet known is a change even if no row goes: late rows must not come in below it. -#}
+{%- macro pruning_of(subject, subject_type, relation, kept_from, condition) -%}
+    {%- set rows = run_query('select count(*) from ' ~ relation ~ ' where ' ~ condition).rows[0][0] | int -%}
+    {{ return({
+        'subject': subject,
+        'subject_type': subject_type,
+        'relation': relation,
+        'kept_from': kept_from,
+        'condition': condition,
+        'rows': rows,
+        'changes': rows > 0 or (subject_type == 'source' and ledger_state().floors.get(subject) != kept_from),
+    }) }}
+{%- endmacro %}
+
+{%- macro prune_statements(plans, reason) -%}
+    {%- for plan in plans if plan.rows %}
+    delete from {{ plan.relation }}
+    where {{ plan.condition }};
+    {%- endfor %}
+    insert into {{ ops_table('retention_floors') }}
+    {%- for plan in plans %}
+    select
+        {{ last_ledger_entry() }},
+        {{ text_literal(run_id()) }},
+        {{ timestamp_literal(wall_clock()) }},
+        {{ as_of() }},
+        {{ text_literal(plan.subject) }},
+        {{ text_literal(plan.subject_type) }},
+        cast('{{ plan.kept_from }}' as date),
+        {{ plan.rows }},
+        {{ text_literal(reason) }}
+        {{- ' union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{%- macro plan_in_words(plan, dry_run) -%}
+    {%- set kept = plan.subject ~ ' is kept from ' ~ plan.kept_from ~ ' on: ' -%}
+    {%- set rows = '{:,}'.format(plan.rows) ~ (' row' if plan.rows == 1 else ' rows') -%}
+    {{ return(kept ~ rows ~ (' would go.' if dry_run else ' deleted.')) }}
+{%- endmacro %}
