@@ -424,6 +424,18 @@ def test_an_event_that_came_late_is_found_though_its_session_began_before_the_wi
     assert warehouse.sql(f"{reached} where session_id = (select session_id from late)") == [(True,)]
 
 
+def test_what_retention_has_taken_is_no_gap(warehouse: Warehouse) -> None:
+    pruning = {"dry_run": False, "sources": ["web_events"], "kept_from": "2025-09-25"}
+    warehouse.run("run-operation", "prune", "--args", json.dumps(pruning))
+    (lost,) = lose(warehouse, team=2, days=1)
+    warehouse.check(STATS, "web_sessions", "web_hourly_bounces")
+    assert warehouse.gaps() == {STATS: {("2", lost)}}
+    below = "select model_name, max(day) from ops.partition_coverage where not is_rebuildable "
+    assert warehouse.sql(f"{below} group by model_name order by model_name") == [
+        (mart, date(2025, 9, 24)) for mart in ("web_hourly_bounces", STATS, "web_sessions")
+    ]
+
+
 def test_a_query_that_fails_is_not_no_gaps(warehouse: Warehouse) -> None:
     lose(warehouse, team=2, days=3)
     warehouse.check(STATS)
