@@ -4,8 +4,8 @@
 SCALE    ?= 10
 ONLY     ?= spine web startup
 EXAMPLES ?= 500
-DAMAGES  ?= 100
 KILLS    ?= 30
+DAMAGES  ?= 100
 
 BIN := .venv/bin
 

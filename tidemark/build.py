@@ -117,7 +117,7 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
             report.models.append(_built(result, jobs))
         if status == "skipped" and kind in _RELATIONS:
             report.untouched.append(result.node.name)
-        elif status != "skipped" and status not in _FAILED:
+        elif status not in ("skipped", *_FAILED):
             report.passed.append((kind, result.node.name))
     report.failures = failures_of(outcome.results, lineage)
     for built in report.models:
@@ -132,13 +132,16 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
 
 def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
     """The nodes that failed, in their order."""
-    failures = []
-    for result in results:
-        if str(result.status) in _FAILED:
-            name, kind = result.node.name, str(result.node.resource_type)
-            job = name if kind in _RELATIONS else _tested(result.node, lineage)
-            failures.append(Failure(name, kind, _first_lines(result.message), job))
-    return failures
+    return [
+        Failure(
+            result.node.name,
+            kind,
+            _first_lines(result.message),
+            result.node.name if kind in _RELATIONS else _tested(result.node, lineage),
+        )
+        for result in results
+        if str(result.status) in _FAILED and (kind := str(result.node.resource_type))
+    ]
 
 
 def exit_code(

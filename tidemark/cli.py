@@ -118,17 +118,17 @@ SkipExitCode = Annotated[
         help="Exit with this when nothing was new; 99 marks an Airflow task as skipped.",
     ),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Show which partitions would be touched, and why, and write nothing."
+    ),
+]
 AlertOnSuccess = Annotated[
     bool,
     typer.Option(
         "--alert-on-success",
         help="Tell the channels in TIDEMARK_ALERT_URLS of a run without failures, too.",
-    ),
-]
-Explain = Annotated[
-    bool,
-    typer.Option(
-        "--explain", help="Show which partitions would be touched, and why, and write nothing."
     ),
 ]
 
