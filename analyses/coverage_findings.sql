@@ -1,5 +1,5 @@
--- What is not as its raw rows say, and what the plan makes of it: what is never planned is here, too. `tidemark gaps` and
--- `tidemark backfill` show it.
+-- What is not as its raw rows say, and what the plan makes of it: what is never planned is here, too. `tidemark gaps`
+-- and `tidemark backfill` show it.
 with coverage as (
 
     select * from {{ source('ops', 'partition_coverage') }}

@@ -138,7 +138,7 @@ def _repair_day(
         return {}, []
     try:
         failures = build_started(dbt, as_of, started)
-        return started.partitions, failures + compare_again(dbt, as_of, started)
+        return started.partitions, failures + compare_again(dbt, as_of, started, asked.days)
     except DatabaseLockedError:
         raise
     except DbtError as error:
@@ -175,18 +175,19 @@ def build_started(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
     return failures_of(results, dbt.lineage)
 
 
-def compare_again(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
+def compare_again(
+    dbt: Dbt, as_of: datetime, started: Started, days: int | None = None
+) -> list[Failure]:
     """Look at the repaired days, also of what is built on the tables; failures count as such.
 
-    With a table that has no days, at all days that are usually looked at.
+    After the repair of tables without days alone, at all days: below them all may be well now.
     """
     damaged = frozenset(started.models)
     tables = [
         table for table in dbt.stored_marts if damaged & {table, *dbt.lineage.models_above([table])}
     ]
-    is_whole = any(dbt.stored_marts[model].strategy == "whole" for model in damaged)
-    coverage: dict[str, Any] = {}
-    if started.window is not None and not is_whole:
+    coverage = Asked(days).coverage
+    if started.window is not None:
         first, end = started.window
         coverage = {"start": first.isoformat(), "end": end.isoformat()}
     return compare(dbt, as_of, tables, coverage).failures
