@@ -4,8 +4,8 @@
 SCALE    ?= 10
 ONLY     ?= spine web startup
 EXAMPLES ?= 500
-DAMAGES  ?= 105
 KILLS    ?= 30
+DAMAGES  ?= 105
 
 BIN := .venv/bin
 

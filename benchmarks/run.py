@@ -493,8 +493,10 @@ def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parts = [*SUBJECTS, STARTUP]
-    usual = ["spine", "web", STARTUP]
-    parser.add_argument("--only", nargs="+", choices=parts, default=usual)
+    defaults = ["spine", "web", STARTUP]
+    parser.add_argument(
+        "--only", nargs="+", choices=parts, default=defaults, help="(all but web-year)"
+    )
     parser.add_argument("--scale", type=float, default=10, help="million events a table")
     parser.add_argument("--repeats", type=int, default=5, help="runs to take the median of")
     parser.add_argument("--rounds", type=int, default=2, help="full refreshes to take the best of")

@@ -92,6 +92,7 @@
         {%- if state.mode == 'coverage' %} and touched_day < '{{ state.window[1] }}'{% endif %}
         {%- endif %}
     {%- endset -%}
+    {%- do state.update({'lookback_days': lookback_days}) -%}
     {%- do keep_touched(sql, entity, day) -%}
     {%- set ranges = merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
     {{ valid_and_visible() }}
@@ -277,8 +278,8 @@
         ) as touched_rows
         group by {{ entity }}, {{ session }}
     {%- endset -%}
-    {%- do keep_touched(sql, entity, first) -%}
     {%- do state.update({'session': session}) -%}
+    {%- do keep_touched(sql, entity, first) -%}
     {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts; coverage
         cannot afford to doubt it: damage shows on the days that it looks at, or when it looks at others -#}
     {%- set ranges = none -%}
@@ -399,7 +400,9 @@
 
 {#- dbt's own --event-time-start and --event-time-end (it asks for both or none), widened to whole days. -#}
 {%- macro restated_window() -%}
-    {%- set start, end = invocation_args_dict.get('event_time_start'), invocation_args_dict.get('event_time_end') -%}
+    {%- set explained = var('explain') if is_explained() else {} -%}
+    {%- set start = explained.get('start') or invocation_args_dict.get('event_time_start') -%}
+    {%- set end = explained.get('end') or invocation_args_dict.get('event_time_end') -%}
     {%- if model.resource_type == 'unit_test' or not start -%}
         {{ return(none) }}
     {%- endif -%}
@@ -425,6 +428,9 @@
             'touched_days': days | map(attribute=0) | reject('none') | list,
             'partitions': days | map(attribute=1) | sum | int,
         }) -%}
+    {%- endif -%}
+    {%- if is_explained() -%}
+        {%- do explain_touched() -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -452,7 +458,7 @@
 {%- endmacro %}
 
 {%- macro keeps_touched() -%}
-    {{ return(model.resource_type == 'model' and flags.WHICH in ('run', 'build')) }}
+    {{ return(model.resource_type == 'model' and (flags.WHICH in ('run', 'build') or is_explained())) }}
 {%- endmacro %}
 
 {#- The days that a query finds, as ranges to be written as literals; where nothing may be asked of the warehouse on the

@@ -10,6 +10,12 @@
     {{ return(utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
 {%- endmacro %}
 
+{#- run-operation: reports the clock of a command of several dbt calls, so that all of them go by one. -#}
+{%- macro tell_clock() -%}
+    {%- do refuse_earlier_clock() -%}
+    {%- do log('tidemark:clock ' ~ tojson({'as_of': as_of_value().isoformat()})) -%}
+{%- endmacro %}
+
 {%- macro visible() -%}
     {#- what waits for the next run is no damage: coverage looks no further than the model has -#}
     {{ return('loaded_at <= ' ~ (timestamp_literal(run_state().known) if is_coverage() else as_of())) }}

@@ -302,7 +302,7 @@
     {{ return(names | sort) }}
 {%- endmacro %}
 
-{#- Whether the raw rows of a day are still there, as far as retention is concerned. -#}
+{#- Whether the raw rows of a day are still there; what retention has taken cannot be told from damage. -#}
 {%- macro is_rebuildable(day) -%}
     {{ return(not_earlier_than(day, retention_floor(model))) }}
 {%- endmacro %}

@@ -230,6 +230,21 @@
     left join ({{ last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
 {%- endmacro %}
 
+{#- The gate's last check: how many models it decided how. Recorded at once, so the wall clock can only err between two
+    checks. -#}
+{%- macro last_decisions(checks) -%}
+    select
+        state as subject,
+        count(*) as models,
+        max(checked_at) as checked_at,
+        max(as_of) as as_of
+    from {{ checks }}
+    where
+        subject_type = 'model'
+        and run_id in (select run_id from {{ checks }} qualify row_number() over (order by checked_at desc) = 1)
+    group by state
+{%- endmacro %}
+
 {#- Per table that coverage has looked at: the partitions that are not what they should be. -#}
 {%- macro open_gaps(coverage) -%}
     select
@@ -257,19 +272,4 @@
             attempts.outcome in ('repaired', 'failed')
             and attempts.as_of > {{ dbt.dateadd('day', -30, clock ~ '.as_of') }}
     group by {{ clock }}.as_of
-{%- endmacro %}
-
-{#- The gate's last check: how many models it decided how. Recorded at once, so the wall clock can only err between two
-    checks. -#}
-{%- macro last_decisions(checks) -%}
-    select
-        state as subject,
-        count(*) as models,
-        max(checked_at) as checked_at,
-        max(as_of) as as_of
-    from {{ checks }}
-    where
-        subject_type = 'model'
-        and run_id in (select run_id from {{ checks }} qualify row_number() over (order by checked_at desc) = 1)
-    group by state
 {%- endmacro %}

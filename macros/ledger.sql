@@ -200,11 +200,11 @@
 
 {#- Pre-hook of every mart: from here on its time counts, unless it has begun with what it asked while it compiled. -#}
 {%- macro begin_run() -%}
-    {%- if is_coverage() -%}
-        {%- do refuse_uncovered() -%}
-    {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do renew_run_lock() -%}
+    {%- endif -%}
+    {%- if is_coverage() -%}
+        {%- do refuse_uncovered() -%}
     {%- endif -%}
     {%- do run_state() -%}
 {%- endmacro %}

@@ -56,13 +56,21 @@ class BuildReport:
     seconds: float = 0.0
 
 
-def build(dbt: Dbt, judgement: Judgement) -> BuildReport:
-    """Build the new models with their tests, and the views that go with them."""
-    new = judgement.models(ModelState.NEW)
-    if not new:
+def build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) -> BuildReport:
+    """Build the new models with their tests, and the views that go with them.
+
+    Models to be healed are built besides, with what is built on them, unless it is blocked.
+    """
+    new, healed = judgement.models(ModelState.NEW), frozenset(healed)
+    also = [
+        model
+        for model in judgement.models(ModelState.UNCHANGED)
+        if healed & {model, *dbt.lineage.models_above([model])}
+    ]
+    if not (new or also):
         return BuildReport()
     judged = [decision.model for decision in judgement.decisions]
-    selected = selection(dbt.lineage, new, judged, judgement.out_of_reach)
+    selected = selection(dbt.lineage, [*new, *also], judged, judgement.out_of_reach)
     # Unit tests judge the code on rows of their own: new input cannot make them fail.
     outcome = dbt.call(
         "build",
@@ -107,14 +115,11 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
             tests[_tested(result.node, lineage)][status] += 1
         elif kind in _RELATIONS:
             report.models.append(_built(result, jobs))
-        if status in _FAILED:
-            job = result.node.name if kind in _RELATIONS else _tested(result.node, lineage)
-            message = _first_lines(result.message)
-            report.failures.append(Failure(result.node.name, kind, message, job))
-        elif status == "skipped" and kind in _RELATIONS:
+        if status == "skipped" and kind in _RELATIONS:
             report.untouched.append(result.node.name)
-        elif status != "skipped":
+        elif status not in ("skipped", *_FAILED):
             report.passed.append((kind, result.node.name))
+    report.failures = failures_of(outcome.results, lineage)
     for built in report.models:
         built.tests = tests[built.model]
     if not outcome.success and not report.failures:
@@ -125,6 +130,20 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
     return report
 
 
+def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
+    """The nodes that failed, in their order."""
+    return [
+        Failure(
+            result.node.name,
+            kind,
+            _first_lines(result.message),
+            result.node.name if kind in _RELATIONS else _tested(result.node, lineage),
+        )
+        for result in results
+        if str(result.status) in _FAILED and (kind := str(result.node.resource_type))
+    ]
+
+
 def exit_code(
     judgement: Judgement, report: BuildReport | None = None, skip: int = Exit.DONE
 ) -> int:
@@ -133,7 +152,7 @@ def exit_code(
         return Exit.FAILED
     if judgement.models(ModelState.BLOCKED):
         return Exit.BLOCKED
-    return Exit.DONE if judgement.models(ModelState.NEW) else skip
+    return Exit.DONE if judgement.models(ModelState.NEW) or (report and report.models) else skip
 
 
 def _built(result: Any, jobs: Mapping[str, Mapping[str, Any]]) -> Built:

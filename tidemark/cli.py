@@ -20,12 +20,14 @@ import typer
 
 from tidemark import interrupts, logs
 from tidemark.cadence import DAYS, at, duration
-from tidemark.clock import parse_clock
+from tidemark.clock import Interval, parse_clock
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
     from tidemark.engine import Dbt
+    from tidemark.gaps import Asked, Look
+    from tidemark.judgement import Judgement
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -116,6 +118,12 @@ SkipExitCode = Annotated[
         help="Exit with this when nothing was new; 99 marks an Airflow task as skipped.",
     ),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Show which partitions would be touched, and why, and write nothing."
+    ),
+]
 AlertOnSuccess = Annotated[
     bool,
     typer.Option(
@@ -135,8 +143,16 @@ def run(
     log_format: Log = LogFormat.TEXT,
     skip_exit_code: SkipExitCode = 0,
     alert_on_success: AlertOnSuccess = False,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
+    ] = False,
+    explain: Explain = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
+    if heal and explain:
+        raise typer.BadParameter(
+            "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
+        )
     dbt = _begin("run", _dbt(project_dir, target, vars_), log_format)
     from tidemark import alerts, report
     from tidemark.build import build, exit_code
@@ -147,14 +163,43 @@ def run(
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         report.show_judgement(out, judgement)
+    if explain:
+        _explain("run", dbt, judgement, json_)
+    healing = None
+    if heal:
+        from tidemark.backfill import begin_healing, end_healing
+
+        with _explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
+            with logs.progress(dbt, "Comparing"):
+                healing = begin_healing(dbt, judgement)
+            report.show_healing(out, healing)
     left = "What was built before that is complete and recorded."
     with _explained("run", json_, left), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Building"):
-            built = build(dbt, judgement)
+            built = build(dbt, judgement, healing.started.models if healing else ())
         report.show_build(out, judgement, built)
+        if healing:
+            with logs.progress(dbt, "Comparing again"):
+                end_healing(dbt, judgement, healing, built.failures)
+            report.show_healed(out, healing)
     alerts.after_run(dbt, judgement, built, alert_on_success)
     code = exit_code(judgement, built, skip_exit_code)
-    _leave("run", json_, code, report.as_json(judgement, built))
+    if healing and not healing.is_done:
+        code = Exit.FAILED
+    told = report.as_json(judgement, built)
+    _leave("run", json_, code, {**told, "healing": report.healing_as_json(healing)})
+
+
+def _explain(command: str, dbt: Dbt, judgement: Judgement, json_: bool) -> NoReturn:
+    from tidemark import report
+    from tidemark.build import exit_code
+    from tidemark.explain import explain, tables_to_build
+
+    with _explained(command, json_, "Nothing was built."), logs.progress(dbt, "Explaining"):
+        touched = explain(dbt, judgement.as_of, tables_to_build(dbt, judgement))
+    report.show_touched(report.console(quiet=json_), touched)
+    told = {**report.as_json(judgement), **report.touched_as_json(touched)}
+    _leave(command, json_, exit_code(judgement), told)
 
 
 @app.command(epilog="Example: tidemark check --target duckdb")
@@ -356,6 +401,232 @@ def serve(
         serving.server_close()
 
 
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days",
+        min=1,
+        help="Ended days to compare. Default: var coverage_days.",
+        show_default=False,
+    ),
+]
+TableName = Annotated[
+    str | None, typer.Option("--table", help="One table alone.", show_default=False)
+]
+Entity = Annotated[
+    str | None, typer.Option("--entity", help="One entity alone.", show_default=False)
+]
+
+
+@app.command(epilog="Example: tidemark gaps --days 90 --table web_hourly_stats --entity 7")
+def gaps(
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    all_: Annotated[
+        bool,
+        typer.Option("--all", help="Also what is never planned: today, disabled teams."),
+    ] = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
+    dbt = _begin("gaps", _dbt(project_dir, target, vars_), log_format)
+    from tidemark import report
+    from tidemark.gaps import Asked
+
+    with _explained("gaps", json_, "Nothing is known."):
+        found = _look(dbt, as_of, Asked(days, table, entity))
+    report.show_gaps(report.console(quiet=json_), found, all_)
+    code = Exit.FAILED if found.failures else Exit.DONE
+    _leave("gaps", json_, code, report.look_as_json(found, all_))
+
+
+def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
+    from tidemark.gaps import look, named_table, the_clock
+
+    if asked.table:
+        with _refused("--table"):
+            named_table(dbt.stored_marts, asked.table)
+    with logs.progress(dbt, "Comparing"):
+        return look(dbt, the_clock(dbt, as_of), asked)
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command(
+    epilog="Example: tidemark backfill --apply; tidemark backfill --start 2025-09-01"
+    " --end 2025-10-01 --interval weekly --select web"
+)
+def backfill(
+    apply: Annotated[bool, typer.Option("--apply", help="Repair what is planned.")] = False,
+    below_minimum: Annotated[
+        bool,
+        typer.Option("--below-minimum", help="Also when fewer are damaged than var backfill says."),
+    ] = False,
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--start",
+            parser=_clock,
+            metavar="TIME",
+            help="Restate a window instead: its first day.",
+        ),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            "--end",
+            parser=_clock,
+            metavar="TIME",
+            help="The window's end: 2025-10-01 ends September.",
+        ),
+    ] = None,
+    interval: Annotated[
+        Interval | None,
+        typer.Option("--interval", help="How much of the window at once. Default: daily."),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "-s",
+            help="A domain, or one of its tables, which stands for it. Default: all domains.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Yes = False,
+    explain: Explain = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Show what is to be repaired, and why; repair it; or restate any window of days.
+
+    A repair rewrites the damaged partitions alone, through the ordinary models, a day at a time.
+    A restatement rewrites every partition of its days.
+    """
+    if (start is None) != (end is None):
+        raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
+    if start is not None and (apply or below_minimum or days or table or entity):
+        raise typer.BadParameter(
+            "a window is restated whole; --apply, --below-minimum, --days, --table and --entity"
+            " belong to the plan",
+            param_hint="--start",
+        )
+    if apply and explain:
+        raise typer.BadParameter(
+            "--explain writes nothing; leave --apply out", param_hint="--apply"
+        )
+    if start is None and (interval or select or yes):
+        raise typer.BadParameter(
+            "--interval, --select and --yes belong to a window", param_hint="--start"
+        )
+    if start is not None and end is not None:
+        from tidemark.backfill import whole_days
+
+        with _refused("--start"):
+            whole_days(start, end)
+        if json_ and not (yes or explain):
+            raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
+    dbt = _begin("backfill", _dbt(project_dir, target, vars_), log_format)
+    if start is not None and end is not None:
+        window, every = (start, end), interval or Interval.DAILY
+        _restate(dbt, window, every, select or [], as_of, yes, explain, json_)
+    from tidemark.gaps import Asked
+
+    _repair(dbt, as_of, Asked(days, table, entity), apply, below_minimum, json_)
+
+
+def _repair(
+    dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
+) -> NoReturn:
+    from tidemark import report
+    from tidemark.backfill import Repairs, repair
+
+    out = report.console(quiet=json_)
+    with _explained("backfill", json_, "Nothing was repaired."):
+        known = _look(dbt, as_of, asked)
+    report.show_plan(out, known)
+    repairs = Repairs(known)
+    if apply:
+        with _explained(
+            "backfill", json_, "What was repaired before that is complete and recorded."
+        ):
+            repairs = repair(
+                *(dbt, known, asked, even_few),
+                progress=lambda doing: logs.progress(dbt, doing),
+                tell=lambda done: report.show_repair(out, done),
+            )
+        report.show_repairs_end(out, repairs)
+    _leave("backfill", json_, repairs.exit_code, report.plan_as_json(repairs))
+
+
+def _restate(
+    dbt: Dbt,
+    window: tuple[datetime, datetime],
+    interval: Interval,
+    selected: list[str],
+    as_of: datetime | None,
+    yes: bool,
+    dry: bool,
+    json_: bool,
+) -> NoReturn:
+    from tidemark import report
+    from tidemark.backfill import (
+        chosen_tables,
+        failed_tests,
+        refuse_the_future,
+        restate,
+        steps_of,
+        whole_days,
+    )
+    from tidemark.explain import explain
+    from tidemark.gaps import the_clock
+
+    out = report.console(quiet=json_)
+    with _explained("backfill", json_, "Nothing was restated."):
+        with _refused("--select"):
+            tables = chosen_tables(dbt.stored_marts, selected)
+        clock = the_clock(dbt, as_of)
+        with _refused("--end"):
+            refuse_the_future(window[1], clock)
+    steps = steps_of(tables, whole_days(*window), interval)
+    report.show_steps(out, clock, steps)
+    if dry:
+        with _explained("backfill", json_, "Nothing was restated."):
+            names = [table.name for table in tables]
+            touched = explain(dbt, clock, names, whole_days(*window))
+        report.show_touched(out, touched)
+        told = {"as_of": clock.isoformat(), **report.touched_as_json(touched)}
+        _leave("backfill", json_, Exit.DONE, told)
+    if not yes and not typer.confirm("Shall these days be rewritten?"):
+        typer.echo("Nothing was restated.")
+        raise typer.Exit(Exit.FAILED)
+    done = []
+    with _explained("backfill", json_, "What was restated before that is complete and recorded."):
+        for restated in restate(dbt, clock, steps, lambda doing: logs.progress(dbt, doing)):
+            report.show_restated(out, restated)
+            done.append(restated)
+        with logs.progress(dbt, "Testing"):
+            failures = failed_tests(dbt, clock, [table.name for table in tables])
+        report.show_tested(out, failures)
+    code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
+    told = {"as_of": clock.isoformat(), "steps": [report.restated_as_json(each) for each in done]}
+    _leave("backfill", json_, code, {**told, **report.failures_as_json(failures)})
+
+
 watermark = typer.Typer(
     help="Show how far each job has processed its sources; set that back, or reset it.",
     no_args_is_help=True,
@@ -367,7 +638,6 @@ Job = Annotated[str, typer.Argument(help="The model or snapshot.", show_default=
 Reason = Annotated[
     str, typer.Option("--reason", help="Why; it is kept in the ledger.", show_default=False)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @watermark.command("show", epilog="Example: tidemark watermark show --target duckdb")
@@ -514,6 +784,15 @@ def _log(command: str, log_format: LogFormat, run_id: str) -> None:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="LOG_LEVEL") from None
     logs.tell(logging.INFO, f"{command} begins")
+
+
+@contextmanager
+def _refused(option: str) -> Iterator[None]:
+    """Turn what is wrong with an option into a usage error: nothing has been touched."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 @contextmanager

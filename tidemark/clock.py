@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 
 # What `fromisoformat` accepts differs between Python versions; this does not.
 _ISO_8601 = re.compile(
@@ -11,6 +12,18 @@ _ISO_8601 = re.compile(
     r"(?:[T ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?)?"
     r"(?P<zone>Z|[+-]\d{2}:?\d{2})?"
 )
+
+
+class Interval(str, Enum):
+    """How many days of a window are restated at once."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+    @property
+    def days(self) -> int:
+        """In days."""
+        return {"daily": 1, "weekly": 7}[self.value]
 
 
 def parse_clock(text: str) -> datetime:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from uuid import uuid4
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import cadence, report
+from tidemark import cadence, gaps, report
+from tidemark.backfill import repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
@@ -114,7 +116,55 @@ class Advise:
         return f"tidemark cadence --every {minutes}m --as-of {self.as_of.isoformat()}"
 
 
-Step = Run | Show | SetBack | Look | Advise
+@dataclass(frozen=True)
+class Accident:
+    """A macro of the demo that does some damage."""
+
+    title: str
+    tells: str
+    macro: str
+    as_of: datetime
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"dbt run-operation {self.macro}"
+
+
+@dataclass(frozen=True)
+class Compare:
+    """`tidemark gaps` on one table at a clock."""
+
+    title: str
+    tells: str
+    table: str
+    as_of: datetime
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"tidemark gaps --table {self.table} --as-of {self.as_of.isoformat()}"
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """`tidemark backfill --apply` on one table at a clock."""
+
+    title: str
+    tells: str
+    table: str
+    as_of: datetime
+    expected: Exit = Exit.DONE
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return f"tidemark backfill --apply --table {self.table} --as-of {self.as_of.isoformat()}"
+
+
+Step = Run | Show | SetBack | Look | Advise | Accident | Compare | Backfill
 
 _AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
@@ -194,6 +244,25 @@ STORY: tuple[Step, ...] = (
         _STALE,
         Exit.CRITICAL,
     ),
+    Accident(
+        "An accident",
+        "Somebody deletes three days of a team by hand. No load and no freshness check will ever"
+        " tell.",
+        "delete_three_days",
+        _STALE,
+    ),
+    Compare(
+        "What is missing",
+        "Every stored partition is compared with what its raw rows say.",
+        "web_hourly_stats",
+        _STALE,
+    ),
+    Backfill(
+        "The repair",
+        "Exactly the damaged partitions are rewritten, by the model itself, and compared again.",
+        "web_hourly_stats",
+        _STALE,
+    ),
 )
 
 
@@ -260,6 +329,23 @@ def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
             health = look(dbt, step.as_of)
             report.show_health(out, health)
             return health.exit_code, report.health_as_json(health)
+        case Accident():
+            dbt.operate(step.macro, as_of=step.as_of)
+            return Exit.DONE, {}
+        case Compare():
+            found = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
+            report.show_gaps(out, found, everything=False)
+            return Exit.DONE, report.look_as_json(found, everything=False)
+        case Backfill():
+            known = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
+            report.show_plan(out, known)
+            repairs = repair(
+                *(dbt, known, gaps.Asked(table=step.table), False),
+                progress=lambda _: nullcontext(),
+                tell=lambda done: report.show_repair(out, done),
+            )
+            report.show_repairs_end(out, repairs)
+            return repairs.exit_code, report.plan_as_json(repairs)
 
 
 def _tell_the_rest(project_dir: Path, out: Console) -> None:

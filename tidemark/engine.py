@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from tidemark import interrupts, logs
-from tidemark.lineage import Lineage
+from tidemark.lineage import Lineage, StoredMart, stored_marts
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
@@ -109,6 +109,11 @@ class Dbt:
         """Names and edges of the parsed project."""
         return Lineage.of(self.manifest)
 
+    @cached_property
+    def stored_marts(self) -> dict[str, StoredMart]:
+        """The tables that are kept by increments, and so can be compared and repaired."""
+        return stored_marts(self.manifest)
+
     @property
     def seeds(self) -> frozenset[str]:
         """The raw tables that the target makes out of seeds."""
@@ -142,7 +147,12 @@ class Dbt:
         outcome.raise_if_failed()
         return outcome
 
-    def show(self, name: str, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    def show(
+        self,
+        name: str,
+        as_of: datetime | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
         """The rows of a view or an analysis as JSON values; it need not have been built."""
         outcome = self.call(
             "show",
@@ -151,6 +161,7 @@ class Dbt:
             *("--limit", "-1"),
             *("--indirect-selection", "empty"),
             as_of=as_of,
+            variables=variables,
         )
         outcome.raise_if_failed()
         tables = [result.agate_table for result in outcome.results]

@@ -11,6 +11,24 @@ _BUILT = ("model", "snapshot")
 
 
 @dataclass(frozen=True)
+class StoredMart:
+    """A table that increments keep: its folder, and what a run replaces of it."""
+
+    name: str
+    domain: str
+    strategy: str
+
+
+def stored_marts(manifest: Any) -> dict[str, StoredMart]:
+    """The incremental models of the project, by name."""
+    return {
+        node.name: StoredMart(node.name, node.fqn[-2], str(node.config.incremental_strategy))
+        for node in manifest.nodes.values()
+        if str(node.resource_type) == "model" and node.config.materialized == "incremental"
+    }
+
+
+@dataclass(frozen=True)
 class Lineage:
     """The graph of raw tables, models and snapshots by dbt's unique ids."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -16,9 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidemark.build import BuildReport, Built
+from tidemark.backfill import Healing, Repair, Repairs, Restated, Step
+from tidemark.build import BuildReport, Built, Failure
 from tidemark.cadence import Cadence, Checks, Saved
 from tidemark.clock import show_duration, show_seconds, show_time
+from tidemark.explain import Touched
+from tidemark.gaps import Cell, GapRange, Look, TableDay, joined, strip
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState
 from tidemark.health import Figure, Health, Level, worst
 from tidemark.judgement import Judgement
@@ -35,6 +39,10 @@ _COLOURS = {
 _WIDTH_WITHOUT_TERMINAL = 110
 # How many subjects of one finding are named.
 _FINDINGS = 3
+# The share of a day's partitions that is damaged; without colours the height tells.
+_HEIGHTS = "▂▃▄▅▆▇█"
+# Up to a third, up to two thirds, beyond.
+_HEAT = ("yellow", "dark_orange", "red")
 
 
 def console(quiet: bool = False) -> Console:
@@ -87,9 +95,7 @@ def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
     """What was built, what failed and was not reached because of it, and what to do next."""
     if report.models:
         out.print(_built_table(_judged(judgement, report)))
-    for failure in report.failures:
-        out.print(f"[red]The {failure.kind} {failure.node} failed:[/]")
-        out.print(escape(failure.message))
+    _show_failures(out, report.failures)
     if report.untouched:
         out.print(f"Not touched because of that: {', '.join(report.untouched)}.")
     if report.failures:
@@ -123,7 +129,8 @@ def _built_table(models: Sequence[Built]) -> Table:
 
 def _show_end(out: Console, judgement: Judgement, report: BuildReport) -> None:
     """One sentence per outcome."""
-    unchanged = judgement.models(ModelState.UNCHANGED)
+    built = {built.model for built in report.models}
+    unchanged = [name for name in judgement.models(ModelState.UNCHANGED) if name not in built]
     blocked = judgement.models(ModelState.BLOCKED)
     if report.models:
         views = [built for built in report.models if built not in _judged(judgement, report)]
@@ -156,6 +163,284 @@ def _show_tests(tests: Counter[str]) -> str:
         if number
     ]
     return ", ".join(told) if told else "no tests"
+
+
+def show_gaps(out: Console, look: Look, everything: bool) -> None:
+    """A strip of days per table, and below them what is wrong, as ranges of days."""
+    first, end = look.window
+    out.print(f"The clock stands at {show_time(look.as_of)}.")
+    compared = _count(look.compared, "table")
+    out.print(f"Compared {compared} from {first} to {end - timedelta(days=1)}, day by day:")
+    out.print(_strips_table(look))
+    _show_uncompared(out, look)
+    ranges = joined(look.gaps(everything))
+    if ranges:
+        out.print(_gaps_table(ranges))
+    else:
+        out.print("[green]No gaps.[/]" if not look.failures else "No gaps in what was compared.")
+    if elsewhere := len(look.findings) - len(look.gaps(everything=True)):
+        out.print(f"Besides, {_partitions(elsewhere)} outside of that, as an earlier look found.")
+
+
+def _strips_table(look: Look) -> Table:
+    table = _table("table", "days", "partitions", "damaged")
+    _right(table, 2, 3)
+    for model in look.compared:
+        days = [day for day in look.days if day.model == model and _is_in(day, look)]
+        ended = [day for day in days if not day.is_current]
+        table.add_row(
+            model,
+            "".join(_heat(cell) for cell in strip(days, look.window)),
+            f"{sum(day.partitions for day in ended):,}",
+            f"{sum(day.damaged for day in ended):,}",
+        )
+    return table
+
+
+def _is_in(day: TableDay, look: Look) -> bool:
+    return day.day is None or look.window[0] <= day.day < look.window[1]
+
+
+def _heat(cell: Cell) -> str:
+    if cell.is_current:
+        return "[dim]?[/]"
+    if not cell.partitions:
+        return "[dim]·[/]"
+    if not cell.damaged:
+        return "[green]▁[/]"
+    share = cell.damaged / cell.partitions
+    height = _HEIGHTS[math.ceil(share * len(_HEIGHTS)) - 1]
+    return f"[{_HEAT[math.ceil(share * len(_HEAT)) - 1]}]{height}[/]"
+
+
+def _gaps_table(ranges: Sequence[GapRange]) -> Table:
+    table = _table("table", "entity", "from", "to", "days", "state", "rows off", "plan")
+    table.columns[-1].no_wrap = False
+    _right(table, 4, 6)
+    for gap in ranges:
+        table.add_row(
+            gap.model,
+            escape(gap.entity),
+            str(gap.first or "-"),
+            str(gap.last or "-"),
+            f"{gap.days:,}" if gap.days else "-",
+            gap.state,
+            f"{gap.rows:,}",
+            escape(_plan(gap)),
+        )
+    return table
+
+
+def _plan(gap: GapRange) -> str:
+    """The plan's decision, and why where it is another one than to repair."""
+    return gap.decision if gap.decision == "planned" else f"{gap.decision}: {gap.reason}"
+
+
+def _show_uncompared(out: Console, look: Look) -> None:
+    """What could not be compared is unknown, which is not the same as sound."""
+    _show_failures(out, look.failures)
+    if unknown := [*dict.fromkeys([f.node for f in look.failures] + look.untouched)]:
+        out.print(f"[red]Not compared, so nothing is known of them: {', '.join(unknown)}.[/]")
+
+
+def _show_failures(out: Console, failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        out.print(f"[red]The {failure.kind} {failure.node} failed:[/]")
+        out.print(escape(failure.message))
+
+
+def show_plan(out: Console, look: Look) -> None:
+    """What a repair would do, and what it leaves alone and why."""
+    out.print(f"The clock stands at {show_time(look.as_of)}.")
+    _show_uncompared(out, look)
+    if not look.findings:
+        out.print("[green]Nothing is to be repaired.[/]")
+        return
+    out.print(_gaps_table(joined(look.findings)))
+    planned = [finding for finding in look.findings if finding.decision == "planned"]
+    days = {finding.plan_day for finding in planned}
+    out.print(f"Planned: {_partitions(len(planned))}, in {_count([*days], 'part')}.")
+
+
+def show_repair(out: Console, repair: Repair) -> None:
+    """One day of the plan, and what came of it."""
+    tables = ", ".join(f"{model} ({number:,})" for model, number in repair.partitions.items())
+    outcome = f"{repair.repaired:,} repaired"
+    if repair.failed:
+        outcome += f", [red]{repair.failed:,} failed[/]"
+    out.print(f"{repair.day}: {outcome}. {tables}")
+    _show_failures(out, repair.failures)
+
+
+def show_repairs_end(out: Console, repairs: Repairs) -> None:
+    """What was done in all, which tests failed afterwards, and what is left to do."""
+    repaired = sum(repair.repaired for repair in repairs.done)
+    out.print(f"Repaired {_partitions(repaired)} in {_count(repairs.done, 'part')}.")
+    _show_failures(out, repairs.failures)
+    if any(not repair.is_done for repair in repairs.done):
+        out.print(
+            "[red]Not all of it could be repaired.[/] The other parts are complete and recorded."
+            " ops.backfill_attempts has every attempt, logs/dbt.log dbt's whole messages."
+        )
+    if repairs.left:
+        counts = Counter(finding.decision for finding in repairs.left)
+        told = ", ".join(f"{number:,} {decision}" for decision, number in sorted(counts.items()))
+        out.print(f"Left: {told}. `tidemark backfill` says why; the next --apply goes on.")
+
+
+def show_healing(out: Console, healing: Healing) -> None:
+    """What a run found to be repaired."""
+    if healing.known:
+        _show_uncompared(out, healing.known)
+    partitions = healing.started.partitions
+    if partitions:
+        tables = ", ".join(f"{model} ({number:,})" for model, number in partitions.items())
+        out.print(f"To be repaired besides: {_partitions(sum(partitions.values()))}: {tables}.")
+    else:
+        out.print("No repair is planned.")
+
+
+def show_healed(out: Console, healing: Healing) -> None:
+    """What came of it."""
+    _show_failures(out, healing.failures)
+    if healing.started.models:
+        out.print(f"Repaired {_partitions(healing.repaired)}, {healing.failed:,} failed.")
+
+
+def show_touched(out: Console, touched: Sequence[Touched]) -> None:
+    """What would be touched of each table, and why."""
+    table = _table("table", "partitions", "rows", "of the table", "why", wrapping=("why",))
+    _right(table, 1, 2, 3)
+    for each in touched:
+        table.add_row(
+            each.table,
+            _number(each.partitions),
+            _number(each.rows),
+            f"{each.share:.1%}" if each.share is not None else "-",
+            _why(each),
+        )
+    if touched:
+        out.print(table)
+    out.print("Nothing was written." if touched else "No table would be touched.")
+
+
+def _why(touched: Touched) -> str:
+    if touched.partitions is None:
+        return "rebuilt whole"
+    reasons = [f"{reason} ({number:,})" for reason, number in touched.why.items()]
+    follows = [f"what {table} changes" for table in touched.follows]
+    return ", ".join(reasons + follows) or "nothing"
+
+
+def touched_as_json(touched: Sequence[Touched]) -> dict[str, Any]:
+    """The same as values."""
+    return {"touched": [asdict(each) for each in touched]}
+
+
+def show_steps(out: Console, as_of: datetime, steps: Sequence[Step]) -> None:
+    """What a restatement is going to do."""
+    out.print(f"The clock stands at {show_time(as_of)}.")
+    table = _table("from", "to", "tables", wrapping=("tables",))
+    for step in steps:
+        last = step.end - timedelta(days=1)
+        table.add_row(str(step.first), str(last), ", ".join(step.tables))
+    out.print(table)
+
+
+def show_restated(out: Console, restated: Restated) -> None:
+    """One step of a restatement."""
+    step = restated.step
+    outcome = "[red]failed[/]" if restated.failures else f"{restated.rows:,} rows written"
+    out.print(f"{step.first} to {step.end - timedelta(days=1)}: {outcome}.")
+    _show_failures(out, restated.failures)
+
+
+def show_tested(out: Console, failures: Sequence[Failure]) -> None:
+    """How the tests of all restated tables went."""
+    _show_failures(out, failures)
+    out.print("[red]Tests failed.[/]" if failures else "All tests of these tables passed.")
+
+
+def failures_as_json(failures: Sequence[Failure]) -> dict[str, Any]:
+    """Failures that belong to no step."""
+    return {"failures": [asdict(failure) for failure in failures]}
+
+
+def look_as_json(look: Look, everything: bool = True) -> dict[str, Any]:
+    """What was compared, day by day, and what is wrong of it."""
+    return {
+        "as_of": look.as_of.isoformat(),
+        "first_day": str(look.window[0]),
+        "end_day": str(look.window[1]),
+        "tables": [
+            {
+                "table": model,
+                "days": [
+                    {
+                        "day": str(day.day) if day.day else None,
+                        "partitions": day.partitions,
+                        "damaged": day.damaged,
+                        "is_current": day.is_current,
+                    }
+                    for day in look.days
+                    if day.model == model and _is_in(day, look)
+                ],
+            }
+            for model in look.compared
+        ],
+        "gaps": [_as_values(gap) for gap in joined(look.gaps(everything))],
+        "failures": [asdict(failure) for failure in look.failures],
+        "not_compared": look.untouched,
+    }
+
+
+def plan_as_json(repairs: Repairs) -> dict[str, Any]:
+    """Every partition with the plan's decision, the repairs that were made, and what failed."""
+    known = repairs.known
+    return {
+        "as_of": known.as_of.isoformat(),
+        "plan": [_as_values(finding) for finding in known.findings],
+        "failures": [asdict(failure) for failure in [*known.failures, *repairs.failures]],
+        "not_compared": known.untouched,
+        "repairs": [_as_values(repair) for repair in repairs.done],
+        "left": [_as_values(finding) for finding in repairs.left],
+    }
+
+
+def healing_as_json(healing: Healing | None) -> dict[str, Any] | None:
+    """What a run repaired besides."""
+    if healing is None:
+        return None
+    return {
+        "partitions": dict(healing.started.partitions),
+        "repaired": healing.repaired,
+        "failed": healing.failed,
+        "failures": [
+            asdict(failure)
+            for failure in [*(healing.known.failures if healing.known else []), *healing.failures]
+        ],
+    }
+
+
+def restated_as_json(restated: Restated) -> dict[str, Any]:
+    """One step of a restatement."""
+    return {
+        "first_day": str(restated.step.first),
+        "end_day": str(restated.step.end),
+        "tables": list(restated.step.tables),
+        "rows": restated.rows,
+        "failures": [asdict(failure) for failure in restated.failures],
+    }
+
+
+def _as_values(thing: Any) -> dict[str, Any]:
+    """A dataclass as JSON values: days as text."""
+    values = asdict(thing)
+    return {name: str(v) if isinstance(v, date) else v for name, v in values.items()}
+
+
+def _partitions(number: int) -> str:
+    return f"{number:,} partition{'' if number == 1 else 's'}"
 
 
 def show_health(out: Console, health: Health) -> None:

@@ -7,10 +7,10 @@
     ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
     ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+    ('decisions', 'decisions', 'models', 'null', 'checked_at'),
     ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
     ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),
     ('repair_time', 'repairs', 'seconds', 'null', 'finished_at'),
-    ('decisions', 'decisions', 'models', 'null', 'checked_at'),
 ] -%}
 
 with clock as (
@@ -66,6 +66,12 @@ jobs as (
 
 ),
 
+decisions as (
+
+    {{ last_decisions(source('ops', 'source_checks')) }}
+
+),
+
 gaps as (
 
     select
@@ -79,12 +85,6 @@ gaps as (
 repairs as (
 
     {{ repairs(source('ops', 'backfill_attempts'), 'clock') }}
-
-),
-
-decisions as (
-
-    {{ last_decisions(source('ops', 'source_checks')) }}
 
 ),
 

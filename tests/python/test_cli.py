@@ -170,9 +170,10 @@ WATERMARK = [["watermark"], *(["watermark", action] for action in ("show", "set"
 
 SLOW_TO_IMPORT = {"dbt", "duckdb", "agate", "apprise", "prometheus_client"}
 SHOWS = [["check"], ["status"], ["cadence"], ["metrics"], ["serve"]]
+REPAIRS = [["gaps"], ["backfill"]]
 
 
-@pytest.mark.parametrize("command", [[], ["run"], *SHOWS, *WATERMARK, ["demo"]])
+@pytest.mark.parametrize("command", [[], ["run"], *SHOWS, *REPAIRS, *WATERMARK, ["demo"]])
 def test_help_has_an_example_and_needs_no_dbt(command: list[str]) -> None:
     script = (
         "import sys\n"

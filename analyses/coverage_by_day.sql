@@ -1,0 +1,15 @@
+-- How many partitions of each table coverage last compared, day by day, and how many of them are not as they should be:
+-- the strips of `tidemark gaps`. With `--vars '{coverage: {entity: E}}'` of one entity alone.
+{%- set entity = var('coverage', {}).get('entity') %}
+select
+    model_name,
+    day,
+    is_current,
+    count(*) as partitions,
+    count(case when state <> 'ok' then 1 end) as damaged
+from {{ source('ops', 'partition_coverage') }}
+{%- if entity is not none %}
+where entity = {{ text_literal(entity) }}
+{%- endif %}
+group by model_name, day, is_current
+order by model_name, day

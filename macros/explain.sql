@@ -1,0 +1,168 @@
+{#- What a run would touch, and why: `dbt compile --vars '{explain: {}}'` finds the touched keys as a run does, into the
+    same temporary tables, and reports them. With start and end it explains a restatement. No table is written. -#}
+
+{%- macro is_explained() -%}
+    {{ return(execute and flags.WHICH == 'compile' and var('explain', none) is not none) }}
+{%- endmacro %}
+
+{#- One line per model: partitions (of a table of sessions, sessions; of a replayed one, entities), the stored rows that
+    they hold, those of the whole table, and how many partitions are touched why. -#}
+{%- macro explain_touched() -%}
+    {%- set state, why, counts = run_state(), {}, {} -%}
+    {%- for row in run_query(reasons_of_touched()).rows -%}
+        {%- do why.update({row[0]: row[1] | int}) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:touched ' ~ tojson({
+        'model': model.name,
+        'mode': state.mode,
+        'partitions': why.values() | sum,
+        'rows': count_of('(' ~ stored_rows_touched() ~ ')'),
+        'table_rows': count_of('(select count(*) from ' ~ this ~ ')'),
+        'why': why,
+        'follows': closure_tables(model),
+    })) -%}
+{%- endmacro %}
+
+{#- The stored rows that a run would replace, found as its delete finds them. -#}
+{%- macro stored_rows_touched() -%}
+    {%- set state, strategy = run_state(), config.get('incremental_strategy') -%}
+    {%- set span = merged_ranges(state.touched_days, most=1) -%}
+    select count(*)
+    from {{ this }} as stored
+    inner join {{ state.touched }} as touched
+        on
+            stored.{{ state.entity }} = touched.{{ state.entity }}
+            {%- if strategy == 'replay' %}
+            and stored.{{ state.day }} >= touched.replay_from
+            {%- elif strategy == 'sessions' %}
+            and stored.{{ state.session }} = touched.{{ state.session }}
+            {%- else %}
+            and cast(stored.{{ state.day }} as date) = touched.touched_day
+            and {{ within('stored.' ~ state.day, span) }}
+            {%- endif %}
+{%- endmacro %}
+
+{#- One reason per touched partition, the first that applies: somebody asked for it, rows came (an event of a day before
+    the watermark's came late; a new version of a known event is a redelivery), or it was only read again because of the
+    overlap. Where none applies, it is what the model compares besides. -#}
+{%- macro reasons_of_touched() -%}
+    {%- set state, strategy = run_state(), config.get('incremental_strategy') -%}
+    {%- if strategy == 'replay' -%}
+        {%- set first_day, last_day, otherwise = 'replay_from', 'replay_from', 'calendar or attribute change' -%}
+    {%- elif strategy == 'sessions' -%}
+        {%- set first_day, last_day, otherwise = 'first_day', 'last_day', 'other versions' -%}
+    {%- else -%}
+        {%- set first_day = days_after('touched_day', -state.get('lookback_days', 0)) -%}
+        {%- set last_day = 'touched_day' -%}
+        {%- set otherwise = 'changed sessions' if closure_tables(model) else 'other versions' -%}
+    {%- endif -%}
+    with touched as (
+        select
+            {{ state.entity }} as entity,
+            {{ first_day }} as first_day,
+            {{ last_day }} as last_day,
+            row_number() over (order by {{ state.entity }}) as touched_key
+        from {{ state.touched }}
+    ),
+
+    causes as (
+        {%- if state.requests %}
+        select
+            entity,
+            day,
+            case when reason = 'coverage' then 'gap' else 'request' end as why
+        from (
+            select
+                cast(entity as {{ stored_type(state.entity) }}) as entity,
+                day,
+                reason
+            from {{ ops_table('requested_partitions') }}
+            where {{ is_requested() }}
+        ) as requests
+        union all
+        {%- endif %}
+        {%- for relation in dated_versions_read() %}
+        {{ causes_of_loaded(relation) }}
+        union all
+        {%- endfor %}
+        select
+            {{ state.entity }} as entity,
+            cast(null as date) as day,
+            cast(null as varchar) as why
+        from {{ this }}
+        where false
+    ),
+
+    explained as (
+        select
+            touched.touched_key,
+            coalesce(causes.why, '{{ 'restatement' if state.window else otherwise }}') as why
+        from touched
+        left join causes
+            on
+                touched.entity = causes.entity
+                and causes.day >= touched.first_day
+                and causes.day <= touched.last_day
+        qualify
+            row_number() over (
+                partition by touched.touched_key
+                order by case causes.why
+                    when 'gap' then 1
+                    when 'request' then 2
+                    when 'late rows' then 3
+                    when 'new rows' then 4
+                    when 'redelivery' then 5
+                    else 6
+                end
+            ) = 1
+    )
+
+    select
+        why,
+        count(*) as partitions
+    from explained
+    group by why
+    order by why
+{%- endmacro %}
+
+{#- The staging views that a model reads by its entity and a day: what is loaded there touches it. -#}
+{%- macro dated_versions_read() -%}
+    {%- set names = [] -%}
+    {%- for id in model.depends_on.nodes if run_state().mode == 'incremental' and id in graph.nodes -%}
+        {%- set name = graph.nodes[id].name -%}
+        {%- set identity = var('versions').get(name, {}).get('identity', []) -%}
+        {%- if run_state().entity in identity and identity | length > 1 -%}
+            {%- do names.append(name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set relations = [] -%}
+    {%- for node in graph.nodes.values() if node.name in names -%}
+        {%- do relations.append(api.Relation.create(node.database, node.schema, node.alias)) -%}
+    {%- endfor -%}
+    {{ return(relations) }}
+{%- endmacro %}
+
+{#- The last column of such an identity is the day. -#}
+{%- macro causes_of_loaded(relation) -%}
+    {%- set identity, watermark = version_of(relation).identity, last_watermark() -%}
+    {%- set day, key = identity[-1], identity | join(', ') -%}
+    {%- set days = 'select distinct ' ~ day ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded() -%}
+    select distinct
+        {{ run_state().entity }} as entity,
+        {{ day }} as day,
+        case
+            when loaded_at <= {{ timestamp_literal(watermark) }} then 'read again'
+            when ({{ key }}) in (
+                select {{ key }}
+                from {{ relation }}
+                where
+                    {{ valid_and_visible() }}
+                    and loaded_at <= {{ timestamp_literal(watermark) }}
+                    and {{ within('occurred_at', ranges_of(days)) }}
+            ) then 'redelivery'
+            when {{ day }} < cast('{{ utc_moment(watermark).date() }}' as date) then 'late rows'
+            else 'new rows'
+        end as why
+    from {{ relation }}
+    where {{ newly_loaded() }}
+{%- endmacro %}

@@ -1,0 +1,272 @@
+"""Gaps: where tables are not what their raw rows say. dbt compares; here days are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from tidemark.build import Failure, failures_of
+from tidemark.clock import parse_clock
+from tidemark.engine import Dbt, DbtError, plain_words
+from tidemark.lineage import StoredMart
+
+ONE_DAY = timedelta(days=1)
+# They say what of it is to be repaired; made again with every look, so that they are there.
+_VIEWS = ("data_gaps", "backfill_plan")
+# Neither planned nor worth a word, unless everything is asked for.
+NEVER_PLANNED = ("today", "beyond retention", "disabled", "no source")
+# As many cells fit beside a table's name and figures on 110 columns; further days share cells.
+_STRIP_CELLS = 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be compared: ended days before the clock's, one table, one entity."""
+
+    days: int | None = None
+    table: str | None = None
+    entity: str | None = None
+
+    @property
+    def coverage(self) -> dict[str, Any]:
+        """As the var `coverage` takes it."""
+        asked = {"days": self.days, "entity": self.entity}
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One partition that is not as it should be; a table that is rebuilt whole has no days.
+
+    `decision` is the plan's; findings of one `plan_day` are repaired together.
+    """
+
+    model: str
+    entity: str
+    day: date | None
+    state: str
+    rows: int
+    columns: str | None
+    decision: str
+    reason: str
+    plan_day: date | None = None
+    plan_order: int | None = None
+
+
+@dataclass(frozen=True)
+class GapRange:
+    """Consecutive days of one table and entity that share state and decision."""
+
+    model: str
+    entity: str
+    state: str
+    first: date | None
+    last: date | None
+    days: int
+    rows: int
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TableDay:
+    """How many partitions of a table were compared on a day, and how many are damaged."""
+
+    model: str
+    day: date | None
+    partitions: int
+    damaged: int
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a heat strip: a day, or a few where there are many."""
+
+    first: date | None
+    partitions: int = 0
+    damaged: int = 0
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one comparison found: `window` is [first, end); failed tables were not compared."""
+
+    as_of: datetime
+    window: tuple[date, date]
+    compared: list[str]
+    findings: list[Finding] = field(default_factory=list)
+    days: list[TableDay] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    untouched: list[str] = field(default_factory=list)
+
+    def gaps(self, everything: bool = False) -> list[Finding]:
+        """What is wrong in the tables and days that were compared; else without what is no gap."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.model in self.compared
+            and (finding.day is None or self.window[0] <= finding.day < self.window[1])
+            and (everything or finding.decision not in NEVER_PLANNED)
+        ]
+
+
+def the_clock(dbt: Dbt, as_of: datetime | None = None) -> datetime:
+    """The one clock of a command; later calls are handed it."""
+    return parse_clock(dbt.operate("tell_clock", as_of=as_of).event("clock")["as_of"])
+
+
+def named_table(marts: Mapping[str, StoredMart], name: str) -> StoredMart:
+    """The stored table of a name."""
+    if name not in marts:
+        raise ValueError(
+            f"there is no table {name!r}; these are stored: {', '.join(sorted(marts))}"
+        )
+    return marts[name]
+
+
+def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = None) -> Look:
+    """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
+    tables = [asked.table] if asked.table else sorted(among or dbt.stored_marts)
+    compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
+    return Look(
+        as_of=as_of,
+        window=compared.window,
+        compared=compared.compared,
+        findings=findings(dbt, as_of, asked.entity),
+        days=_days(dbt, as_of, asked),
+        failures=compared.failures,
+        untouched=compared.untouched,
+    )
+
+
+def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[str, Any]) -> Look:
+    """Have dbt compare some tables. One that fails is told, and never taken for sound."""
+    outcome = dbt.call(
+        "run",
+        *("--select", *tables),
+        as_of=as_of,
+        variables={"coverage": dict(coverage)},
+    )
+    results = outcome.results_of("model")
+    failures, told = failures_of(results, dbt.lineage), outcome.events.get("coverage", [])
+    if not told:
+        words = [f"{failure.node}: {failure.message}" for failure in failures[:1]]
+        raise DbtError(
+            plain_words("\n".join(words or outcome.errors))
+            or "dbt compared nothing, without a word."
+        )
+    first, end = told[0]["window"]
+    return Look(
+        as_of=as_of,
+        window=(date.fromisoformat(first), date.fromisoformat(end)),
+        compared=sorted(event["model"] for event in told),
+        failures=failures,
+        untouched=[result.node.name for result in results if str(result.status) == "skipped"],
+    )
+
+
+def findings(dbt: Dbt, as_of: datetime, entity: str | None = None) -> list[Finding]:
+    """All that is known to be wrong, whenever it was found, with the plan's decision."""
+    return [
+        Finding(
+            model=row["model_name"],
+            entity=row["entity"],
+            day=_date(row["day"]),
+            state=row["state"],
+            rows=row["differing_rows"],
+            columns=row["differing_columns"],
+            decision=row["decision"],
+            reason=row["reason"],
+            plan_day=_date(row["plan_day"]),
+            plan_order=row["plan_order"],
+        )
+        for row in dbt.show("coverage_findings", as_of)
+        if entity is None or row["entity"] == entity
+    ]
+
+
+def joined(findings: Iterable[Finding]) -> list[GapRange]:
+    """Consecutive days as ranges, per table, entity, state and decision."""
+
+    def thread(finding: Finding) -> tuple[str, str, str, str, str]:
+        return finding.model, finding.entity, finding.state, finding.decision, finding.reason
+
+    ranges: list[GapRange] = []
+    before: Finding | None = None
+    for finding in sorted(findings, key=lambda each: (thread(each), each.day or date.min)):
+        if (
+            before is not None
+            and thread(before) == thread(finding)
+            and before.day is not None
+            and finding.day == before.day + ONE_DAY
+        ):
+            known = ranges.pop()
+            first, days, rows = known.first, known.days + 1, known.rows + finding.rows
+        else:
+            first, days, rows = finding.day, int(finding.day is not None), finding.rows
+        ranges.append(
+            GapRange(
+                model=finding.model,
+                entity=finding.entity,
+                state=finding.state,
+                first=first,
+                last=finding.day,
+                days=days,
+                rows=rows,
+                decision=finding.decision,
+                reason=finding.reason,
+            )
+        )
+        before = finding
+    return sorted(ranges, key=lambda each: (each.model, each.entity, each.first or date.min))
+
+
+def strip(
+    days: Iterable[TableDay], window: tuple[date, date], most: int = _STRIP_CELLS
+) -> list[Cell]:
+    """The cells of a window for one table, from its first day on; without days a single one.
+
+    More days than `most` share cells, as evenly many in each as possible.
+    """
+    days = list(days)
+    if days and all(day.day is None for day in days):
+        return [Cell(None, sum(d.partitions for d in days), sum(d.damaged for d in days))]
+    number = (window[1] - window[0]).days
+    width = -(-number // most)
+    cells = []
+    for offset in range(0, number, width):
+        first = window[0] + offset * ONE_DAY
+        end = min(first + width * ONE_DAY, window[1])
+        here = [day for day in days if day.day is not None and first <= day.day < end]
+        ended = [day for day in here if not day.is_current]
+        cells.append(
+            Cell(
+                first,
+                partitions=sum(day.partitions for day in ended),
+                damaged=sum(day.damaged for day in ended),
+                is_current=bool(here) and not ended,
+            )
+        )
+    return cells
+
+
+def _days(dbt: Dbt, as_of: datetime, asked: Asked) -> list[TableDay]:
+    rows = dbt.show("coverage_by_day", as_of, {"coverage": asked.coverage})
+    return [
+        TableDay(
+            model=row["model_name"],
+            day=_date(row["day"]),
+            partitions=row["partitions"],
+            damaged=row["damaged"],
+            is_current=bool(row["is_current"]),
+        )
+        for row in rows
+    ]
+
+
+def _date(text: str | None) -> date | None:
+    return parse_clock(text).date() if text else None
