@@ -95,7 +95,7 @@ def repair(
     for done in _repair_days(dbt, known, asked, even_few, progress):
         tell(done)
         repairs.done.append(done)
-    repairs.left = findings(dbt, known.as_of, asked.entity)
+    repairs.left = findings(dbt, known.as_of, Asked())
     with progress("Testing"):
         sound, damaged = tables_to_test(repairs.done, repairs.left)
         repairs.failures = failed_tests(dbt, known.as_of, sound, damaged)
@@ -121,7 +121,7 @@ def _repair_days(
         outcomes, so_far = ended - so_far, ended
         yield Repair(day, started, outcomes["repaired"], outcomes["failed"], failures)
         if any(finding.plan_day == day and finding.day is None for finding in plan):
-            plan = findings(dbt, known.as_of, asked.entity)
+            plan = findings(dbt, known.as_of, asked)
 
 
 def _repair_day(
@@ -237,7 +237,8 @@ def begin_healing(dbt: Dbt, judgement: Judgement) -> Healing:
         and decision.model not in judgement.absent
         and decision.state is not ModelState.BLOCKED
     ]
-    if not tables:
+    # the plan reads tables that are not there yet: the next run heals
+    if not tables or judgement.absent & dbt.stored_marts.keys():
         return Healing()
     known = look(dbt, judgement.as_of, Asked(), tables)
     return Healing(known, start(dbt, judgement.as_of, {"models": tables}))

@@ -136,7 +136,7 @@ def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = 
         as_of=as_of,
         window=compared.window,
         compared=compared.compared,
-        findings=findings(dbt, as_of, asked.entity),
+        findings=findings(dbt, as_of, asked),
         days=_days(dbt, as_of, asked),
         failures=compared.failures,
         untouched=compared.untouched,
@@ -169,8 +169,8 @@ def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[
     )
 
 
-def findings(dbt: Dbt, as_of: datetime, entity: str | None = None) -> list[Finding]:
-    """All that is known to be wrong, whenever it was found, with the plan's decision."""
+def findings(dbt: Dbt, as_of: datetime, asked: Asked) -> list[Finding]:
+    """What is known to be wrong, whenever it was found, with the plan's decision."""
     return [
         Finding(
             model=row["model_name"],
@@ -185,7 +185,7 @@ def findings(dbt: Dbt, as_of: datetime, entity: str | None = None) -> list[Findi
             plan_order=row["plan_order"],
         )
         for row in dbt.show("coverage_findings", as_of)
-        if entity is None or row["entity"] == entity
+        if asked.table in (None, row["model_name"]) and asked.entity in (None, row["entity"])
     ]
 
 
