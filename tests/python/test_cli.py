@@ -579,7 +579,7 @@ def test_one_run_id_in_the_log_and_in_the_ledger(tidemark: Demo) -> None:
 
 def test_the_demo_tells_its_story(story: Story) -> None:
     _, skipped, known, hour, changed_numbers, before, answer, after, *rest = story.steps
-    advice, doubt, stale, status = rest
+    advice, doubt, stale, status, _, missing, repaired = rest
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
@@ -637,6 +637,11 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert figure(status, "waiting_rows", "fact_events")["amount"] == 1
     assert figure(status, "watermark_lag", "fact_events_daily")["level"] == "normal"
     assert figure(status, "watermark_lag", "fct_engagement_metrics")["level"] == "critical"
+
+    (gap,) = missing["gaps"]
+    assert (gap["model"], gap["days"], gap["decision"]) == ("web_hourly_stats", 3, "planned")
+    assert [(each["repaired"], each["failed"]) for each in repaired["repairs"]] == [(1, 0)] * 3
+    assert repaired["left"] == repaired["failures"] == []
 
 
 def test_the_console_script_prints_json_alone(tidemark: Demo) -> None:
