@@ -5,7 +5,7 @@ SCALE    ?= 10
 ONLY     ?= spine web startup
 EXAMPLES ?= 500
 KILLS    ?= 30
-DAMAGES  ?= 100
+DAMAGES  ?= 105
 
 BIN := .venv/bin
 
@@ -34,7 +34,7 @@ test: setup ## Build and test everything on the demo data, then run the Python t
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
 
-test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=100)
+test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=105)
 	TIDEMARK_DAMAGES=$(DAMAGES) $(BIN)/pytest -m coverage
 
 test-mutants: setup ## Plant faults one at a time; the differential test must find each
