@@ -1,6 +1,6 @@
 {#- What `tidemark cadence` asks of the warehouse: it reads the days before the clock, and decides nothing here. -#}
 
-{#- run-operation: when sources were loaded and how late their events came, when the gate looked, and what it skipped. -#}
+{#- run-operation: when sources were loaded, how late their events came, when the gate looked, and what it skipped. -#}
 {%- macro cadence_facts(days) -%}
     {%- do create_ops_tables() -%}
     {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}

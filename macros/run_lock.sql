@@ -1,6 +1,6 @@
 {#- One run at a time. On DuckDB the lock on the file sees to that (macros/dialect.sql); elsewhere a row, ops.run_lock,
-    that one conditional update takes: engines do two updates of a row one after the other. A lease, because a killed run
-    releases nothing. -#}
+    that one conditional update takes: engines do two updates of a row one after the other. A lease, because a run
+    that is killed releases nothing. -#}
 
 {#- A run that holds it may take it again: a command has one run id over all its calls. -#}
 {%- macro take_run_lock() -%}
