@@ -17,13 +17,20 @@ from uuid import uuid4
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import cadence, gaps, report
+from tidemark import cadence, gaps
 from tidemark.backfill import repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
 from tidemark.health import look
 from tidemark.judgement import judge
+from tidemark.report.build import run_as_json, show_build
+from tidemark.report.cadence import cadence_as_json, show_cadence
+from tidemark.report.gaps import look_as_json, show_gaps
+from tidemark.report.health import health_as_json, show_health
+from tidemark.report.judgement import show_judgement
+from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
+from tidemark.report.tables import show_rows
 from tidemark.watermarks import change
 
 _DATABASE = "demo.duckdb"
@@ -309,13 +316,13 @@ def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
     match step:
         case Run():
             judgement = judge(dbt, step.as_of)
-            report.show_judgement(out, judgement)
+            show_judgement(out, judgement)
             built = build(dbt, judgement)
-            report.show_build(out, judgement, built)
-            return exit_code(judgement, built), report.as_json(judgement, built)
+            show_build(out, judgement, built)
+            return exit_code(judgement, built), run_as_json(judgement, built)
         case Show():
             rows = dbt.show(step.analysis)
-            report.show_rows(out, rows)
+            show_rows(out, rows)
             return Exit.DONE, {"rows": rows}
         case SetBack():
             changed = change(dbt, step.job, step.reason, step.to, step.as_of)
@@ -323,29 +330,29 @@ def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
             return Exit.DONE, {"rows": dict(changed.rows)}
         case Advise():
             seen = cadence.look(dbt, every=step.every, as_of=step.as_of)
-            report.show_cadence(out, seen)
-            return Exit.DONE, report.cadence_as_json(seen)
+            show_cadence(out, seen)
+            return Exit.DONE, cadence_as_json(seen)
         case Look():
             health = look(dbt, step.as_of)
-            report.show_health(out, health)
-            return health.exit_code, report.health_as_json(health)
+            show_health(out, health)
+            return health.exit_code, health_as_json(health)
         case Accident():
             dbt.operate(step.macro, as_of=step.as_of)
             return Exit.DONE, {}
         case Compare():
             found = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
-            report.show_gaps(out, found, everything=False)
-            return Exit.DONE, report.look_as_json(found, everything=False)
+            show_gaps(out, found, everything=False)
+            return Exit.DONE, look_as_json(found, everything=False)
         case Backfill():
             known = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
-            report.show_plan(out, known)
+            show_plan(out, known)
             repairs = repair(
                 *(dbt, known, gaps.Asked(table=step.table), False),
                 progress=lambda _: nullcontext(),
-                tell=lambda done: report.show_repair(out, done),
+                tell=lambda done: show_repair(out, done),
             )
-            report.show_repairs_end(out, repairs)
-            return repairs.exit_code, report.plan_as_json(repairs)
+            show_repairs_end(out, repairs)
+            return repairs.exit_code, plan_as_json(repairs)
 
 
 def _tell_the_rest(project_dir: Path, out: Console) -> None:

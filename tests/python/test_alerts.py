@@ -30,6 +30,7 @@ from typer.testing import CliRunner, Result
 
 from tidemark import cli
 from tidemark.alerts import Finding, State, changes, compose, of_levels
+from tidemark.commands import session
 from tidemark.engine import Dbt
 from tidemark.health import Figure, Level
 
@@ -234,7 +235,7 @@ class Pipeline:
 
     def __call__(self, *args: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cli, "_dbt", lambda *_: self.dbt)
+            patch.setattr(session, "dbt_of", lambda *_: self.dbt)
             return CliRunner().invoke(cli.app, args, catch_exceptions=False)
 
     def sql(self, statement: str) -> list[Any]:

@@ -28,6 +28,7 @@ from tidemark.cadence import (
     regular,
     rhythm,
 )
+from tidemark.commands import session
 from tidemark.engine import Dbt
 
 PROJECT = Path(__file__).parents[2]
@@ -255,7 +256,7 @@ def run(seeds: Dbt, *args: str) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_DEMO_PATH", str(home / "tidemark.duckdb"))
         patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        patch.setattr(cli, "_dbt", lambda *_: seeds)
+        patch.setattr(session, "dbt_of", lambda *_: seeds)
         ran = CliRunner().invoke(cli.app, ["cadence", *args], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     return ran.stdout

@@ -23,6 +23,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tidemark import cli, demo
+from tidemark.clock import parse_clock
+from tidemark.commands import options, session
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 
 PROJECT = Path(__file__).parents[2]
@@ -63,7 +65,7 @@ class Demo:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TIDEMARK_DEMO_PATH", str(self.path))
             patch.setenv("DBT_LOG_PATH", str(self.path.parent / "logs"))
-            patch.setattr(cli, "_dbt", lambda *_: self.dbt)
+            patch.setattr(session, "dbt_of", lambda *_: self.dbt)
             return CliRunner().invoke(cli.app, args, catch_exceptions=False)
 
     def json(self, *args: str, exit_code: int = 0) -> dict[str, Any]:
@@ -230,7 +232,7 @@ def test_usage_errors(args: list[str], says: str, monkeypatch: pytest.MonkeyPatc
 
 def test_the_project_is_found_from_below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT / "tests" / "python")
-    assert cli._project(None) == PROJECT
+    assert options.project(None) == PROJECT
 
 
 def fake_runner(monkeypatch: pytest.MonkeyPatch, **answer: Any) -> list[list[str]]:
@@ -283,7 +285,7 @@ def test_what_dbt_is_called_with(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {"domains": ["company"]}
     dbt = Dbt(PROJECT, "duckdb", variables)
     dbt.__dict__["manifest"] = object()
-    dbt.call("build", as_of=cli.parse_clock("2025-10-15T14:00:00+02:00"))
+    dbt.call("build", as_of=parse_clock("2025-10-15T14:00:00+02:00"))
     (call,) = calls
     assert call[0] == "build"
     assert call[call.index("--target") + 1] == "duckdb"

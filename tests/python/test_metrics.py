@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from tidemark import cli
+from tidemark.commands import session
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.health import Figure, Health, Level
 from tidemark.metrics import Known, Monitor, health_of, text, write
@@ -220,7 +221,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dbt]:
         patch.setenv("TIDEMARK_DEMO_PATH", str(path))
         patch.setenv("DBT_LOG_PATH", str(home / "logs"))
         patch.delenv("TIDEMARK_ALERT_URLS", raising=False)
-        patch.setattr(cli, "_dbt", lambda *_: dbt)
+        patch.setattr(session, "dbt_of", lambda *_: dbt)
         ran = CliRunner().invoke(cli.app, ["run", "--as-of", SEED_CLOCK])
     assert ran.exit_code == 0, ran.output
     return path, dbt
@@ -324,7 +325,7 @@ def test_metrics_as_a_file_and_as_text(
 ) -> None:
     path = tmp_path / "tidemark.prom"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "_dbt", lambda *_: first_run[1])
+        patch.setattr(session, "dbt_of", lambda *_: first_run[1])
         written = CliRunner().invoke(cli.app, ["metrics", "--textfile", str(path)])
         printed = CliRunner().invoke(cli.app, ["metrics"])
         nowhere = CliRunner().invoke(cli.app, ["metrics", "--textfile", "/no/such/place"])

@@ -1,0 +1,257 @@
+"""Comparing tables with their raw rows, repairing what is wrong, and restating a window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from tidemark import logs
+from tidemark.clock import Interval
+from tidemark.commands.options import (
+    AsOf,
+    Explain,
+    Json,
+    Log,
+    ProjectDir,
+    Target,
+    Vars,
+    Yes,
+    read_clock,
+    refused,
+)
+from tidemark.commands.session import begin, explained, leave
+from tidemark.exits import Exit
+from tidemark.logs import LogFormat
+
+if TYPE_CHECKING:
+    from tidemark.engine import Dbt
+    from tidemark.gaps import Asked, Look
+
+app = typer.Typer()
+
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days",
+        min=1,
+        help="Ended days to compare. Default: var coverage_days.",
+        show_default=False,
+    ),
+]
+TableName = Annotated[
+    str | None, typer.Option("--table", help="One table alone.", show_default=False)
+]
+Entity = Annotated[
+    str | None, typer.Option("--entity", help="One entity alone.", show_default=False)
+]
+
+
+@app.command(epilog="Example: tidemark gaps --days 90 --table web_hourly_stats --entity 7")
+def gaps(
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    all_: Annotated[
+        bool,
+        typer.Option("--all", help="Also what is never planned: today, disabled teams."),
+    ] = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
+    dbt = begin("gaps", log_format, project_dir, target, vars_)
+    from tidemark.gaps import Asked
+    from tidemark.report.gaps import look_as_json, show_gaps
+    from tidemark.report.tables import console
+
+    with explained("gaps", json_, "Nothing is known."):
+        found = _look(dbt, as_of, Asked(days, table, entity))
+    show_gaps(console(quiet=json_), found, all_)
+    code = Exit.FAILED if found.failures else Exit.DONE
+    leave("gaps", json_, code, look_as_json(found, all_))
+
+
+def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
+    from tidemark.gaps import look, named_table, the_clock
+
+    if asked.table:
+        with refused("--table"):
+            named_table(dbt.stored_marts, asked.table)
+    with logs.progress(dbt, "Comparing"):
+        return look(dbt, the_clock(dbt, as_of), asked)
+
+
+@app.command(
+    epilog="Example: tidemark backfill --apply; tidemark backfill --start 2025-09-01"
+    " --end 2025-10-01 --interval weekly --select web"
+)
+def backfill(
+    apply: Annotated[bool, typer.Option("--apply", help="Repair what is planned.")] = False,
+    below_minimum: Annotated[
+        bool,
+        typer.Option("--below-minimum", help="Also when fewer are damaged than var backfill says."),
+    ] = False,
+    days: Days = None,
+    table: TableName = None,
+    entity: Entity = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--start",
+            parser=read_clock,
+            metavar="TIME",
+            help="Restate a window instead: its first day.",
+        ),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            "--end",
+            parser=read_clock,
+            metavar="TIME",
+            help="The window's end: 2025-10-01 ends September.",
+        ),
+    ] = None,
+    interval: Annotated[
+        Interval | None,
+        typer.Option("--interval", help="How much of the window at once. Default: daily."),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "-s",
+            help="A domain, or one of its tables, which stands for it. Default: all domains.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Yes = False,
+    explain: Explain = False,
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+) -> None:
+    """Show what is to be repaired, and why; repair it; or restate any window of days.
+
+    A repair rewrites the damaged partitions alone, through the ordinary models, a day at a time.
+    A restatement rewrites every partition of its days.
+    """
+    if (start is None) != (end is None):
+        raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
+    if start is not None and (apply or below_minimum or days or table or entity):
+        raise typer.BadParameter(
+            "a window is restated whole; --apply, --below-minimum, --days, --table and --entity"
+            " belong to the plan",
+            param_hint="--start",
+        )
+    if apply and explain:
+        raise typer.BadParameter(
+            "--explain writes nothing; leave --apply out", param_hint="--apply"
+        )
+    if start is None and (interval or select or yes):
+        raise typer.BadParameter(
+            "--interval, --select and --yes belong to a window", param_hint="--start"
+        )
+    if start is not None and end is not None:
+        from tidemark.backfill import whole_days
+
+        with refused("--start"):
+            whole_days(start, end)
+        if json_ and not (yes or explain):
+            raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
+    dbt = begin("backfill", log_format, project_dir, target, vars_)
+    if start is not None and end is not None:
+        window, every = (start, end), interval or Interval.DAILY
+        _restate(dbt, window, every, select or [], as_of, yes, explain, json_)
+    from tidemark.gaps import Asked
+
+    _repair(dbt, as_of, Asked(days, table, entity), apply, below_minimum, json_)
+
+
+def _repair(
+    dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
+) -> NoReturn:
+    from tidemark.backfill import Repairs, repair
+    from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
+    from tidemark.report.tables import console
+
+    out = console(quiet=json_)
+    with explained("backfill", json_, "Nothing was repaired."):
+        known = _look(dbt, as_of, asked)
+    show_plan(out, known)
+    repairs = Repairs(known)
+    if apply:
+        with explained(
+            "backfill", json_, "What was repaired before that is complete and recorded."
+        ):
+            repairs = repair(
+                *(dbt, known, asked, even_few),
+                progress=lambda doing: logs.progress(dbt, doing),
+                tell=lambda done: show_repair(out, done),
+            )
+        show_repairs_end(out, repairs)
+    leave("backfill", json_, repairs.exit_code, plan_as_json(repairs))
+
+
+def _restate(
+    dbt: Dbt,
+    window: tuple[datetime, datetime],
+    interval: Interval,
+    selected: list[str],
+    as_of: datetime | None,
+    yes: bool,
+    dry: bool,
+    json_: bool,
+) -> NoReturn:
+    from tidemark.backfill import (
+        chosen_tables,
+        failed_tests,
+        refuse_the_future,
+        restate,
+        steps_of,
+        whole_days,
+    )
+    from tidemark.explain import explain
+    from tidemark.gaps import the_clock
+    from tidemark.report.explain import show_touched, touched_as_json
+    from tidemark.report.restate import restated_as_json, show_restated, show_steps, show_tested
+    from tidemark.report.tables import console
+
+    out = console(quiet=json_)
+    with explained("backfill", json_, "Nothing was restated."):
+        with refused("--select"):
+            tables = chosen_tables(dbt.stored_marts, selected)
+        clock = the_clock(dbt, as_of)
+        with refused("--end"):
+            refuse_the_future(window[1], clock)
+    steps = steps_of(tables, whole_days(*window), interval)
+    show_steps(out, clock, steps)
+    if dry:
+        with explained("backfill", json_, "Nothing was restated."):
+            names = [table.name for table in tables]
+            touched = explain(dbt, clock, names, whole_days(*window))
+        show_touched(out, touched)
+        told = {"as_of": clock.isoformat(), **touched_as_json(touched)}
+        leave("backfill", json_, Exit.DONE, told)
+    if not yes and not typer.confirm("Shall these days be rewritten?"):
+        typer.echo("Nothing was restated.")
+        raise typer.Exit(Exit.FAILED)
+    done = []
+    with explained("backfill", json_, "What was restated before that is complete and recorded."):
+        for restated in restate(dbt, clock, steps, lambda doing: logs.progress(dbt, doing)):
+            show_restated(out, restated)
+            done.append(restated)
+        with logs.progress(dbt, "Testing"):
+            failures = failed_tests(dbt, clock, [table.name for table in tables])
+        show_tested(out, failures)
+    code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
+    leave("backfill", json_, code, restated_as_json(clock, done, failures))
