@@ -12,10 +12,10 @@ from tidemark.exits import Exit
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage
+from tidemark.logs import FAILED
 
 _RELATIONS = ("model", "snapshot")
 _TESTS = ("test", "unit_test")
-_FAILED = ("error", "fail", "runtime error", "partial success")
 
 
 @dataclass
@@ -117,7 +117,7 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
             report.models.append(_built(result, jobs))
         if status == "skipped" and kind in _RELATIONS:
             report.untouched.append(result.node.name)
-        elif status not in ("skipped", *_FAILED):
+        elif status not in ("skipped", *FAILED):
             report.passed.append((kind, result.node.name))
     report.failures = failures_of(outcome.results, lineage)
     for built in report.models:
@@ -140,7 +140,7 @@ def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
             result.node.name if kind in _RELATIONS else _tested(result.node, lineage),
         )
         for result in results
-        if str(result.status) in _FAILED and (kind := str(result.node.resource_type))
+        if str(result.status) in FAILED and (kind := str(result.node.resource_type))
     ]
 
 

@@ -45,6 +45,11 @@ def parse_clock(text: str) -> datetime:
         raise ValueError(f"{text!r} is not a time: {error}") from None
 
 
+def parse_if_known(text: str | None) -> datetime | None:
+    """The same of a value that the warehouse may not know."""
+    return parse_clock(text) if text else None
+
+
 def show_time(moment: datetime) -> str:
     """A time for people: `2025-10-15 12:00 UTC`, with seconds only where there are any."""
     return f"{moment:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + " UTC"

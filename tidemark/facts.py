@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tidemark.clock import parse_clock
+from tidemark.clock import parse_clock, parse_if_known
 from tidemark.gate import ModelFacts
 from tidemark.lineage import Lineage
 
@@ -46,7 +46,7 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 source=source,
                 exists=facts["exists"],
                 has_rows=facts["has_rows"],
-                newest_visible=_time(facts["newest_visible"]),
+                newest_visible=parse_if_known(facts["newest_visible"]),
             )
             for source, facts in payload["sources"].items()
         },
@@ -56,7 +56,7 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 sources=lineage.sources_above(model),
                 parents=lineage.nearest_above(model, among=judged),
                 exists=facts["exists"],
-                watermark=_time(facts["watermark"]),
+                watermark=parse_if_known(facts["watermark"]),
                 built_entry=facts["built_entry"],
                 new_rows=facts["new_rows"],
                 late_rows=facts["late_rows"],
@@ -69,7 +69,3 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
             for model, facts in payload["models"].items()
         },
     )
-
-
-def _time(text: str | None) -> datetime | None:
-    return parse_clock(text) if text else None

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from tidemark.clock import parse_clock, show_seconds
+from tidemark.clock import parse_clock, parse_if_known, show_seconds
 from tidemark.engine import Dbt, DbtError
 from tidemark.exits import Exit
 from tidemark.judgement import gate_facts
@@ -105,7 +105,6 @@ def known(dbt: Dbt) -> Health:
 
 def read_figure(row: Mapping[str, Any]) -> Figure:
     """Read one row of the view."""
-    reference_time = row["reference_time"]
     return Figure(
         metric=row["metric"],
         subject=row["subject"],
@@ -115,7 +114,7 @@ def read_figure(row: Mapping[str, Any]) -> Figure:
         warning_at=_number(row["warning_at"]),
         critical_at=_number(row["critical_at"]),
         detail=row["detail"],
-        reference_time=parse_clock(reference_time) if reference_time else None,
+        reference_time=parse_if_known(row["reference_time"]),
         as_of=parse_clock(row["as_of"]),
     )
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("tidemark")
 _LEVELS = ("debug", "info", "warning", "error")
-_FAILED = ("error", "fail", "runtime error", "partial success")
+# What dbt calls a node that failed.
+FAILED = ("error", "fail", "runtime error", "partial success")
 
 
 class LogFormat(str, Enum):
@@ -91,7 +92,7 @@ def hear(message: Any) -> None:
         return
     node, result = message.data.node_info, message.data.run_result
     # a source past its limit is no failure of a run: the gate judges it, and says so
-    failed = result.status in _FAILED and node.resource_type != "source"
+    failed = result.status in FAILED and node.resource_type != "source"
     tell(
         logging.ERROR if failed else logging.INFO,
         f"{node.resource_type} {node.node_name}: {result.status} in {result.execution_time:.2f} s"

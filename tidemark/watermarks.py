@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tidemark.clock import parse_clock, show_time
+from tidemark.clock import parse_clock, parse_if_known, show_time
 from tidemark.engine import Dbt
 
 
@@ -47,7 +47,7 @@ def change(
     return Change(
         job=told["job"],
         before=parse_clock(told["before"]),
-        after=parse_clock(told["after"]) if told["after"] else None,
+        after=parse_if_known(told["after"]),
         rows=told["rows"] or {},
     )
 
