@@ -7,6 +7,9 @@ EXAMPLES ?= 500
 KILLS    ?= 30
 DAMAGES  ?= 105
 
+# Tests of one file share what is slow to set up.
+IN_PARALLEL := --numprocesses auto --dist loadfile
+
 BIN := .venv/bin
 
 # One place for profiles.yml, whatever the machine has in its home directory.
@@ -25,11 +28,10 @@ demo: setup ## Walk through the seeded story, in its own database file
 
 test: setup ## Build and test everything on the demo data, then run the Python tests (minutes)
 	@rm -rf target/test && mkdir -p target/test
-	TIDEMARK_DEMO_PATH=target/test/utc.duckdb $(BIN)/dbt build
+	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(BIN)/dbt build
 	$(BIN)/pytest -m exact
 	@echo "The rest on a machine that lives in New York, which must not matter:"
-	TZ=America/New_York TIDEMARK_DEMO_PATH=target/test/new_york.duckdb $(BIN)/dbt --quiet build
-	TZ=America/New_York $(BIN)/pytest -m "not exact and not mutants"
+	TZ=America/New_York $(BIN)/pytest $(IN_PARALLEL) -m "not exact and not mutants"
 
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
@@ -57,10 +59,10 @@ lint: setup ## Check style and types: ruff, mypy, sqlfluff
 	$(BIN)/mypy
 	! grep --recursive --line-number --extended-regexp '.{121}' --include '*.sql' $(SQL) macros packages
 	@rm -rf target/lint && mkdir -p target/lint
-	$(LINT_DATABASE) $(BIN)/sqlfluff lint $(SQL)
+	$(LINT_DATABASE) $(BIN)/sqlfluff lint --processes 2 $(SQL)
 	@echo "Once more with the tables there, for the other branch of is_incremental():"
 	$(LINT_DATABASE) $(BIN)/dbt --quiet build $(NO_TESTS)
-	$(LINT_DATABASE) $(BIN)/sqlfluff lint $(SQL)
+	$(LINT_DATABASE) $(BIN)/sqlfluff lint --processes 2 $(SQL)
 
 docs: setup ## Write the documentation site as one file, target/site/index.html
 	@rm -rf target/docs && mkdir -p target/docs target/site

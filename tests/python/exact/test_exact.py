@@ -18,7 +18,7 @@ from .phenomena import PHENOMENA
 from .rounds import play_rounds
 
 # A small budget, always the same, unless somebody asks for more: then always other histories.
-IN_A_HURRY = 32
+IN_A_HURRY = 24
 EXAMPLES = int(os.environ.get("TIDEMARK_EXAMPLES", IN_A_HURRY))
 SEED = int(
     os.environ.get(

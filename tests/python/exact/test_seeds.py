@@ -12,12 +12,11 @@ from tidemark.engine import Dbt
 from .marts import MARTS, connect, differences, fetch
 from .project import FILE_NAME, ROOT
 
-# The seed clock, the hour after it, the late answer, a stale night, and after the last load.
+# The seed clock, the hour after it, the late answer, and after the last load.
 CLOCKS = [
     datetime(2025, 10, 15, 12),
     datetime(2025, 10, 15, 13),
     datetime(2025, 10, 16, 3),
-    datetime(2025, 10, 17, 6, 30),
     datetime(2025, 10, 20),
 ]
 WITHOUT_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
