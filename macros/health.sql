@@ -13,10 +13,6 @@
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do figures.extend(job_figures(node, facts.models[node.name])) -%}
     {%- endfor -%}
-    {%- if load_relation(ops_table('data_gaps')) is not none -%}
-        {%- set gaps = run_query('select count(*) from ' ~ ops_table('data_gaps')).rows[0][0] | int -%}
-        {%- do figures.append(figure('open_gaps', 'data_gaps', gaps)) -%}
-    {%- endif -%}
     {%- set sql -%}
         {{ ledger_insert([{'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()}]) }};
         {% if figures %}

@@ -46,7 +46,9 @@ _GAUGES = {
     "source_age": ("source_age_seconds", "Age of a source's last load at the clock.", ("source",)),
     "waiting_rows": ("waiting_rows", "Rows of a source loaded after the clock.", ("source",)),
     "quarantined_rows": ("quarantined_rows", "Rows set aside lately.", ("source", "reason")),
-    "open_gaps": ("open_gaps", "Gaps that are known and open.", ()),
+    "open_gaps": ("open_gaps", "Partitions of a table that are not as they should be.", ("table",)),
+    "repair_success": ("repair_success_percent", "Repairs of 30 days that succeeded.", ()),
+    "repair_time": ("repair_seconds", "From found to repaired, on average of 30 days.", ()),
 }
 
 

@@ -94,7 +94,7 @@ Log = Annotated[
 Explain = Annotated[
     bool,
     typer.Option(
-        "--explain", help="Show which partitions would be touched, and why, and write nothing."
+        "--explain", help="Show which partitions would be touched, and why; build nothing."
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

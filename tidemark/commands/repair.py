@@ -55,7 +55,10 @@ def gaps(
     entity: Entity = None,
     all_: Annotated[
         bool,
-        typer.Option("--all", help="Also what is never planned: today, disabled teams."),
+        typer.Option(
+            "--all",
+            help="Also what is never planned: today, disabled teams, pruned days, a bare calendar.",
+        ),
     ] = False,
     target: Target = None,
     as_of: AsOf = None,
@@ -153,9 +156,10 @@ def backfill(
             " belong to the plan",
             param_hint="--start",
         )
-    if apply and explain:
+    if explain and start is None:
         raise typer.BadParameter(
-            "--explain writes nothing; leave --apply out", param_hint="--apply"
+            "--explain belongs to a window; without --apply the plan is shown anyway",
+            param_hint="--explain",
         )
     if start is None and (interval or select or yes):
         raise typer.BadParameter(

@@ -26,7 +26,7 @@ def show_touched(out: Console, touched: Sequence[Touched]) -> None:
         )
     if touched:
         out.print(touched_tables)
-    out.print("Nothing was written." if touched else "No table would be touched.")
+    out.print("Nothing was built." if touched else "No table would be touched.")
 
 
 def _why(touched: Touched) -> str:
