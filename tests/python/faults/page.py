@@ -18,6 +18,9 @@ a full refresh of a copy of the file, in all columns but `record_loaded_at`.
 | --- | --- | ---: |
 """
 
+# Characters of a message; a database tells more of its query than anybody reads in a table.
+_MOST = 300
+
 
 @dataclass(frozen=True)
 class Page:
@@ -32,9 +35,10 @@ class Page:
         if self.path:
             rows = self.path.read_text().split("---: |\n")[1] if self.path.exists() else ""
             by_fault = {row.split(" | ")[0]: row for row in rows.splitlines(keepends=True)}
-            shown = re.sub(r"\s+", " ", seen.replace(f"{self.folder}/", "")).strip()
+            shown = re.sub(r"[\s─]+", " ", seen.replace(f"{self.folder}/", "")).strip()
+            shown = shown if len(shown) <= _MOST else shown[:_MOST].rsplit(" ", 1)[0] + " …"
             cells = (fault, shown.replace("|", "\\|"), str(differing))
             row = f"| {' | '.join(cells)} |\n"
             by_fault[row.split(" | ")[0]] = row
-            self.path.write_text(_HEAD + "".join(by_fault.values()))
+            self.path.write_text(_HEAD + "".join(sorted(by_fault.values())))
         assert differing == 0, f"{differing} rows differ from a full refresh after: {fault}"

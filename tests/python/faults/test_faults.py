@@ -426,7 +426,7 @@ def message(command: Command, pattern: str) -> str:
     """What people saw, from where a message begins; it must be there."""
     found = re.search(pattern, command.shown)
     assert found, f"no {pattern!r} in:\n{command.shown}\n{command.log}"
-    return found[0][:400]
+    return found[0]
 
 
 def unfinished(ground: Ground) -> list[object]:
