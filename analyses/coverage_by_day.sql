@@ -6,7 +6,7 @@ select
     day,
     is_current,
     count(*) as partitions,
-    count(case when state <> 'ok' then 1 end) as damaged
+    count(case when state <> 'ok' and is_rebuildable then 1 end) as damaged
 from {{ source('ops', 'partition_coverage') }}
 {%- if entity is not none %}
 where entity = {{ text_literal(entity) }}

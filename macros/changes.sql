@@ -84,7 +84,9 @@
                 {{ entity }},
                 cast({{ day }} as date) as touched_day
             from {{ this }}
-            where {{ within(day, [state.window]) }}
+            {#- what is gone from the raw rows can only be found by the days that it reached -#}
+            {%- set reach = modules.datetime.timedelta(days=lookback_days if state.mode == 'restate' else 0) %}
+            where {{ within(day, [(state.window[0], state.window[1] + reach)]) }}
             {%- endif %}
         ) as touched
         {%- if state.window %}
@@ -206,6 +208,9 @@
                 and {{ session }} is not null
                 {%- if state.window %}
                 and {{ within('occurred_at', [state.window]) }}
+                {%- if state.mode == 'coverage' and retention_floor(model) %}
+                and {{ began_later(entity, session, retention_floor(model)) }}
+                {%- endif %}
                 {%- else %}
                 and {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
                 and ({{ identity }}) in (select {{ identity }} from {{ loaded }})

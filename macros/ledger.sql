@@ -223,7 +223,7 @@
         {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
         {{ ledger_insert([{
             'job_name': model.name,
-            'job_type': 'backfill' if state.mode == 'restate' else 'model',
+            'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
             'status': 'success',
             'as_of': as_of_value(),
             'processed_from': state.since,
@@ -596,7 +596,8 @@
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
-    {%- set floor = retention_floor(partitioned[model]) -%}
+    {#- a day above it may reach days that may still be recomputed -#}
+    {%- set floor = first_kept_day(partitioned[model]) -%}
     {%- if floor and utc_moment(day).date() < floor -%}
         {{ exceptions.raise_compiler_error(
             model ~ ' can be recomputed from ' ~ floor ~ ' on: the raw rows of earlier days were pruned. '

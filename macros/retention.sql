@@ -244,7 +244,16 @@
             (
                 select count(*) from {{ ops_table('changed_keys') }}
                 where day < '{{ floor }}' and {{ unread_changes(node.name, closure_tables(node)) }}
-            ) as unread
+            ) as unread,
+            (
+                select count(*) from {{ ops_table('partition_coverage') }}
+                where
+                    model_name = '{{ node.name }}'
+                    and day < '{{ floor }}'
+                    and state <> 'ok'
+                    and is_rebuildable
+                    and not is_current
+            ) as damaged
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
     {%- set requests = ledger_state().requests.get(node.name, []) | selectattr('day', 'lt', floor) | list | length -%}
@@ -253,6 +262,9 @@
     {%- endif -%}
     {%- if row[2] -%}
         {%- do words.append('changed sessions wait to be read') -%}
+    {%- endif -%}
+    {%- if row[3] -%}
+        {%- do words.append(row[3] ~ ' damaged partitions wait to be repaired') -%}
     {%- endif -%}
     {%- if requests -%}
         {%- do words.append(requests ~ ' requested partitions wait to be recomputed') -%}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import raw
-from .history import History, Row, Step
+from .history import DAY, History, Row, Step
 from .marts import (
     connect,
     create_reference,
@@ -114,13 +114,17 @@ def _repair(step: Step, project: Project, database: Path) -> None:
 
 
 def _erase(step: Step, project: Project, database: Path) -> None:
-    """Take one partition's rows out of a raw table, and ask for what was made of them."""
+    """Take one partition's rows out of a raw table, and have what was made of them recomputed."""
     assert step.partition is not None
     name, entity, day = step.partition
     table = raw.TABLES[name]
     with connect(database) as connection:
         partition = f"{table.entity} = ? and cast({table.event_time} as date) = ?"
         connection.execute(f"delete from raw.{name} where {partition}", [entity, day])
+    if step.picks[1] % 4 == 0:
+        days = ("--event-time-start", str(day), "--event-time-end", str(day + DAY))
+        project.succeed(database, step.clock, "run", *days)
+        return
     for model in project.fed_by(name):
         project.request(database, step.clock, model, str(entity), str(day))
 
