@@ -20,9 +20,12 @@ from .rounds import play_rounds
 # A small budget, always the same, unless somebody asks for more: then always other histories.
 IN_A_HURRY = 24
 EXAMPLES = int(os.environ.get("TIDEMARK_EXAMPLES", IN_A_HURRY))
+# In 24 histories from here on every phenomenon is there, most of them more than once.
+USUAL_SEED = 6
 SEED = int(
     os.environ.get(
-        "TIDEMARK_SEED", random.randrange(10**6) if "TIDEMARK_EXAMPLES" in os.environ else 0
+        "TIDEMARK_SEED",
+        random.randrange(10**6) if "TIDEMARK_EXAMPLES" in os.environ else USUAL_SEED,
     )
 )
 
