@@ -195,7 +195,7 @@
     select
         jobs.job_name,
         watermarks.last_processed_timestamp,
-        watermarks.as_of as known_until,
+        watermarks.known_until,
         jobs.completed_at,
         jobs.seconds,
         jobs.records_processed,

@@ -415,8 +415,8 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- Per job: its last success or reset in ledger order, and the clock up to which it is known. An `unchanged` decision
-    of the gate (recorded as skipped) advances that clock and not the watermark. -#}
+{#- Per job: its last success or reset in ledger order, its last clock, and the clock up to which it is known. An
+    `unchanged` decision of the gate (recorded as skipped) advances both and not the watermark. -#}
 {%- macro last_runs(ledger) -%}
     select
         runs.job_name,
@@ -427,13 +427,18 @@
         runs.metadata_json,
         successes.success_entry,
         successes.built_until,
-        clocks.as_of
+        clocks.as_of,
+        clocks.known_until
     from {{ ledger }} as runs
     left join (
-        select job_name, as_of
+        select
+            job_name,
+            max_by(as_of, ledger_entry) as as_of,
+            {#- a restatement writes at its clock, and knows only the days of its window up to then. #}
+            max_by(as_of, case when job_type <> 'backfill' then ledger_entry end) as known_until
         from {{ ledger }}
         where status = 'success' or (job_type = 'gate' and status = 'skipped')
-        qualify row_number() over (partition by job_name order by ledger_entry desc) = 1
+        group by job_name
     ) as clocks on runs.job_name = clocks.job_name
     left join (
         select

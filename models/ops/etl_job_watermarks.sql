@@ -21,7 +21,7 @@ final as (
         latest_entries.status as last_run_status,
         latest_entries.records_processed,
         latest_entries.metadata_json,
-        watermarks.as_of as known_until
+        watermarks.known_until
     from latest_entries
     left join watermarks on latest_entries.job_name = watermarks.job_name
 

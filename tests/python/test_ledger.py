@@ -162,13 +162,40 @@ def test_a_restatement_does_not_move_the_watermark(warehouse: Warehouse, fresh: 
     window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-30")
     warehouse.run("--select", "fact_events_daily", *window)
     assert warehouse.last_run("fact_events_daily")["mode"] == "restate"
-    ((watermark,),) = warehouse.sql(
-        "select last_processed_timestamp from ops.etl_job_watermarks "
+    ((watermark, known_until),) = warehouse.sql(
+        "select last_processed_timestamp, known_until from ops.etl_job_watermarks "
         "where job_name = 'fact_events_daily'"
     )
-    assert watermark == SEED_CLOCK
+    # what was restated at a later clock is known up to it, but the table is not
+    assert (watermark, known_until) == (SEED_CLOCK, SEED_CLOCK)
     warehouse.run("--select", "fact_events_daily")
     assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_an_empty_restatement_leaves_no_watermark(warehouse: Warehouse, fresh: list[Any]) -> None:
+    window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-30")
+    warehouse.run("--select", "fact_events_daily", "--empty", *window)
+    assert warehouse.mart("fact_events_daily") != fresh
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.mart("fact_events_daily") == fresh
+
+
+def test_a_restated_window_reaches_the_days_after_what_is_gone(warehouse: Warehouse) -> None:
+    table, server = "server_engagement_daily", "server_id = (select min(server_id) from raw.gone)"
+    warehouse.sql(
+        "create table raw.gone as from raw.engagement_events where server_id ="
+        " (select min(server_id) from raw.engagement_events)"
+        " and cast(session_date as date) between '2025-10-01' and '2025-10-07'"
+    )
+    warehouse.sql(
+        f"delete from raw.engagement_events where {server}"
+        " and cast(session_date as date) between '2025-10-01' and '2025-10-07'"
+    )
+    window = ("--event-time-start", "2025-10-01", "--event-time-end", "2025-10-08")
+    warehouse.run("--select", table, *window, as_of=SEED_CLOCK)
+    restated = warehouse.mart(table)
+    warehouse.run("--select", table, "--full-refresh", as_of=SEED_CLOCK)
+    assert restated == warehouse.mart(table)
 
 
 def test_a_request_is_done_once_and_only_where_there_are_partitions(warehouse: Warehouse) -> None:
