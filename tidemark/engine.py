@@ -30,6 +30,9 @@ _LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pi
 # dbt writes its own log file; the console belongs to the tables of this command.
 _SILENT = ("--log-level", "none", "--log-level-file", "debug", "--no-print")
 
+# How long to wait before the ledger is told of an interruption, and before it is told again.
+_WAITS = (0, 1)
+
 
 class DbtError(Exception):
     """A dbt call that failed as a whole, in dbt's own words."""
@@ -176,11 +179,17 @@ class Dbt:
 
     def _close_interrupted_run(self, reason: str, as_of: datetime | None) -> None:
         """Let the ledger say how the run ended: dbt calls no hook when it is interrupted."""
-        try:
-            self.operate("close_interrupted_run", {"reason": reason}, as_of)
-        except DbtError as error:
-            text = f"The ledger could not be told; the next run closes this one. {error}"
-            logs.tell(logging.WARNING, text)
+        for seconds in _WAITS:
+            # dbt's threads may still be at work, and close the database under this call.
+            time.sleep(seconds)
+            try:
+                self.operate("close_interrupted_run", {"reason": reason}, as_of)
+            except DbtError as error:
+                refused = error
+            else:
+                return
+        text = f"The ledger could not be told; the next run closes this one. {refused}"
+        logs.tell(logging.WARNING, text)
 
     def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
         from dbt.cli.main import dbtRunner

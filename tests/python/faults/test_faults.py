@@ -136,7 +136,7 @@ def test_told_to_stop(ground: Ground, page: Page, number: signal.Signals, called
         assert command.end() == 1, command.shown
         seen = message(command, f"Interrupted by {called}.*")
         assert "Traceback" not in command.log
-        assert unfinished(ground) == []
+        assert unfinished(ground) == [], command.log
         ended = ground.sql(
             "select status, error_message from ops.etl_job_runs"
             f" where job_name = 'dbt build' and as_of = '{CLOCK}' and status <> 'running'"
