@@ -204,7 +204,7 @@ MUTANTS = [
         ),
         Patch(
             LEDGER,
-            "'job_type': 'backfill' if state.mode == 'restate' else 'model',",
+            "'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',",
             "'job_type': 'model',",
         ),
         needs="restate",
@@ -213,8 +213,8 @@ MUTANTS = [
         "a restatement spares what is stored and has no rows",
         Patch(
             CHANGES,
-            "            from {{ this }}\n            where {{ within(day, [state.window]) }}",
-            "            from {{ this }}\n            where false",
+            "where {{ within(day, [(state.window[0], state.window[1] + reach)]) }}",
+            "where false",
         ),
         needs="restate",
     ),
