@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -180,6 +180,22 @@ def rows_differing(actual: Table, expected: Table) -> int:
     """How many rows are in one and not in the other."""
     expected = expected.select(actual.columns)
     return max((actual.rows - expected.rows).total(), (expected.rows - actual.rows).total())
+
+
+def all_differences(
+    one: duckdb.DuckDBPyConnection,
+    other: duckdb.DuckDBPyConnection,
+    names: Iterable[str],
+    called: str,
+) -> list[str]:
+    """Say how the marts of one database differ from those of another."""
+    return [
+        line
+        for name in names
+        for line in differences(
+            name, fetch(one, f"marts.{name}"), fetch(other, f"marts.{name}"), called
+        )
+    ]
 
 
 def _plain(row: tuple[Any, ...]) -> str:

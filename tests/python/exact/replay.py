@@ -8,6 +8,7 @@ from pathlib import Path
 from . import raw
 from .history import DAY, History, Row, Step
 from .marts import (
+    all_differences,
     connect,
     create_reference,
     day_column_of,
@@ -195,16 +196,7 @@ def _compare_with_full_refresh(project: Project, database: Path, history: Histor
             connection.execute(f"insert into raw.{name} from steps.raw.{name} order by all desc")
     project.succeed(other, clock, "run", "--full-refresh")
     with connect(database) as stepped, connect(other) as refreshed:
-        found = [
-            line
-            for name in project.marts
-            for line in differences(
-                name,
-                fetch(stepped, f"marts.{name}"),
-                fetch(refreshed, f"marts.{name}"),
-                "the full refresh",
-            )
-        ]
+        found = all_differences(stepped, refreshed, project.marts, "the full refresh")
     _fail_with(found, history, len(history.steps) - 1)
 
 

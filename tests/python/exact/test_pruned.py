@@ -18,7 +18,7 @@ import pytest
 
 from . import raw
 from .history import DAY, START, History, Row, Step
-from .marts import connect, differences, fetch
+from .marts import all_differences, connect
 from .project import FILE_NAME, Project
 from .raw import TABLES
 from .replay import _commit, _take
@@ -140,14 +140,5 @@ def _above_the_floor(step: Step, history: History) -> Step:
 
 def _compare(project: Project, pruned: Path, whole: Path, after: str, history: History) -> None:
     with connect(pruned) as one, connect(whole) as other:
-        found = [
-            line
-            for name in project.marts
-            for line in differences(
-                name,
-                fetch(one, f"marts.{name}"),
-                fetch(other, f"marts.{name}"),
-                "the project where nothing was pruned",
-            )
-        ]
+        found = all_differences(one, other, project.marts, "the project where nothing was pruned")
     assert not found, "\n".join([f"After {after}:", *found, repr(history)])

@@ -9,7 +9,7 @@ import pytest
 
 from tidemark.engine import Dbt
 
-from .marts import MARTS, connect, differences, fetch
+from .marts import MARTS, all_differences, connect, fetch
 from .project import FILE_NAME, ROOT
 
 # The seed clock, the hour after it, the late answer, and after the last load.
@@ -39,14 +39,8 @@ def test_builds_at_a_rising_clock_equal_a_full_refresh(
     build(refreshed, CLOCKS[-1], "--full-refresh")
 
     with connect(rising) as one, connect(refreshed) as other:
-        built = {mart: fetch(one, f"marts.{mart}") for mart in MARTS}
-        found = [
-            line
-            for mart in MARTS
-            for line in differences(
-                mart, built[mart], fetch(other, f"marts.{mart}"), "the full refresh"
-            )
-        ]
+        found = all_differences(one, other, MARTS, "the full refresh")
+        empty = [mart for mart in MARTS if not fetch(one, f"marts.{mart}").rows]
     assert not found, "\n".join(found)
     # only what lies before the last 90 days of the clock may be empty
-    assert [mart for mart, table in built.items() if not table.rows] == []
+    assert empty == []
