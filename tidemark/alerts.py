@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from tidemark.clock import parse_clock, show_time
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError, plain_words
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError, first_lines
 from tidemark.gate import ModelState, SourceCheck
 from tidemark.health import Figure, Health, Level, read_figure
 from tidemark.logs import tell
@@ -112,7 +112,7 @@ def of_levels(figures: Iterable[Figure], with_sources: bool = False) -> list[Fin
     worst: dict[tuple[str, str], Figure] = {}
     for figure in figures:
         # Bad rows are counted by reason, and a reason without rows has no figure to recover.
-        key = (figure.metric, figure.subject.partition(":")[0])
+        key = (figure.metric, figure.about)
         if key not in worst or figure.level > worst[key].level:
             worst[key] = figure
     findings = []
@@ -228,7 +228,7 @@ def told_when_it_fails(dbt: Dbt) -> Iterator[None]:
                 # Who has just waited for the lock in vain need not do so again.
                 is_locked = isinstance(error, DatabaseLockedError)
                 facts = Facts() if is_locked else _facts(dbt, [])
-                text = "\n".join(plain_words(str(error) or type(error).__name__).splitlines()[:4])
+                text = first_lines(str(error) or type(error).__name__)
                 failed = [Finding("run", "", State.FAILED, text)]
                 _deliver(dbt, failed, facts, is_recorded=not is_locked)
         raise

@@ -11,7 +11,7 @@ from typing import Any
 
 from tidemark.build import Failure, failures_of
 from tidemark.clock import Interval, show_time
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError, plain_words
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.exits import Exit
 from tidemark.gaps import NEVER_PLANNED, ONE_DAY, Asked, Finding, Look, compare, findings, look
 from tidemark.gate import ModelState
@@ -171,7 +171,7 @@ def build_started(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
     )
     results = outcome.results_of("model")
     if not results:
-        raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt built nothing.")
+        raise outcome.failure("dbt built nothing.")
     return failures_of(results, dbt.lineage)
 
 
@@ -349,7 +349,7 @@ def restate(
         results = outcome.results_of("model")
         failures = failures_of(results, dbt.lineage)
         if not results:
-            raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt restated nothing.")
+            raise outcome.failure("dbt restated nothing.")
         rows = sum(job["rows"] or 0 for job in outcome.events.get("job", []))
         yield Restated(step, rows, failures)
 

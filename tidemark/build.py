@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemark.engine import Dbt, DbtError, Outcome, plain_words
+from tidemark.engine import Dbt, DbtError, Outcome, first_lines
 from tidemark.exits import Exit
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
@@ -123,7 +123,7 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
     for built in report.models:
         built.tests = tests[built.model]
     if not outcome.success and not report.failures:
-        raise DbtError(plain_words("\n".join(outcome.errors)) or "dbt build failed without a word.")
+        raise outcome.failure("dbt build failed without a word.")
     # A selection that matches nothing is a success to dbt.
     if not report.models:
         raise DbtError("dbt build selected nothing, though the gate found something to build.")
@@ -136,7 +136,7 @@ def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
         Failure(
             result.node.name,
             kind,
-            _first_lines(result.message),
+            first_lines(result.message or "no message"),
             result.node.name if kind in _RELATIONS else _tested(result.node, lineage),
         )
         for result in results
@@ -174,8 +174,3 @@ def _tested(test: Any, lineage: Lineage) -> str:
         return lineage.names.get(attached, "")
     tested = [lineage.names[id_] for id_ in test.depends_on.nodes if id_ in lineage.names]
     return tested[0] if len(tested) == 1 else ""
-
-
-def _first_lines(message: str | None) -> str:
-    """What dbt says first; a whole query may follow."""
-    return "\n".join(plain_words(message or "no message").splitlines()[:4])

@@ -69,6 +69,10 @@ class Outcome:
             messages = [str(result.message) for result in self.results if result.message]
             raise DbtError(plain_words("\n".join(self.errors or messages)))
 
+    def failure(self, otherwise: str) -> DbtError:
+        """What dbt says of a call that did nothing at all; `otherwise` when it says nothing."""
+        return DbtError(plain_words("\n".join(self.errors)) or otherwise)
+
     def event(self, kind: str) -> dict[str, Any]:
         """The one event of a kind that a macro must have sent."""
         sent = self.events.get(kind, [])
@@ -246,6 +250,11 @@ def plain_words(message: str) -> str:
     """dbt's message without the macros it came through; logs/dbt.log has these."""
     lines = message.removeprefix("Encountered an error while running operation: ").splitlines()
     return "\n".join(line for line in lines if line.strip() and not line.strip().startswith("> "))
+
+
+def first_lines(message: str) -> str:
+    """What dbt says first; a whole query may follow."""
+    return "\n".join(plain_words(message).splitlines()[:4])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemark.build import Failure, failures_of
 from tidemark.clock import parse_clock
-from tidemark.engine import Dbt, DbtError, plain_words
+from tidemark.engine import Dbt, DbtError
 from tidemark.lineage import StoredMart
 
 ONE_DAY = timedelta(days=1)
@@ -154,11 +154,9 @@ def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[
     results = outcome.results_of("model")
     failures, told = failures_of(results, dbt.lineage), outcome.events.get("coverage", [])
     if not told:
-        words = [f"{failure.node}: {failure.message}" for failure in failures[:1]]
-        raise DbtError(
-            plain_words("\n".join(words or outcome.errors))
-            or "dbt compared nothing, without a word."
-        )
+        if failures:
+            raise DbtError(f"{failures[0].node}: {failures[0].message}")
+        raise outcome.failure("dbt compared nothing, without a word.")
     first, end = told[0]["window"]
     return Look(
         as_of=as_of,

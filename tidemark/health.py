@@ -46,6 +46,11 @@ class Figure:
     as_of: datetime
 
     @property
+    def about(self) -> str:
+        """The subject alone: bad rows are told by source and reason."""
+        return self.subject.partition(":")[0]
+
+    @property
     def words(self) -> str:
         """Whose figure it is, and how much."""
         if self.amount is None:

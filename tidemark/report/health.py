@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidemark.health import Figure, Health, Level, worst
+from tidemark.health import Health, Level, worst
 from tidemark.report.tables import colour, number, seconds, short_time, show_clock, table
 from tidemark.report.values import as_values
 
@@ -44,7 +44,7 @@ def _sources_table(health: Health) -> Table:
     sources = table("source", *columns, wrapping=columns, right=(6, 7))
     for source, figures in health.of("source_age", "waiting_rows").items():
         age, waiting = figures["source_age"], figures["waiting_rows"]
-        bad = [f for f in health.figures if f.metric == "quarantined_rows" and _source(f) == source]
+        bad = [f for f in health.figures if f.metric == "quarantined_rows" and f.about == source]
         sources.add_row(
             source,
             f"[{colour(age.level)}]{age.detail}[/]",
@@ -80,11 +80,6 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
             number(figures["job_partitions"].amount),
         )
     return shown
-
-
-def _source(figure: Figure) -> str:
-    """Bad rows are told by source and reason."""
-    return figure.subject.partition(":")[0]
 
 
 def health_as_json(health: Health) -> dict[str, Any]:
