@@ -243,11 +243,15 @@ class Bench:
         self.build("full, a quarter", quarter, "--select", *self.subject.models)
 
         by_hand = []
-        for _ in range(self.rounds):
+        for number in range(self.rounds):
+            # They take turns in going first: the second finds the raw tables in memory.
+            if number % 2:
+                by_hand.append(everything.make_by_hand(*self.subject.by_hand))
             reset_peak_memory()
             self.build("full", everything, "--full-refresh", "--select", *self.subject.models)
             peak = peak_memory()
-            by_hand.append(everything.make_by_hand(*self.subject.by_hand))
+            if not number % 2:
+                by_hand.append(everything.make_by_hand(*self.subject.by_hand))
         # The best round: whatever else the machine does can only add.
         ours = min(self.calls["full"], key=lambda call: call.engine_seconds)
         theirs = min(by_hand, key=lambda seconds: sum(seconds.values()))
