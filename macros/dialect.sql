@@ -167,3 +167,11 @@
 {%- macro snowflake__engine_clock() -%}
     {{ return('sysdate()') }}
 {%- endmacro %}
+
+{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let in. -#}
+{%- macro landing_ddl() -%}
+    {{ return(adapter.dispatch('landing_ddl')()) }}
+{%- endmacro %}
+{%- macro duckdb__landing_ddl() -%}
+    {{ return(raw_tables_ddl()) }}
+{%- endmacro %}
