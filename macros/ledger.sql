@@ -113,6 +113,16 @@
             subject varchar,
             state varchar
         );
+        create table if not exists {{ ops_table('landed_files') }} (
+            path varchar,
+            table_name varchar,
+            records bigint,
+            loaded_at timestamp,
+            run_id varchar,
+            recorded_at timestamp,
+            status varchar,
+            error_message varchar
+        );
         create table if not exists {{ ops_table('retention_floors') }} (
             ledger_entry bigint,
             run_id varchar,
@@ -548,7 +558,7 @@
         {{ number_literal(entry.records_processed) }},
         {{ number_literal(entry.partitions_touched) }},
         {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
-        {{ timestamp_literal(wall_clock() if entry.status != 'running' else none) }},
+        {{ timestamp_literal(entry.completed_at or (wall_clock() if entry.status != 'running' else none)) }},
         {{ text_literal(entry.error_message) }},
         {{ text_literal(entry.code_checksum) }},
         {{ entry.metadata_sql or text_literal(none) }}
@@ -664,16 +674,7 @@
         {%- do again.update({source.name: count_of(rows_loaded(source, after, as_of_value()))}) -%}
     {%- endfor -%}
     {%- if not dry_run -%}
-        {%- do write_down(ledger_insert([{
-            'job_name': job,
-            'job_type': 'reset',
-            'status': 'pending',
-            'as_of': as_of_value(),
-            'last_processed_timestamp': after,
-            'error_message': reason,
-            'code_checksum': known.code_checksum,
-            'metadata_sql': text_literal(tojson({'previous_watermark': before.isoformat()})),
-        }])) -%}
+        {%- do write_down(ledger_insert([reset_entry(job, known, after, reason)])) -%}
     {%- endif -%}
     {%- do log('tidemark:watermark ' ~ tojson({
         'job': job,
@@ -681,6 +682,20 @@
         'after': after.isoformat() if after else none,
         'rows': again if after else none,
     })) -%}
+{%- endmacro %}
+
+{#- What a table is known up to, when it was built and by which code is left alone. -#}
+{%- macro reset_entry(job, known, to, reason) -%}
+    {{ return({
+        'job_name': job,
+        'job_type': 'reset',
+        'status': 'pending',
+        'as_of': as_of_value(),
+        'last_processed_timestamp': to,
+        'error_message': reason,
+        'code_checksum': known.code_checksum,
+        'metadata_sql': text_literal(tojson({'previous_watermark': utc_moment(known.watermark).isoformat()})),
+    }) }}
 {%- endmacro %}
 
 {%- macro refuse_watermark(why) -%}
