@@ -175,3 +175,6 @@
 {%- macro duckdb__landing_ddl() -%}
     {{ return(raw_tables_ddl()) }}
 {%- endmacro %}
+{%- macro snowflake__landing_ddl() -%}
+    {{ return(snowflake_landing_ddl()) }}
+{%- endmacro %}
