@@ -177,6 +177,7 @@
 {%- endmacro %}
 {%- macro snowflake__landing_ddl() -%}
     {{ return(snowflake_landing_ddl()) }}
+{%- endmacro %}
 
 {#- Landed files. DuckDB reads them where they are, Snowflake through the stage of create_landing, whose files have no
     columns but parts of `$1`. Its COPY keeps a load history of its own besides; a transaction that is rolled back takes

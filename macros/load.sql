@@ -62,11 +62,7 @@
 
 {#- The raw table that a file belongs to: its folder's name. -#}
 {%- macro source_of(path) -%}
-    {%- set name, named = path.split('/')[0], [] -%}
-    {%- for source in graph.sources.values() if source.source_name == 'raw' and source.name == name -%}
-        {%- do named.append(source) -%}
-    {%- endfor -%}
-    {{ return(named[0]) }}
+    {{ return(raw_sources() | selectattr('name', 'equalto', path.split('/')[0]) | first) }}
 {%- endmacro %}
 
 {#- The load time of a file, from its name: 20251015T120500000000Z-2025-10-14.parquet. -#}

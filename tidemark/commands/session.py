@@ -55,9 +55,12 @@ def begin_log(command: str, log_format: LogFormat, run_id: str) -> None:
 def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     """Turn a dbt call that failed as a whole into a message, what it left, and exit code 1."""
     from tidemark.engine import DatabaseLockedError, DbtError
+    from tidemark.ingest import IngestError
 
     try:
         yield
+    except IngestError as error:
+        message, advice = str(error), f"Repeat `tidemark {command}` when that is mended."
     except DbtError as error:
         message = str(error).strip()
         if isinstance(error, DatabaseLockedError):
