@@ -24,8 +24,8 @@ from tidemark.logs import tell
 
 if TYPE_CHECKING:
     from tidemark.build import BuildReport
-    from tidemark.load import Load
     from tidemark.judgement import Judgement
+    from tidemark.load import Load
 
 _VARIABLE = "TIDEMARK_ALERT_URLS"
 # How many of a kind a message names; a column lost upstream may fail every model below it.
