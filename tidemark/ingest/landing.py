@@ -171,11 +171,25 @@ class Landing:
         ]
         return sorted(landed, key=lambda file: (file.path.rpartition("/")[2], file.table))
 
+    def report_paths(self) -> list[str]:
+        """Where the reports of all runs are, in the order of their ends."""
+        with reaching(self.root, "read", LandingError):
+            return sorted(path for path in self._store.find(_JOBS) if _REPORT.fullmatch(path))
+
     def reports(self) -> dict[str, JobReport]:
         """The reports of all runs by path, in the order of their ends."""
-        with reaching(self.root, "read", LandingError):
-            paths = sorted(path for path in self._store.find(_JOBS) if _REPORT.fullmatch(path))
-        return {path: self._read_report(path) for path in paths}
+        return {path: self.read_report(path) for path in self.report_paths()}
+
+    def read_report(self, path: str) -> JobReport:
+        """The report of one run."""
+        with self.open(path) as file:
+            content = file.read()
+        try:
+            told = json.loads(content)
+            times = {name: parse_clock(told[name]) for name in ("started_at", "completed_at")}
+            return JobReport(**{**told, **times})
+        except (ValueError, TypeError, KeyError) as error:
+            raise LandingError(f"{self.url(path)} is no report of a job: {error}") from None
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
@@ -201,16 +215,6 @@ class Landing:
                         " change: land it with a later load time."
                     ) from None
         return path
-
-    def _read_report(self, path: str) -> JobReport:
-        with self.open(path) as file:
-            content = file.read()
-        try:
-            told = json.loads(content)
-            times = {name: parse_clock(told[name]) for name in ("started_at", "completed_at")}
-            return JobReport(**{**told, **times})
-        except (ValueError, TypeError, KeyError) as error:
-            raise LandingError(f"{self.url(path)} is no report of a job: {error}") from None
 
 
 @dataclass(frozen=True)
