@@ -29,6 +29,7 @@ from tidemark.ingest import IngestError, usage_api
 from tidemark.ingest.landing import LandedFile, Landing
 from tidemark.ingest.usage import plan
 from tidemark.ingest.usage_contract import ContractError, read_page
+from tidemark.report.tables import count
 
 PROJECT = Path(__file__).parents[2]
 CLOCK = datetime(2025, 10, 15, 12)
@@ -526,7 +527,7 @@ FAULTS = [
 def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
     api.knows(USAGE, faults={DAY: fault.faults})
     # one day at a time, so that what is left does not depend on the threads
-    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", **fault.settings}
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", "COLUMNS": "400", **fault.settings}
     ran = tidemark("--start", DAYS[0])
     print(ran.stderr, ran.stdout)
     seen = " ".join(f"{ran.stderr} {ran.stdout}".split())
@@ -562,16 +563,17 @@ def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[
         _HEAD,
         fault.name,
         _seen(ran),
-        ", ".join(f"{day}: {rows} rows" for day, rows in landed.items()) or "nothing",
+        ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
         ("asks for " if fault.open else "nothing is open; asks again for ") + ", ".join(again),
     )
 
 
 def _seen(ran: Result) -> str:
-    """The lines of the log and of the screen that tell of the fault, without what differs."""
-    lines = [re.sub(r"^\d\d:\d\d:\d\d UTC ", "", line) for line in ran.stderr.splitlines()]
-    lines += [line for line in ran.stdout.splitlines() if re.search(r"fail|field|budget|API", line)]
-    if not lines:
-        lines = [line for line in ran.stdout.splitlines() if DAY in line]
+    """What tells of the fault: the last warning, the day's line, and what is said below it."""
+    lines = [re.sub(r"^\d\d:\d\d:\d\d UTC ", "", line) for line in ran.stderr.splitlines()[-1:]]
+    table, _, below = ran.stdout.partition("Asked for")
+    lines += re.findall(rf"^ *{DAY} +(?!.*(?:landed|not asked) *$).*", table, re.MULTILINE)
+    lines += [line for line in below.partition("Ask again")[0].splitlines()[1:] if line]
+    lines += re.findall(r"^The field.*", table, re.MULTILINE)
     told = "; ".join(" ".join(line.split()) for line in lines)
-    return re.sub(r"\d{8}T\d{12}Z", "<time>", told)
+    return re.sub(r"\d{8}T\d{12}Z", "TIME", told)
