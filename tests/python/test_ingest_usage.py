@@ -9,6 +9,9 @@ import json
 import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,6 +29,7 @@ from tidemark.ingest import IngestError, usage_api
 from tidemark.ingest.landing import LandedFile, Landing
 from tidemark.ingest.usage import plan
 from tidemark.ingest.usage_contract import ContractError, read_page
+from tidemark.report.tables import count
 
 PROJECT = Path(__file__).parents[2]
 CLOCK = datetime(2025, 10, 15, 12)
@@ -46,10 +50,24 @@ class Tidemark:
     settings: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *args: str) -> Result:
-        command = ["ingest", "usage", "--as-of", self.clock.isoformat(), *args]
-        command += ["--landing", self.landing.root, "--project-dir", str(PROJECT)]
         environment = self.environment | self.settings
+        command = self._command(*args)
         return CliRunner().invoke(cli.app, command, catch_exceptions=False, env=environment)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """The command as a process of its own."""
+        environment = os.environ | self.environment | self.settings | {"PYTHONPATH": str(PROJECT)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tidemark", *self._command(*args)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _command(self, *args: str) -> list[str]:
+        command = ["ingest", "usage", "--as-of", self.clock.isoformat(), *args]
+        return [*command, "--landing", self.landing.root, "--project-dir", str(PROJECT)]
 
     def json(self, *args: str, exit_code: int = 0) -> dict[str, Any]:
         ran = self(*args, "--json")
@@ -328,6 +346,51 @@ def test_answers_land_in_a_bucket(api: Api, bucket: str) -> None:
     assert [report.status for report in tidemark.landing.reports().values()] == ["success"]
 
 
+def test_a_run_that_is_told_to_stop_says_so(api: Api, tidemark: Tidemark) -> None:
+    api.knows(USAGE, faults={DAY: ["status 429 60"]})
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1"}
+    process = tidemark.start("--start", DAYS[0])
+    assert process.stderr
+    try:
+        # it waits, as the API asks
+        line = process.stderr.readline()
+        assert "Try 2 of 6 in 60.0 s, as it asks" in line
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "Interrupted by SIGTERM." in told
+    assert "Repeat `tidemark ingest usage`: it takes up what is still open." in told
+    assert tidemark.answered == [DAYS[0]]
+    (report,) = tidemark.landing.reports().values()
+    assert (report.status, report.error, report.records) == ("failed", "Interrupted.", 2)
+
+
+def test_a_landing_area_that_cannot_be_written_stops_the_run(api: Api, tidemark: Tidemark) -> None:
+    root = Path(tidemark.landing.root)
+    root.mkdir()
+    (root / "product_usage_daily").write_text("a file in the way")
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1"}
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    assert re.search("product_usage_daily/.* cannot be written: Not a directory", ran.stderr)
+    assert "What has landed is complete." in ran.stderr
+    assert len(api.asked) == 1
+    (report,) = tidemark.landing.reports().values()
+    assert report.status == "failed"
+
+
+def test_a_proxy_of_the_environment_is_used(api: Api, tidemark: Tidemark) -> None:
+    url = "http://usage.example.com/usage"
+    proxy = api.url.removeprefix("http://")
+    tidemark.settings = {"http_proxy": proxy, "no_proxy": "", "TIDEMARK_USAGE_URL": url}
+    tidemark.json("--day", DAY)
+    assert tidemark.current == {DAY: USAGE[DAY]}
+    tidemark.settings |= {"no_proxy": "usage.example.com", "TIDEMARK_USAGE_RETRIES": "0"}
+    assert tidemark.json("--day", DAY, exit_code=1)["days"][0]["status"] == "failed"
+
+
 # ---- faults ----
 
 _HEAD = """\
@@ -464,8 +527,9 @@ FAULTS = [
 def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
     api.knows(USAGE, faults={DAY: fault.faults})
     # one day at a time, so that what is left does not depend on the threads
-    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", **fault.settings}
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", "COLUMNS": "400", **fault.settings}
     ran = tidemark("--start", DAYS[0])
+    print(ran.stderr, ran.stdout)
     seen = " ".join(f"{ran.stderr} {ran.stdout}".split())
     assert re.search(fault.says, seen), seen
     assert "Traceback" not in seen
@@ -499,16 +563,17 @@ def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[
         _HEAD,
         fault.name,
         _seen(ran),
-        ", ".join(f"{day}: {rows} rows" for day, rows in landed.items()) or "nothing",
+        ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
         ("asks for " if fault.open else "nothing is open; asks again for ") + ", ".join(again),
     )
 
 
 def _seen(ran: Result) -> str:
-    """The lines of the log and of the screen that tell of the fault, without what differs."""
-    lines = [re.sub(r"^\d\d:\d\d:\d\d UTC ", "", line) for line in ran.stderr.splitlines()]
-    lines += [line for line in ran.stdout.splitlines() if re.search(r"fail|field|budget|API", line)]
-    if not lines:
-        lines = [line for line in ran.stdout.splitlines() if DAY in line]
+    """What tells of the fault: the last warning, the day's line, and what is said below it."""
+    lines = [re.sub(r"^\d\d:\d\d:\d\d UTC ", "", line) for line in ran.stderr.splitlines()[-1:]]
+    table, _, below = ran.stdout.partition("Asked for")
+    lines += re.findall(rf"^ *{DAY} +(?!.*(?:landed|not asked) *$).*", table, re.MULTILINE)
+    lines += [line for line in below.partition("Ask again")[0].splitlines()[1:] if line]
+    lines += re.findall(r"^The field.*", table, re.MULTILINE)
     told = "; ".join(" ".join(line.split()) for line in lines)
-    return re.sub(r"\d{8}T\d{12}Z", "<time>", told)
+    return re.sub(r"\d{8}T\d{12}Z", "TIME", told)
