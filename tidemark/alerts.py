@@ -25,7 +25,7 @@ from tidemark.logs import tell
 if TYPE_CHECKING:
     from tidemark.build import BuildReport
     from tidemark.judgement import Judgement
-    from tidemark.load import Load
+    from tidemark.load import BroughtIn, Load
 
 _VARIABLE = "TIDEMARK_ALERT_URLS"
 # How many of a kind a message names; a column lost upstream may fail every model below it.
@@ -118,6 +118,16 @@ def of_load(load: Load) -> list[Finding]:
     ]
     state = State.GOOD if load.is_done else State.FAILED
     return [*findings, Finding("load", "", state, load.error or "", "load")]
+
+
+def of_brought_in(brought: BroughtIn | None) -> list[Finding]:
+    """The same of a run that ingests."""
+    if brought is None:
+        return []
+    findings = of_load(brought.load) if brought.load else []
+    if brought.error:
+        findings = [*findings, Finding("load", "", State.FAILED, brought.error, "load")]
+    return findings
 
 
 def of_levels(figures: Iterable[Figure], with_sources: bool = False) -> list[Finding]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tidemark.clock import parse_clock
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome, first_lines
+from tidemark.ingest import IngestError
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 
 # Under this name the ledger keeps loads; ingest jobs are called `ingest usage` and the like.
@@ -127,6 +128,44 @@ def landing_of(dbt: Dbt, root: str | None = None) -> Landing:
         # The profile has DuckDB read buckets only where somebody has one.
         os.environ["TIDEMARK_LANDING"] = landing.root
     return landing
+
+
+@dataclass
+class BroughtIn:
+    """What `tidemark run --ingest` did before the run itself; `error` is what ended it early."""
+
+    load: Load | None = None
+    error: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was ingested and loaded."""
+        return (
+            self.error is None
+            and self.load is not None
+            and self.load.is_done
+            and all(report.status == "success" for report in self.load.last_jobs.values())
+        )
+
+
+def bring_in(dbt: Dbt, as_of: datetime | None = None) -> BroughtIn:
+    """Ingest what is set up, and load what has landed.
+
+    What fails is told and stops no run: the gate judges how fresh everything is. A database that
+    is in use does.
+    """
+    from tidemark.ingest.configured import ingest
+
+    brought = BroughtIn()
+    try:
+        landing = landing_of(dbt)
+        ingest(landing, as_of)
+        brought.load = load(dbt, landing, as_of)
+    except DatabaseLockedError:
+        raise
+    except (DbtError, IngestError) as error:
+        brought.error = first_lines(str(error))
+    return brought
 
 
 @contextmanager

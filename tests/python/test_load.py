@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +26,9 @@ from typer.testing import CliRunner
 from tidemark import cli
 from tidemark.commands import session
 from tidemark.engine import Dbt
+from tidemark.exits import Exit
 from tidemark.ingest.landing import JobReport, Landing
+from tidemark.ingest.local_api import LocalApi, serving
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -63,11 +71,11 @@ class Home:
         told: dict[str, Any] = json.loads(ran.stdout)
         return told
 
-    def build(self, clock: datetime, *options: str) -> None:
-        """The marts that are looked at, by plain dbt, without tests."""
+    def build(self, clock: datetime, marts: Iterable[str], *options: str) -> None:
+        """Build these marts and what they are built on by plain dbt, without tests."""
         with pytest.MonkeyPatch.context() as patch:
             self._enter(patch)
-            selected = [f"+{mart}" for mart in sorted(ALL_KINDS)]
+            selected = [f"+{mart}" for mart in sorted(marts)]
             outcome = self.dbt.call("run", "--select", *selected, *options, as_of=clock)
         assert outcome.success, outcome.errors
 
@@ -324,7 +332,7 @@ def overtaken(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Home:
             " from raw.product_usage_daily where usage_date = '2025-10-05'"
         ).to_arrow_table()
     home.landing.land("product_usage_daily", corrected, "corrected", landed_at)
-    home.build(CLOCK)
+    home.build(CLOCK, ALL_KINDS)
     told = home("load", "--as-of", LATER.isoformat())
     assert {file["table"] for file in told["loaded"]} >= {"fact_events", "web_events"}
     assert told["set_back"]
@@ -363,7 +371,7 @@ def marts(home: Home) -> Mapping[str, Any]:
 def refreshed(overtaken: Home, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """The marts, rebuilt whole."""
     home = overtaken.copy(tmp_path_factory.mktemp("refreshed"))
-    home.build(LATER, "--full-refresh")
+    home.build(LATER, ALL_KINDS, "--full-refresh")
     return marts(home)
 
 
@@ -371,7 +379,7 @@ def test_the_next_run_sees_what_was_loaded_behind_it(
     overtaken: Home, refreshed: Mapping[str, Any], tmp_path: Path
 ) -> None:
     home = overtaken.copy(tmp_path)
-    home.build(LATER)
+    home.build(LATER, ALL_KINDS)
     modes = home.sql(
         "select distinct metadata_json->>'mode' from ops.etl_job_runs where status = 'success'"
         f" and job_name in ('fact_events_daily', 'web_sessions') and as_of = timestamp '{LATER}'"
@@ -387,7 +395,7 @@ def test_without_the_set_back_it_would_not(
 ) -> None:
     home = overtaken.copy(tmp_path)
     home.sql("delete from ops.etl_job_runs where job_type = 'reset'")
-    home.build(LATER)
+    home.build(LATER, ALL_KINDS)
     wrong = {name for name, table in marts(home).items() if rows_differing(table, refreshed[name])}
     # What is rebuilt whole is right whenever it is built, but the gate would not have it built.
     kinds = {kind: names for kind, names in WRONG_WITHOUT.items() if kind != "whole"}
@@ -404,3 +412,195 @@ def test_the_reason_of_a_set_back_is_in_the_ledger(overtaken: Home) -> None:
     assert all("had gone past its load time" in reason for _, _, reason in rows)
     # Once per model, though several files come late.
     assert len(rows) == len({name for name, _, _ in rows})
+
+
+# ---- killed ----
+
+KILLS = int(os.environ.get("TIDEMARK_KILLS", 2))
+KILLED = PROJECT / "tests" / "python" / "faults" / "killed.py"
+# Of a delivery's rows, with what is said of them, and of their commit.
+STEPS = [f"{when} the {what}" for what in ("rows", "commit") for when in ("during", "after")]
+DELIVERIES = 4
+# A file's rows: enough of them to be in the middle of.
+ROWS = {"product_usage_daily": 2, "usage_answers": 1, "learner_events": 50_000}
+
+
+def learning(rows: int, loaded_at: datetime) -> pa.Table:
+    """Events of one learner."""
+    return pa.table(
+        {
+            "learner_id": ["l1"] * rows,
+            "event_type": ["page_view"] * rows,
+            "event_id": [f"{loaded_at:%H%M%S}-{number}" for number in range(rows)],
+            "timestamp": pa.array([loaded_at] * rows, pa.timestamp("us")),
+            "processed_at": pa.array([loaded_at] * rows, pa.timestamp("us")),
+        }
+    )
+
+
+def kill_load(home: Home, step: str) -> str:
+    """Load in a process of its own that is killed at a step; at which it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        home._enter(patch)
+        patch.setenv("PYTHONPATH", str(PROJECT))
+        patch.setenv("DBT_TARGET_PATH", str(home.dbt.target_path))
+        variables = json.dumps({"domains": list(DOMAINS)})
+        ran = subprocess.run(
+            [sys.executable, str(KILLED), step, "load", "--target", "duckdb", "--vars", variables],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == -signal.SIGKILL, ran.stdout + ran.stderr
+    return re.search("Killed (.*)", ran.stderr)[1]
+
+
+@pytest.mark.faults
+def test_killed_while_loading_each_file_is_loaded_once(dbt: Dbt) -> None:
+    # The parsed project stays valid as long as the path of the database does.
+    home = Home(dbt.target_path.parent, dbt)
+    killed: Counter[str] = Counter()
+    for number in range(KILLS):
+        home.path.unlink(missing_ok=True)
+        shutil.rmtree(home.landing.root, ignore_errors=True)
+        for second in range(DELIVERIES):
+            at = CLOCK + timedelta(seconds=second)
+            land_day(home.landing, date(2025, 10, 10 + second), at)
+            home.landing.land("learner_events", learning(ROWS["learner_events"], at), "new", at)
+        with connect(home.path) as connection:
+            raw.create(connection)
+        # In the rows of a day and of events in turn, the first and the last among them.
+        step = STEPS[number % len(STEPS)]
+        killed[kill_load(home, f"{1 + number // len(STEPS) % (2 * DELIVERIES)} {step}")] += 1
+        files = dict(home.sql("select table_name, count(*) from ops.landed_files group by all"))
+        for table, rows in ROWS.items():
+            ((there,),) = home.sql(f"select count(*) from raw.{table}")
+            # Rows are there with what is said of them, or neither is.
+            assert there == files.get(table, 0) * rows, (table, step)
+        assert files.get("product_usage_daily") == files.get("usage_answers")
+        home("load")
+        for table, rows in ROWS.items():
+            ((there, distinct),) = home.sql(
+                f"select count(*), count(distinct rows) from raw.{table} as rows"
+            )
+            assert there == distinct == rows * DELIVERIES, (table, step)
+    print(f"{KILLS} kills: {dict(killed)}")
+
+
+# ---- an outage, from the API to the flags ----
+
+FIRST_DAY = date(2025, 10, 1)
+# Days that the API does not answer for, while it is down and for a while after.
+OUTAGE = (FIRST_DAY + timedelta(days=9), FIRST_DAY + timedelta(days=10))
+LAST_DAY = OUTAGE[1] + timedelta(days=1)
+
+
+class Usage:
+    """What the API knows of two companies, and the days that it fails for."""
+
+    def __init__(self) -> None:
+        self.down: set[date] = set()
+
+    def __call__(self, day: date) -> list[tuple[str, int, int]]:
+        if day in self.down:
+            raise LookupError(day)
+        silent_since = FIRST_DAY + timedelta(days=3)
+        quiet = [] if day >= silent_since else [("quiet", 2, 9)]
+        # Active on one day of the outage alone.
+        rare = [("rare", 1, 1)] if day in (FIRST_DAY, OUTAGE[0]) else []
+        return [("busy", 5, 40), *quiet, *rare]
+
+
+def morning_after(day: date, hour: int = 3) -> datetime:
+    return datetime(day.year, day.month, day.day, hour) + timedelta(days=1)
+
+
+def land_the_rest(landing: Landing, clock: datetime) -> None:
+    """The other raw tables of the domain: a CRM file, and one event."""
+    companies = ("busy", "quiet", "rare")
+    loaded_at = pa.array([clock] * 3, pa.timestamp("us"))
+    crm = {"company_id": companies, "load_date": [clock.date()] * 3, "loaded_at": loaded_at}
+    landing.land("crm_daily", pa.table(crm), f"crm-{clock:%Y-%m-%d}", clock)
+    event = {
+        "event_id": [f"e{clock:%d%H}"],
+        "company_id": ["busy"],
+        "event_timestamp": pa.array([clock], pa.timestamp("us", "UTC")),
+        "events": pa.array([1], pa.int32()),
+        "loaded_at": loaded_at[:1],
+    }
+    landing.land("fact_events", pa.table(event), "events", clock)
+
+
+def company_days(home: Home) -> dict[tuple[str, date], tuple[Any, ...]]:
+    rows = home.sql("select * exclude (record_loaded_at) from marts.company_daily_activity")
+    names = [name for name, *_ in home.sql("describe marts.company_daily_activity")]
+    key = [names.index("company_id"), names.index("activity_date")]
+    return {tuple(row[position] for position in key): row for row in rows}
+
+
+def flags(home: Home, company: str) -> dict[date, Any]:
+    rows = home.sql(
+        "select activity_date, is_churn_risk from marts.company_daily_activity"
+        f" where company_id = '{company}'"
+    )
+    return dict(rows)
+
+
+def test_an_outage_makes_flags_null_and_leaves_no_trace(
+    dbt: Dbt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = Usage()
+    interrupted = Home(tmp_path / "interrupted", dbt)
+    steady = Home(tmp_path / "steady", dbt)
+    for home in (interrupted, steady):
+        home.folder.mkdir()
+        with connect(home.path) as connection:
+            raw.create(connection)
+    monkeypatch.setenv("TIDEMARK_USAGE_TOKEN", "secret")
+    monkeypatch.setenv("TIDEMARK_USAGE_RETRIES", "0")
+    monkeypatch.setenv("TIDEMARK_USAGE_REQUESTS_PER_SECOND", "1000")
+
+    def whole(home: Home, clock: datetime, last_day: date) -> None:
+        """All days at once, built by plain dbt."""
+        land_the_rest(home.landing, clock)
+        days = ("--start", f"{FIRST_DAY}", "--end", f"{last_day}")
+        at = ("--as-of", clock.isoformat())
+        home("ingest", "usage", *days, "--landing", home.landing.root, *at)
+        home("load", *at)
+        home.build(clock, ["company_daily_activity"])
+
+    def run(clock: datetime, exit_code: Exit) -> None:
+        """The other domains have no rows, and stay blocked."""
+        land_the_rest(interrupted.landing, clock)
+        at = ("--as-of", clock.isoformat())
+        interrupted("run", "--ingest", *at, exit_code=exit_code)
+
+    with serving(LocalApi(usage, "secret")) as url:
+        monkeypatch.setenv("TIDEMARK_USAGE_URL", url)
+        before = OUTAGE[0] - timedelta(days=1)
+        whole(interrupted, morning_after(before), before)
+
+        # Down: nothing is known of these days, and nothing is said of them.
+        usage.down = {FIRST_DAY + timedelta(days=number) for number in range(12)}
+        run(morning_after(OUTAGE[1]), Exit.FAILED)
+        assert max(flags(interrupted, "quiet")) == before
+        jobs = [row[1] for row in ledger(interrupted, "ingest usage")]
+        assert jobs == ["success", "failed"]
+
+        # Back, but not for the days of the outage.
+        usage.down = set(OUTAGE)
+        run(morning_after(LAST_DAY), Exit.FAILED)
+        for company in ("quiet", "rare"):
+            known = flags(interrupted, company)
+            assert [known[day] for day in (*OUTAGE, LAST_DAY)] == [None] * 3, company
+        assert flags(interrupted, "busy")[LAST_DAY] is False
+
+        # Back for all: what was missed is asked for by itself.
+        usage.down = set()
+        end = morning_after(LAST_DAY, 5)
+        run(end, Exit.BLOCKED)
+        whole(steady, end, LAST_DAY)
+    assert flags(interrupted, "quiet")[OUTAGE[1]] is True
+    assert flags(interrupted, "rare")[LAST_DAY] is False
+    assert company_days(interrupted) == company_days(steady)

@@ -49,4 +49,4 @@ def load(
         done = load_(dbt, landing_of(dbt, landing), as_of)
     show_load(console(quiet=json_), done)
     alerts.after_load(dbt, done)
-    leave("load", json_, Exit.DONE if done.is_done else Exit.FAILED, load_as_json(done) or {})
+    leave("load", json_, Exit.DONE if done.is_done else Exit.FAILED, load_as_json(done))

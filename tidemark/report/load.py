@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tidemark.ingest.landing import JobReport
-from tidemark.load import Load, by_table
+from tidemark.load import BroughtIn, Load, by_table
 from tidemark.report.tables import count, number, short_time, table
 from tidemark.report.values import as_values, fields_as_values
 
@@ -50,6 +50,17 @@ def show_load(out: Console, load: Load) -> None:
         )
 
 
+def show_brought_in(out: Console, brought: BroughtIn) -> None:
+    """The load before a run, or why there was none."""
+    if brought.load:
+        show_load(out, brought.load)
+    if brought.error:
+        out.print(
+            f"[red]What is new could not be brought in:[/] {escape(brought.error)}\n"
+            "The run goes on with what the raw tables hold."
+        )
+
+
 def show_jobs(out: Console, load: Load) -> None:
     """The ingest jobs that have reported since the last load."""
     if not load.jobs:
@@ -70,9 +81,14 @@ def _status(report: JobReport) -> str:
     return f"[{'green' if report.status == 'success' else 'red'}]{report.status}[/]"
 
 
-def load_as_json(load: Load | None) -> dict[str, Any] | None:
-    """Everything that a load found; a run without ingestion has none."""
-    if load is None:
+def brought_in_as_json(brought: BroughtIn | None) -> dict[str, Any] | None:
+    """What a run brought in besides."""
+    if brought is None:
         return None
+    return {"error": brought.error, "load": load_as_json(brought.load) if brought.load else None}
+
+
+def load_as_json(load: Load) -> dict[str, Any]:
+    """Everything that a load found."""
     told = {name: value for name, value in fields_as_values(load).items() if name != "jobs"}
     return {**told, "jobs": as_values(list(load.jobs.values())), "error": load.error}
