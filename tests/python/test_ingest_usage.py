@@ -339,6 +339,28 @@ def test_requests_keep_to_the_rate(tidemark: Tidemark) -> None:
     assert datetime.now() - began >= timedelta(seconds=0.4)
 
 
+def test_several_days_are_asked_for_at_once_and_land_in_order(api: Api, tidemark: Tidemark) -> None:
+    api.knows(USAGE, faults={DAYS[0]: ["status 503"]})
+    tidemark.settings = {"TIDEMARK_USAGE_BACKOFF": "0.4"}
+    told = tidemark.json("--start", DAYS[0])
+    # the others do not wait for the first one to be well again
+    assert api.asked[-1] == f"date={DAYS[0]}"
+    assert [day["day"] for day in told["days"]] == list(DAYS)
+    answers = Path(tidemark.landing.root, "usage_answers", "2025-10-15").iterdir()
+    landed = sorted(answers, key=lambda path: path.stat().st_ctime_ns)
+    assert [path.stem.partition("-")[2] for path in landed] == list(DAYS)
+
+
+def test_a_library_that_is_not_installed_is_named(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "tidemark.ingest.usage_api")
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    assert "httpx is not installed: ingestion needs `pip install 'tidemark[ingest]'`" in ran.stderr
+
+
 def test_answers_land_in_a_bucket(api: Api, bucket: str) -> None:
     tidemark = Tidemark(Landing(f"{bucket}/area"), api.environment)
     tidemark.json("--start", DAYS[0])
