@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tidemark import interrupts
-from tidemark.commands import demo, look, repair, run, serve, steer
+from tidemark.commands import demo, ingest, look, repair, run, serve, steer
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In this order the help lists them.
-for group in (run, look, serve, repair, demo, steer):
+for group in (run, ingest, look, serve, repair, demo, steer):
     app.add_typer(group.app)
 
 

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from uuid import uuid4
 
-from tidemark.clock import parse_clock
+from tidemark.clock import parse_clock, show_time
 from tidemark.ingest import IngestError
 
 if TYPE_CHECKING:
@@ -70,6 +70,17 @@ class JobReport:
 def now() -> datetime:
     """The machine's time in UTC, without zone."""
     return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def refuse_earlier_clock(files: Iterable[LandedFile], clock: datetime) -> None:
+    """Raise IngestError if what is landed now would stand below what it should supersede."""
+    latest = max((file.loaded_at for file in files), default=clock)
+    if clock < latest:
+        raise IngestError(
+            f"The clock, {show_time(clock)}, lies before what landed last, {show_time(latest)}: the"
+            " later load time of a day wins, so the older answer would. Nothing was asked for. Set"
+            " the clock right."
+        )
 
 
 class _Store(Protocol):
