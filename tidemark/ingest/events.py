@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tidemark.ingest import IngestError
 from tidemark.ingest.batches import JOB, Batches, Counts
+from tidemark.ingest.events_settings import RESERVED, Settings
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 from tidemark.logs import LOG, tell
 
@@ -23,108 +24,20 @@ if TYPE_CHECKING:
 
     from tidemark.ingest.exposure import Exposure
 
-_COMPRESSIONS = ("zstd", "snappy", "gzip", "brotli", "lz4", "none")
-# Any other setting of the client: KAFKA_CLIENT_SASL_PASSWORD is its sasl.password.
-_CLIENT = "KAFKA_CLIENT_"
-# Settings of the client that the promise of this job rests on, and those with a name of their own.
-_OURS: Mapping[str, Any] = {
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    # Where to begin is decided in `where_to_begin`, so that messages are never passed over silently.
-    "auto.offset.reset": "error",
-    "enable.partition.eof": True,
-    # Whole assignments, not increments: a partition that is taken away is flushed with the others.
-    "partition.assignment.strategy": "range,roundrobin",
-    "group.protocol": "classic",
-    "allow.auto.create.topics": False,
-}
-_NAMED = ("bootstrap.servers", "group.id")
-
 # Messages may have a megabyte each: a batch lands early before it takes much memory.
 _MOST_BYTES = 64 * 1024 * 1024
 # Seconds that a call waits for messages: so soon is a signal noticed.
 _TURN = 0.2
 # Messages that a call hands over at most; more of them are not faster.
 _MOST_AT_ONCE = 1_000
-# Seconds that a broker gets for an answer, and that a drain waits for the next message.
-_PATIENCE = 60
-_FIRST_PATIENCE = 10
+# Seconds that a broker gets for an answer: no longer than service managers wait for an end.
+_ANSWER = 10
+# Seconds that a drain waits for the next message; a group may need 45 to notice who has died.
+_PATIENCE = 90
 # A consumer that runs for days reports how it is: 288 rows of the ledger a day.
 _REPORT_EVERY = 300
 # Lag is read from what the client knows anyway; scrapes come every few seconds at most.
 _EXPOSE_EVERY = 1
-
-
-class SettingsError(ValueError):
-    """Settings that are missing or wrong, all of them at once."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the environment says of the stream."""
-
-    brokers: str
-    topic: str
-    group: str = "tidemark"
-    bucket: str | None = None
-    # Messages, and seconds, after which a batch lands, whichever comes first.
-    batch_size: int = 10_000
-    flush_interval: float = 300
-    compression: str = "zstd"
-    client: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Settings:
-        """Read them. Raises SettingsError, which names all that is wrong."""
-        # An empty variable is how a compose file leaves one out.
-        given = {name: value.strip() for name, value in environment.items() if value.strip()}
-        problems = []
-
-        def number(name: str, default: float, least: float, most: float) -> float:
-            try:
-                value = float(given.get(name, default))
-            except ValueError:
-                value = float("nan")
-            if not least <= value <= most:
-                problems.append(f"{name} is {given[name]!r}; a number from {least} to {most:,}")
-            return value
-
-        for name in ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_EVENTS_RAW"):
-            if name not in given:
-                problems.append(f"{name} is not set")
-        batch_size = number("BATCH_SIZE", cls.batch_size, 1, 1_000_000)
-        if batch_size % 1:
-            problems.append(f"BATCH_SIZE is {given['BATCH_SIZE']!r}; a whole number")
-        flush_interval = number("FLUSH_INTERVAL_SECONDS", cls.flush_interval, 0.1, 86_400)
-        compression = given.get("PARQUET_COMPRESSION", cls.compression).lower()
-        if compression not in _COMPRESSIONS:
-            problems.append(
-                f"PARQUET_COMPRESSION is {compression!r}; one of {', '.join(_COMPRESSIONS)}"
-            )
-        client = {
-            name.removeprefix(_CLIENT).lower().replace("_", "."): value
-            for name, value in given.items()
-            if name.startswith(_CLIENT)
-        }
-        for name in sorted(client.keys() & {*_OURS, *_NAMED}):
-            problems.append(f"{_CLIENT}{name.upper().replace('.', '_')} is not yours to set")
-        if problems:
-            raise SettingsError("; ".join(problems))
-        return cls(
-            given["KAFKA_BOOTSTRAP_SERVERS"],
-            given["KAFKA_TOPIC_EVENTS_RAW"],
-            given.get("KAFKA_CONSUMER_GROUP", cls.group),
-            given.get("S3_BUCKET_RAW_EVENTS"),
-            int(batch_size),
-            flush_interval,
-            compression,
-            client,
-        )
-
-    @property
-    def landing_root(self) -> str | None:
-        """The root that the bucket stands for, where nothing else names one."""
-        return f"s3://{self.bucket}" if self.bucket else None
 
 
 @dataclass(frozen=True)
@@ -152,8 +65,8 @@ def where_to_begin(committed: int | None, low: int, high: int) -> Beginning:
         return Beginning(
             low,
             0,
-            f"the group has read up to offset {committed}, but the topic ends at {high}: it was made"
-            " anew, and is read from its beginning",
+            f"the group has read up to offset {committed}, but the topic ends at {high}: it was"
+            " made anew, and is read from its beginning",
         )
     return Beginning(committed)
 
@@ -188,14 +101,17 @@ class Job:
         self._reported = self._exposed = self._last_heard = monotonic()
         # Since when something waits: messages to land, or offsets to commit.
         self._waiting_since: float | None = None
-        # By partition: the next offset that is committed, and that is durable but not committed.
+        # By partition, of those that are read: the next offset that is committed; the one that is
+        # durable and not committed; and the end as far as it is known.
         self._committed: dict[int, int] = {}
         self._landed: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
         # By partition: the end at its assignment, until it is reached.
         self._ahead: dict[int, int] = {}
         self._is_assigned = self._has_given_up = False
         self._problems: list[str] = []
         self._told_fields: set[str] = set()
+        self._last_error: int | None = None
         self._consumer: Consumer
 
     # ---- the run ----
@@ -206,8 +122,9 @@ class Job:
 
         failure, lag = None, dict[int, int]()
         try:
-            self._connect()
+            self._consumer = self._client()
             try:
+                self._subscribe()
                 while not self._is_done():
                     self._turn()
                 self._flush()
@@ -224,23 +141,31 @@ class Job:
             failure = "Interrupted again while it was ending."
         return self._end(failure, lag)
 
-    def _connect(self) -> None:
-        """Subscribe; the topic must be there, or a wrong name would look like a quiet one."""
+    def _client(self) -> Consumer:
         from confluent_kafka import Consumer, KafkaException
 
-        settings = self.settings
         given = {
-            "bootstrap.servers": settings.brokers,
-            "group.id": settings.group,
+            "bootstrap.servers": self.settings.brokers,
+            "group.id": self.settings.group,
             "error_cb": self._heard_of_error,
         }
+        # What the client writes of its own accord is for whoever looks for a fault in it.
+        own = logging.getLogger(f"{LOG.name}.kafka")
+        own.setLevel(logging.NOTSET if LOG.isEnabledFor(logging.DEBUG) else logging.CRITICAL)
         try:
-            consumer = Consumer({**settings.client, **_OURS, **given}, logger=LOG)
+            return Consumer({**self.settings.client, **RESERVED, **given}, logger=own)
         except KafkaException as error:
-            raise IngestError(f"A setting of the Kafka client: {_words(error.args[0])}") from None
-        self._consumer = consumer
+            raise IngestError(
+                f"The Kafka client does not take its settings: {_words(error.args[0])}"
+            ) from None
+
+    def _subscribe(self) -> None:
+        """Subscribe; the topic must be there, or a wrong name would look like a quiet one."""
+        from confluent_kafka import KafkaException
+
+        settings, consumer = self.settings, self._consumer
         try:
-            known = consumer.list_topics(settings.topic, timeout=_FIRST_PATIENCE)
+            known = consumer.list_topics(settings.topic, timeout=_ANSWER)
         except KafkaException as error:
             raise IngestError(
                 f"No broker of {settings.brokers} answers (KAFKA_BOOTSTRAP_SERVERS):"
@@ -257,16 +182,16 @@ class Job:
         )
 
     def _is_done(self) -> bool:
-        if self.should_stop() or not self.until_drained:
-            return self.should_stop()
-        if self._is_drained:
+        if self.should_stop():
             return True
-        if monotonic() - self._last_heard > _PATIENCE:
+        if not self.until_drained:
+            return False
+        if not self._is_drained and monotonic() - self._last_heard > _PATIENCE:
             raise IngestError(
                 f"Nothing came from {self.settings.topic} for {_PATIENCE} s, and"
                 f" {sum(self._lag().values())} messages are still to be read."
             )
-        return False
+        return self._is_drained
 
     @property
     def _is_drained(self) -> bool:
@@ -280,7 +205,7 @@ class Job:
             problem = message.error()
             if problem:
                 self._heed(problem, message)
-            else:
+            elif message.partition() in self._committed:
                 self._batches.add(message)
         if messages:
             self._last_heard = monotonic()
@@ -320,12 +245,12 @@ class Job:
         if counts.dead_letters:
             tell(
                 logging.WARNING,
-                f"{counts.dead_letters} messages could not become rows; they are kept in"
+                f"Messages that could not become rows: {counts.dead_letters}; they are kept in"
                 f" {self.landing.url('rejected')}/{JOB}",
                 dead_letters=counts.dead_letters,
             )
         if counts.rows:
-            tell(logging.INFO, f"{counts.rows} rows landed", rows=counts.rows, files=counts.files)
+            tell(logging.INFO, f"Rows that have landed: {counts.rows}", rows=counts.rows, files=counts.files)
         self._commit()
         # An offset that could not be committed is tried again when the next batch is due.
         self._waiting_since = monotonic() if self._landed or self._batches.messages else None
@@ -363,14 +288,15 @@ class Job:
         from confluent_kafka import KafkaException
 
         self._forget(self._committed.copy())
-        known = consumer.committed(partitions, timeout=_PATIENCE) if partitions else []
+        known = consumer.committed(partitions, timeout=_ANSWER) if partitions else []
         for each in known:
             if each.error:
                 raise KafkaException(each.error)
-            low, high = consumer.get_watermark_offsets(each, timeout=_PATIENCE)
+            low, high = consumer.get_watermark_offsets(each, timeout=_ANSWER)
             beginning = where_to_begin(each.offset if each.offset >= 0 else None, low, high)
-            self._note_missed(each.partition, beginning)
             each.offset = self._committed[each.partition] = beginning.offset
+            self._ends[each.partition] = high
+            self._note_missed(each.partition, beginning)
             if beginning.offset < high:
                 self._ahead[each.partition] = high
         consumer.assign(known)
@@ -384,24 +310,28 @@ class Job:
             self._period.missed += beginning.missed
             self._problems.append(problem)
             tell(logging.ERROR, problem, missed=beginning.missed)
+            # Committed even if no message follows, or it would be missed again by every run.
+            self._landed[partition] = beginning.offset
+            self._waiting_since = monotonic()
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Land and commit before somebody else gets them; the client gives them up after this."""
-        numbers = [each.partition for each in partitions]
         if not self._has_given_up:
+            numbers = [each.partition for each in partitions]
             self._flush(numbers)
-        self._forget(numbers)
+            self._forget(numbers)
 
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Somebody else has them already, and reads again what was not committed."""
-        numbers = [each.partition for each in partitions]
-        tell(logging.WARNING, f"Lost partitions {sorted(numbers)}: they were read too slowly")
-        self._forget(numbers)
+        if not self._has_given_up:
+            numbers = [each.partition for each in partitions]
+            tell(logging.WARNING, f"Lost partitions {sorted(numbers)}: others read them now")
+            self._forget(numbers)
 
     def _forget(self, partitions: Iterable[int]) -> None:
         self._batches.forget(partitions)
         for partition in partitions:
-            for known in (self._committed, self._landed, self._ahead):
+            for known in (self._committed, self._landed, self._ends, self._ahead):
                 known.pop(partition, None)
 
     def _heed(self, error: KafkaError, message: Message) -> None:
@@ -416,8 +346,10 @@ class Job:
             raise KafkaException(error)
 
     def _heard_of_error(self, error: KafkaError) -> None:
-        """The client goes on trying."""
-        tell(logging.WARNING, f"Kafka: {_words(error)}")
+        """The client goes on trying, and says so each time; here it is told once."""
+        is_new = error.code() != self._last_error
+        self._last_error = error.code()
+        tell(logging.WARNING if is_new else logging.DEBUG, f"Kafka: {_words(error)}")
 
     # ---- what is told of it ----
 
@@ -442,13 +374,14 @@ class Job:
                 _, high = self._consumer.get_watermark_offsets(of, cached=True)
             except KafkaException:
                 continue
-            if high >= 0:
-                lag[partition] = max(high - committed, 0)
+            # Nothing was fetched yet where it is negative.
+            end = high if high >= 0 else self._ends[partition]
+            lag[partition] = max(end - committed, 0)
         return lag
 
     def _expose(self) -> None:
         if self.exposure:
-            self.exposure.show_lag(self._lag())
+            self.exposure.show(self._batches.messages, self._lag())
             self._exposed = monotonic()
 
     def _report_period(self) -> None:
@@ -478,11 +411,11 @@ class Job:
         counts = self._period
         if counts.dead_letters and not counts.rows:
             problems.append(
-                f"None of {counts.dead_letters} messages could become a row: has their format changed?"
+                f"None of {counts.dead_letters} messages could become a row: a new format?"
             )
         if self._landed:
             problems.append(
-                "What has landed could not be committed: it will be delivered again, and counts once."
+                "What has landed could not be committed: it will come again, and counts once."
             )
         return "; ".join(problems) or None
 
