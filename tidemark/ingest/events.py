@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -59,7 +59,9 @@ def where_to_begin(committed: int | None, low: int, high: int) -> Beginning:
         return Beginning(low)
     if committed < low:
         return Beginning(
-            low, low - committed, f"offsets {committed} to {low - 1} were deleted before being read"
+            low,
+            low - committed,
+            f"offsets {committed} to {low - 1} were deleted before they were read",
         )
     if committed > high:
         return Beginning(
@@ -188,8 +190,8 @@ class Job:
             return False
         if not self._is_drained and monotonic() - self._last_heard > _PATIENCE:
             raise IngestError(
-                f"Nothing came from {self.settings.topic} for {_PATIENCE} s, and"
-                f" {sum(self._lag().values())} messages are still to be read."
+                f"Nothing came from {self.settings.topic} for {_PATIENCE} s, and it is not drained."
+                " Are the brokers well, and is nobody else of the group at work?"
             )
         return self._is_drained
 
@@ -250,7 +252,12 @@ class Job:
                 dead_letters=counts.dead_letters,
             )
         if counts.rows:
-            tell(logging.INFO, f"Rows that have landed: {counts.rows}", rows=counts.rows, files=counts.files)
+            tell(
+                logging.INFO,
+                f"Rows that have landed: {counts.rows}",
+                rows=counts.rows,
+                files=counts.files,
+            )
         self._commit()
         # An offset that could not be committed is tried again when the next batch is due.
         self._waiting_since = monotonic() if self._landed or self._batches.messages else None
@@ -319,14 +326,19 @@ class Job:
         if not self._has_given_up:
             numbers = [each.partition for each in partitions]
             self._flush(numbers)
-            self._forget(numbers)
+            self._give_up(numbers)
 
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Somebody else has them already, and reads again what was not committed."""
         if not self._has_given_up:
             numbers = [each.partition for each in partitions]
             tell(logging.WARNING, f"Lost partitions {sorted(numbers)}: others read them now")
-            self._forget(numbers)
+            self._give_up(numbers)
+
+    def _give_up(self, partitions: Iterable[int]) -> None:
+        self._forget(partitions)
+        # Until the next assignment nobody knows what is to be read.
+        self._is_assigned = False
 
     def _forget(self, partitions: Iterable[int]) -> None:
         self._batches.forget(partitions)
@@ -397,13 +409,16 @@ class Job:
         """The last report, and the outcome of the whole run."""
         problem = failure or self._problem()
         last = self._report(self._period_began, self._period, problem, lag)
+        whole = Counts()
+        for counts in (self._total, self._period):
+            whole.add(counts)
         try:
             self.landing.report(last)
         except LandingError as error:
             problem = f"{problem} {error}" if problem else str(error)
-        self._total.add(self._period)
-        whole = self._report(self._started_at, self._total, problem, lag)
-        return Outcome(whole, self._total, lag, self._is_drained)
+        report = self._report(self._started_at, whole, problem, lag)
+        report = replace(report, completed_at=last.completed_at)
+        return Outcome(report, whole, lag, self._is_drained)
 
     def _problem(self) -> str | None:
         """What is wrong though everything went on."""
@@ -429,7 +444,8 @@ class Job:
             "dead_letters": counts.dead_letters,
             "missed": counts.missed,
             "unknown_fields": sorted(counts.unknown_fields),
-            "lag": sum(lag.values()),
+            # Without partitions nobody knows.
+            "lag": sum(lag.values()) if lag else None,
             "lag_of_partitions": {str(partition): each for partition, each in sorted(lag.items())},
         }
         status = "failed" if problem else "success"

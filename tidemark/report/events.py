@@ -15,10 +15,11 @@ from tidemark.report.values import as_values
 
 def show_events(out: Console, landing: Landing, came: Outcome, is_cut_short: bool) -> None:
     """What landed, what could not, how much is left, and what went wrong."""
-    counts, lag = came.counts, sum(came.lag.values())
+    counts = came.counts
+    lag = count(sum(came.lag.values()), "message") if came.lag else "unknown"
     out.print(
         f"{count(counts.rows, 'row')} landed in {count(counts.files, 'file')} of"
-        f" {escape(landing.root)}. Still to be read: {count(lag, 'message')}.",
+        f" {escape(landing.root)}. Still to be read: {lag}.",
         soft_wrap=True,
     )
     if counts.dead_letters:
