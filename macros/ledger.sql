@@ -113,6 +113,16 @@
             subject varchar,
             state varchar
         );
+        create table if not exists {{ ops_table('landed_files') }} (
+            path varchar,
+            table_name varchar,
+            records bigint,
+            loaded_at timestamp,
+            run_id varchar,
+            recorded_at timestamp,
+            status varchar,
+            error_message varchar
+        );
         create table if not exists {{ ops_table('retention_floors') }} (
             ledger_entry bigint,
             run_id varchar,
@@ -217,7 +227,7 @@
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else as_of_value() -%}
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
-            {%- do state.update({'rows': run_query('select count(*) from ' ~ this).rows[0][0] | int}) -%}
+            {%- do state.update({'rows': count_of('(select count(*) from ' ~ this ~ ')')}) -%}
         {%- endif -%}
         {%- set done = {'mode': state.mode, 'rows': state.get('rows'), 'partitions': state.partitions} -%}
         {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
@@ -301,16 +311,18 @@
 {#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: it may
     have been in this very command. -#}
 {%- macro reads_a_rebuilt_table(node) -%}
-    {%- set sql -%}
-        select count(*)
-        from {{ ops_table('etl_job_runs') }}
-        where
-            job_name in ('{{ closure_tables(node) | join("', '") }}')
-            and status = 'success'
-            and metadata_json like '{"mode": "full"%'
-            and ledger_entry > {{ ledger_state().jobs[node.name].read_entry }}
+    {%- set rebuilt -%}
+        (
+            select count(*)
+            from {{ ops_table('etl_job_runs') }}
+            where
+                job_name in ('{{ closure_tables(node) | join("', '") }}')
+                and status = 'success'
+                and metadata_json like '{"mode": "full"%'
+                and ledger_entry > {{ ledger_state().jobs[node.name].read_entry }}
+        )
     {%- endset -%}
-    {{ return(closure_tables(node) and run_query(sql).rows[0][0] > 0) }}
+    {{ return(closure_tables(node) and count_of(rebuilt) > 0) }}
 {%- endmacro %}
 
 {#- The tables of sessions that a model is built on. -#}
@@ -369,7 +381,6 @@
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
-                    'built_entry': row['ledger_entry'],
                     'read_entry': row['success_entry'] or 0,
                     'is_reset': row['job_type'] == 'reset',
                     'code_checksum': row['code_checksum'],
@@ -547,7 +558,7 @@
         {{ number_literal(entry.records_processed) }},
         {{ number_literal(entry.partitions_touched) }},
         {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
-        {{ timestamp_literal(wall_clock() if entry.status != 'running' else none) }},
+        {{ timestamp_literal(entry.completed_at or (wall_clock() if entry.status != 'running' else none)) }},
         {{ text_literal(entry.error_message) }},
         {{ text_literal(entry.code_checksum) }},
         {{ entry.metadata_sql or text_literal(none) }}
@@ -663,16 +674,7 @@
         {%- do again.update({source.name: count_of(rows_loaded(source, after, as_of_value()))}) -%}
     {%- endfor -%}
     {%- if not dry_run -%}
-        {%- do write_down(ledger_insert([{
-            'job_name': job,
-            'job_type': 'reset',
-            'status': 'pending',
-            'as_of': as_of_value(),
-            'last_processed_timestamp': after,
-            'error_message': reason,
-            'code_checksum': known.code_checksum,
-            'metadata_sql': text_literal(tojson({'previous_watermark': before.isoformat()})),
-        }])) -%}
+        {%- do write_down(ledger_insert([reset_entry(job, known, after, reason)])) -%}
     {%- endif -%}
     {%- do log('tidemark:watermark ' ~ tojson({
         'job': job,
@@ -680,6 +682,20 @@
         'after': after.isoformat() if after else none,
         'rows': again if after else none,
     })) -%}
+{%- endmacro %}
+
+{#- What a table is known up to, when it was built and by which code is left alone. -#}
+{%- macro reset_entry(job, known, to, reason) -%}
+    {{ return({
+        'job_name': job,
+        'job_type': 'reset',
+        'status': 'pending',
+        'as_of': as_of_value(),
+        'last_processed_timestamp': to,
+        'error_message': reason,
+        'code_checksum': known.code_checksum,
+        'metadata_sql': text_literal(tojson({'previous_watermark': utc_moment(known.watermark).isoformat()})),
+    }) }}
 {%- endmacro %}
 
 {%- macro refuse_watermark(why) -%}

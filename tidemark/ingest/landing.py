@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from uuid import uuid4
 
 from tidemark.clock import parse_clock, show_time
-from tidemark.ingest import IngestError
+from tidemark.ingest import IngestError, reaching
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,7 +160,7 @@ class Landing:
 
         Where the answer of a day is listed, its rows are: they land first, and are listed last.
         """
-        with self._explained("read", self.root):
+        with reaching(self.root, "read", LandingError):
             tables = [table] if table else sorted(self._store.folders(), reverse=True)
             found = [self._store.find(each) for each in tables if each not in (_REJECTED, _JOBS)]
         landed = [
@@ -171,16 +171,30 @@ class Landing:
         ]
         return sorted(landed, key=lambda file: (file.path.rpartition("/")[2], file.table))
 
+    def report_paths(self) -> list[str]:
+        """Where the reports of all runs are, in the order of their ends."""
+        with reaching(self.root, "read", LandingError):
+            return sorted(path for path in self._store.find(_JOBS) if _REPORT.fullmatch(path))
+
     def reports(self) -> dict[str, JobReport]:
         """The reports of all runs by path, in the order of their ends."""
-        with self._explained("read", self.root):
-            paths = sorted(path for path in self._store.find(_JOBS) if _REPORT.fullmatch(path))
-        return {path: self._read_report(path) for path in paths}
+        return {path: self.read_report(path) for path in self.report_paths()}
+
+    def read_report(self, path: str) -> JobReport:
+        """The report of one run."""
+        with self.open(path) as file:
+            content = file.read()
+        try:
+            told = json.loads(content)
+            times = {name: parse_clock(told[name]) for name in ("started_at", "completed_at")}
+            return JobReport(**{**told, **times})
+        except (ValueError, TypeError, KeyError) as error:
+            raise LandingError(f"{self.url(path)} is no report of a job: {error}") from None
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """Read a file."""
-        with self._explained("read", self.url(path)), self._store.open(path) as file:
+        with reaching(self.url(path), "read", LandingError), self._store.open(path) as file:
             yield file
 
     @cached_property
@@ -188,7 +202,7 @@ class Landing:
         return _Bucket(self.root) if "://" in self.root else _Folder(Path(self.root))
 
     def _put(self, path: str, content: bytes) -> str:
-        with self._explained("write", self.url(path)):
+        with reaching(self.url(path), "written", LandingError):
             try:
                 self._store.put(path, content)
             except FileExistsError:
@@ -201,31 +215,6 @@ class Landing:
                         " change: land it with a later load time."
                     ) from None
         return path
-
-    def _read_report(self, path: str) -> JobReport:
-        with self.open(path) as file:
-            content = file.read()
-        try:
-            told = json.loads(content)
-            times = {name: parse_clock(told[name]) for name in ("started_at", "completed_at")}
-            return JobReport(**{**told, **times})
-        except (ValueError, TypeError, KeyError) as error:
-            raise LandingError(f"{self.url(path)} is no report of a job: {error}") from None
-
-    @contextmanager
-    def _explained(self, verb: str, where: str) -> Iterator[None]:
-        try:
-            yield
-        except LandingError:
-            raise
-        except Exception as error:
-            # Clients of object stores have families of errors of their own.
-            if isinstance(error, OSError) or type(error).__module__.startswith("botocore"):
-                raise LandingError(
-                    f"{where} cannot be {'read' if verb == 'read' else 'written'}:"
-                    f" {getattr(error, 'strerror', None) or error}"
-                ) from error
-            raise
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tidemark.ingest.landing import JobReport, LandedFile, Landing, now, refuse_earlier_clock
+from tidemark.ingest import unseen
+from tidemark.ingest.landing import (
+    JobReport,
+    LandedFile,
+    Landing,
+    LandingError,
+    now,
+    refuse_earlier_clock,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,21 +153,23 @@ def ingest(
     settings: Settings,
     asked: Plan,
     clock: Callable[[], datetime] = now,
-    done: Callable[[], None] = lambda: None,
+    counted: Callable[[int], AbstractContextManager[Callable[[], None]]] = unseen,
 ) -> Ingested:
     """Ask for the days in order, several at a time, and land them; a report is left in any case.
 
-    `done` is told of every day. Raises LandingError when the landing area cannot be written.
+    `counted` looks on. Raises LandingError when the landing area cannot be written.
     """
     from tidemark.ingest.usage_api import UsageApi
 
     began, ingested = now(), Ingested()
     try:
-        with closing(UsageApi(settings, clock)) as api:
+        with closing(UsageApi(settings, clock)) as api, counted(len(asked.days)) as done:
             _ask(api, settings.parallel, landing, asked.days, ingested, done)
-    except KeyboardInterrupt:
-        ingested.error = "Interrupted."
-        landing.report(_report(began, ingested))
+    except (LandingError, KeyboardInterrupt) as error:
+        ingested.error = str(error) or "Interrupted."
+        # If it was the landing area that failed, it may take no report either.
+        with suppress(LandingError):
+            landing.report(_report(began, ingested))
         raise
     landing.report(_report(began, ingested))
     return ingested

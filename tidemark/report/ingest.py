@@ -10,11 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tidemark.ingest import crm
 from tidemark.ingest.usage import Ingested, Plan, Status
 from tidemark.report.tables import count, number, table
 from tidemark.report.values import as_values
 
-_COLOURS = {Status.LANDED: "green", Status.FAILED: "red", Status.NOT_ASKED: "red"}
+_COLOURS = {"landed": "green", "failed": "red", "not asked": "red"}
 # How many days a sentence names.
 _NAMED = 3
 
@@ -25,9 +26,7 @@ def show_usage(out: Console, came: Ingested, plan: Plan, retry: str | None) -> N
     for day in came.days:
         # No rows were counted where there was no answer.
         rows = number(day.rows) if day.day not in came.open else "-"
-        colour = _COLOURS.get(day.status, "dim")
-        status = f"[{colour}]{day.status.value}[/]"
-        days.add_row(day.day.isoformat(), rows, status, escape(day.reason))
+        days.add_row(day.day.isoformat(), rows, _coloured(day.status.value), escape(day.reason))
     out.print(days)
     for field, of in sorted(came.unknown.items()):
         out.print(
@@ -62,6 +61,38 @@ def usage_as_json(came: Ingested, plan: Plan) -> dict[str, Any]:
         "unknown_fields": as_values(came.unknown),
         "given_up": as_values(plan.given_up),
     }
+
+
+def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
+    """Every file, then the warnings."""
+    files = table("file", "load date", "rows", "bad rows", "status", "reason", right=(2, 3))
+    for file in came:
+        files.add_row(
+            escape(file.file),
+            file.load_date.isoformat() if file.load_date else "-",
+            number(file.rows) if file.status is crm.Status.LANDED else "-",
+            number(file.bad) if file.status is not crm.Status.SKIPPED else "-",
+            _coloured(file.status.value),
+            escape(file.reason),
+        )
+    out.print(files)
+    for file in came:
+        for warning in file.warnings:
+            out.print(f"[yellow]{escape(file.file)}:[/] {escape(warning)}.")
+    counted = Counter(file.status for file in came)
+    outcome = ", ".join(f"{counted[each]} {each.value}" for each in crm.Status if counted[each])
+    rows = sum(file.rows for file in came)
+    out.print(f"Read {count(len(came), 'file')}: {outcome}; {count(rows, 'row')}.")
+
+
+def crm_as_json(came: Sequence[crm.Delivered]) -> dict[str, Any]:
+    """The same as JSON values."""
+    files = [{**as_values(file), "status": file.status.value} for file in came]
+    return {"files": files, "rows": sum(file.rows for file in came)}
+
+
+def _coloured(status: str) -> str:
+    return f"[{_COLOURS.get(status, 'dim')}]{status}[/]"
 
 
 def _listed(days: Sequence[date]) -> str:
