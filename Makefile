@@ -45,8 +45,8 @@ test-mutants: setup ## Plant faults one at a time; the differential test must fi
 alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
 	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
 
-test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
-	@rm -f docs/faults.md
+test-faults: setup ## Kill, stop, starve and break runs and ingestion; writes their pages in docs (KILLS=30)
+	@rm -f docs/faults.md docs/ingestion_faults.md
 	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
 SQL := models analyses snapshots tests

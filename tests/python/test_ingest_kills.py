@@ -1,7 +1,7 @@
-"""Usage ingestion killed with -9 at every step of landing: no day is lost, and none counts twice.
+"""Usage ingestion killed with -9 at every step of landing: no day is lost or counts twice.
 
-`TIDEMARK_KILLS` sets how many kills, spread over all steps. `make test-faults` looks into the marts,
-too: there a load and a build come before the rerun and after it.
+`TIDEMARK_KILLS` sets how many kills, spread over all steps. `make test-faults` looks into the
+marts, too: there a load and a build come before the rerun and after it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ import json
 import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -46,10 +49,24 @@ class Tidemark:
     settings: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *args: str) -> Result:
-        command = ["ingest", "usage", "--as-of", self.clock.isoformat(), *args]
-        command += ["--landing", self.landing.root, "--project-dir", str(PROJECT)]
         environment = self.environment | self.settings
+        command = self._command(*args)
         return CliRunner().invoke(cli.app, command, catch_exceptions=False, env=environment)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """The command as a process of its own."""
+        environment = os.environ | self.environment | self.settings | {"PYTHONPATH": str(PROJECT)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tidemark", *self._command(*args)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _command(self, *args: str) -> list[str]:
+        command = ["ingest", "usage", "--as-of", self.clock.isoformat(), *args]
+        return [*command, "--landing", self.landing.root, "--project-dir", str(PROJECT)]
 
     def json(self, *args: str, exit_code: int = 0) -> dict[str, Any]:
         ran = self(*args, "--json")
@@ -328,6 +345,51 @@ def test_answers_land_in_a_bucket(api: Api, bucket: str) -> None:
     assert [report.status for report in tidemark.landing.reports().values()] == ["success"]
 
 
+def test_a_run_that_is_told_to_stop_says_so(api: Api, tidemark: Tidemark) -> None:
+    api.knows(USAGE, faults={DAY: ["status 429 60"]})
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1"}
+    process = tidemark.start("--start", DAYS[0])
+    assert process.stderr
+    try:
+        # it waits, as the API asks
+        line = process.stderr.readline()
+        assert "Try 2 of 6 in 60.0 s, as it asks" in line
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "Interrupted by SIGTERM." in told
+    assert "Repeat `tidemark ingest usage`: it takes up what is still open." in told
+    assert tidemark.answered == [DAYS[0]]
+    (report,) = tidemark.landing.reports().values()
+    assert (report.status, report.error, report.records) == ("failed", "Interrupted.", 2)
+
+
+def test_a_landing_area_that_cannot_be_written_stops_the_run(api: Api, tidemark: Tidemark) -> None:
+    root = Path(tidemark.landing.root)
+    root.mkdir()
+    (root / "product_usage_daily").write_text("a file in the way")
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1"}
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    assert re.search("product_usage_daily/.* cannot be written: Not a directory", ran.stderr)
+    assert "What has landed is complete." in ran.stderr
+    assert len(api.asked) == 1
+    (report,) = tidemark.landing.reports().values()
+    assert report.status == "failed"
+
+
+def test_a_proxy_of_the_environment_is_used(api: Api, tidemark: Tidemark) -> None:
+    url = "http://usage.example.com/usage"
+    proxy = api.url.removeprefix("http://")
+    tidemark.settings = {"http_proxy": proxy, "no_proxy": "", "TIDEMARK_USAGE_URL": url}
+    tidemark.json("--day", DAY)
+    assert tidemark.current == {DAY: USAGE[DAY]}
+    tidemark.settings |= {"no_proxy": "usage.example.com", "TIDEMARK_USAGE_RETRIES": "0"}
+    assert tidemark.json("--day", DAY, exit_code=1)["days"][0]["status"] == "failed"
+
+
 # ---- faults ----
 
 _HEAD = """\
@@ -466,6 +528,7 @@ def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
     # one day at a time, so that what is left does not depend on the threads
     tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", **fault.settings}
     ran = tidemark("--start", DAYS[0])
+    print(ran.stderr, ran.stdout)
     seen = " ".join(f"{ran.stderr} {ran.stdout}".split())
     assert re.search(fault.says, seen), seen
     assert "Traceback" not in seen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -41,6 +41,9 @@ REASK_DAYS = 7
 _GAP_DAYS = 30
 
 _A_DAY = timedelta(days=1)
+
+# As long as a SIGTERM may go unnoticed, in seconds.
+_LOOK_UP = 0.5
 
 
 class Status(str, Enum):
@@ -198,7 +201,7 @@ def _ask(
             while in_flight:
                 day, answer = in_flight.popleft()
                 try:
-                    outcome = _land(landing, answer.result(), ingested)
+                    outcome = _land(landing, _awaited(answer), ingested)
                 except DayError as error:
                     outcome = Day(day, Status.FAILED, reason=_keep(landing, day, error))
                 except StoppedError as error:
@@ -212,6 +215,13 @@ def _ask(
             raise
         finally:
             ingested.requests = api.requests
+
+
+def _awaited(answer: Future[Answer]) -> Answer:
+    """An answer, once it is there. A signal that comes just before a wait ends none: look up."""
+    while not wait([answer], timeout=_LOOK_UP).done:
+        pass
+    return answer.result()
 
 
 def _land(landing: Landing, answer: Answer, ingested: Ingested) -> Day:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from http import HTTPStatus
 from threading import Event, Lock
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -130,7 +131,8 @@ class UsageApi:
         self._limits = _Limits(settings)
         self._client = httpx.Client(
             transport=RetryTransport(
-                transport=_Careful(self._limits), retry=_patience(settings, self._limits)
+                transport=_Careful(self._limits, _proxy(settings.url)),
+                retry=_patience(settings, self._limits),
             ),
             headers={"Authorization": f"Bearer {settings.token}", "Accept": "application/json"},
             timeout=settings.timeout,
@@ -199,6 +201,13 @@ class UsageApi:
         return f", {retries + 1} times" if is_tried_again and retries else ""
 
 
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names; a transport of one's own does not look for it."""
+    address = httpx.URL(url)
+    proxy = None if proxy_bypass(address.host) else getproxies().get(address.scheme)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
 def _following(url: httpx.URL, page: UsagePage) -> httpx.URL:
     """The URL of the next page; the token goes nowhere else."""
     try:
@@ -264,9 +273,9 @@ class _Limits:
 class _Careful(httpx.BaseTransport):
     """Keeps the limits, and reads answers whole: one that is cut short is tried again, too."""
 
-    def __init__(self, limits: _Limits) -> None:
+    def __init__(self, limits: _Limits, proxy: str | None) -> None:
         self._limits = limits
-        self._transport = httpx.HTTPTransport()
+        self._transport = httpx.HTTPTransport(proxy=proxy)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._limits.take_turn()
