@@ -1,5 +1,7 @@
 """A `tidemark` that kills itself at a step of landing a file, as a power cut would: no farewell.
 
+Of a consumer, committing offsets is a step, too.
+
 python killed.py 7 ingest usage      kills itself at the seventh step, having said at which
 python killed.py 0 ingest usage      does not, and says how many steps there were
 """
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemark import cli
+from tidemark.ingest.events import Job
 from tidemark.ingest.landing import Landing
 
 _seen: list[str] = []
@@ -33,10 +36,11 @@ def _around(
     """A function with a step before it, and perhaps one after."""
 
     def stepping(*args: Any, **options: Any) -> Any:
-        if name := before(*args):
+        name = before(*args)
+        if name:
             _step(name)
         done = real(*args, **options)
-        if after:
+        if name and after:
             _step(after)
         return done
 
@@ -57,6 +61,10 @@ def _main() -> None:
         lambda _, table, *__: f"before a file of {table}", Landing.land, "after a file landed"
     )
     Landing.land = land  # type: ignore[method-assign]
+    commit = _around(
+        lambda job: "before the commit" if job._landed else "", Job._commit, "after the commit"
+    )
+    Job._commit = commit  # type: ignore[method-assign]
     sys.argv[0], arguments = "tidemark", sys.argv[2:]
     try:
         cli.app(arguments, standalone_mode=False)
