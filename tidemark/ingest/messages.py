@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TABLE = "learner_events"
 REQUIRED = ("learner_id", "event_type", "event_id", "timestamp")
+_REQUIRED = frozenset(REQUIRED)
 # JSON of any shape, kept as text.
 _DOCUMENTS = ("data", "metadata")
 # Whatever a message says of these, the consumer knows better.
@@ -78,8 +79,8 @@ def read(value: bytes | None) -> tuple[Row, set[str]]:
     cannot hold.
     """
     fields = _fields(value)
-    missing = [name for name in REQUIRED if name not in fields]
-    if missing:
+    if not fields.keys() >= _REQUIRED:
+        missing = [name for name in REQUIRED if name not in fields]
         raise NotARowError(f"{', '.join(missing)} is missing")
     timestamp = _timestamp(_text(fields, "timestamp"))
     row = Row(
@@ -132,8 +133,8 @@ def _fields(value: bytes | None) -> dict[str, Any]:
         raise NotARowError(_what_else(text)) from None
     # Only an escape can make half of a surrogate pair.
     if "\\u" in text:
-        for name, each in fields.items():
-            _refuse_surrogates(name, each)
+        for name in fields.keys() & _KNOWN:
+            _refuse_surrogates(name, fields[name])
     return fields
 
 
