@@ -131,11 +131,17 @@ def test_the_name_tells_the_load_date_where_no_column_does() -> None:
     [
         pytest.param(b"", "it is empty", id="empty"),
         pytest.param(text(), "no rows", id="a header alone"),
+        pytest.param(b'"company_id', "its header cannot be read", id="a broken header"),
+        pytest.param(
+            text(ACME).decode().encode("utf-16"),
+            r"lacks company_id, .* it is 'ÿþc\\x00",
+            id="UTF-16",
+        ),
         pytest.param(
             text(ACME, header=HEADER.replace("name", "title")), "lacks name;", id="renamed"
         ),
         pytest.param(
-            text(ACME, header=HEADER.replace(",", ";")), "it is: company_id;", id="commas"
+            text(ACME, header=HEADER.replace(",", ";")), "it is 'company_id;", id="commas"
         ),
         pytest.param(
             text(ACME, header=HEADER.replace("name", "country")),

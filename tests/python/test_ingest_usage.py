@@ -29,6 +29,7 @@ from tidemark.ingest import IngestError, usage_api
 from tidemark.ingest.landing import LandedFile, Landing
 from tidemark.ingest.usage import plan
 from tidemark.ingest.usage_contract import ContractError, read_page
+from tidemark.report.tables import count
 
 PROJECT = Path(__file__).parents[2]
 CLOCK = datetime(2025, 10, 15, 12)
@@ -338,6 +339,28 @@ def test_requests_keep_to_the_rate(tidemark: Tidemark) -> None:
     assert datetime.now() - began >= timedelta(seconds=0.4)
 
 
+def test_several_days_are_asked_for_at_once_and_land_in_order(api: Api, tidemark: Tidemark) -> None:
+    api.knows(USAGE, faults={DAYS[0]: ["status 503"]})
+    tidemark.settings = {"TIDEMARK_USAGE_BACKOFF": "0.4"}
+    told = tidemark.json("--start", DAYS[0])
+    # the others do not wait for the first one to be well again
+    assert api.asked[-1] == f"date={DAYS[0]}"
+    assert [day["day"] for day in told["days"]] == list(DAYS)
+    answers = Path(tidemark.landing.root, "usage_answers", "2025-10-15").iterdir()
+    landed = sorted(answers, key=lambda path: path.stat().st_ctime_ns)
+    assert [path.stem.partition("-")[2] for path in landed] == list(DAYS)
+
+
+def test_a_library_that_is_not_installed_is_named(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "tidemark.ingest.usage_api")
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    assert "httpx is not installed: ingestion needs `pip install 'tidemark[ingest]'`" in ran.stderr
+
+
 def test_answers_land_in_a_bucket(api: Api, bucket: str) -> None:
     tidemark = Tidemark(Landing(f"{bucket}/area"), api.environment)
     tidemark.json("--start", DAYS[0])
@@ -526,7 +549,7 @@ FAULTS = [
 def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
     api.knows(USAGE, faults={DAY: fault.faults})
     # one day at a time, so that what is left does not depend on the threads
-    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", **fault.settings}
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", "COLUMNS": "400", **fault.settings}
     ran = tidemark("--start", DAYS[0])
     print(ran.stderr, ran.stdout)
     seen = " ".join(f"{ran.stderr} {ran.stdout}".split())
@@ -562,16 +585,17 @@ def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[
         _HEAD,
         fault.name,
         _seen(ran),
-        ", ".join(f"{day}: {rows} rows" for day, rows in landed.items()) or "nothing",
+        ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
         ("asks for " if fault.open else "nothing is open; asks again for ") + ", ".join(again),
     )
 
 
 def _seen(ran: Result) -> str:
-    """The lines of the log and of the screen that tell of the fault, without what differs."""
-    lines = [re.sub(r"^\d\d:\d\d:\d\d UTC ", "", line) for line in ran.stderr.splitlines()]
-    lines += [line for line in ran.stdout.splitlines() if re.search(r"fail|field|budget|API", line)]
-    if not lines:
-        lines = [line for line in ran.stdout.splitlines() if DAY in line]
+    """What tells of the fault: the last warning, the day's line, and what is said below it."""
+    lines = [re.sub(r"^\d\d:\d\d:\d\d UTC ", "", line) for line in ran.stderr.splitlines()[-1:]]
+    table, _, below = ran.stdout.partition("Asked for")
+    lines += re.findall(rf"^ *{DAY} +(?!.*(?:landed|not asked) *$).*", table, re.MULTILINE)
+    lines += [line for line in below.partition("Ask again")[0].splitlines()[1:] if line]
+    lines += re.findall(r"^The field.*", table, re.MULTILINE)
     told = "; ".join(" ".join(line.split()) for line in lines)
-    return re.sub(r"\d{8}T\d{12}Z", "<time>", told)
+    return re.sub(r"\d{8}T\d{12}Z", "TIME", told)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -406,6 +412,80 @@ def test_the_reason_of_a_set_back_is_in_the_ledger(overtaken: Home) -> None:
     assert all("had gone past its load time" in reason for _, _, reason in rows)
     # Once per model, though several files come late.
     assert len(rows) == len({name for name, _, _ in rows})
+
+
+# ---- killed ----
+
+KILLS = int(os.environ.get("TIDEMARK_KILLS", 2))
+KILLED = PROJECT / "tests" / "python" / "faults" / "killed.py"
+# Of a delivery's rows, with what is said of them, and of their commit.
+STEPS = [f"{when} the {what}" for what in ("rows", "commit") for when in ("during", "after")]
+DELIVERIES = 4
+# A file's rows: enough of them to be in the middle of.
+ROWS = {"product_usage_daily": 2, "usage_answers": 1, "learner_events": 50_000}
+
+
+def learning(rows: int, loaded_at: datetime) -> pa.Table:
+    """Events of one learner."""
+    return pa.table(
+        {
+            "learner_id": ["l1"] * rows,
+            "event_type": ["page_view"] * rows,
+            "event_id": [f"{loaded_at:%H%M%S}-{number}" for number in range(rows)],
+            "timestamp": pa.array([loaded_at] * rows, pa.timestamp("us")),
+            "processed_at": pa.array([loaded_at] * rows, pa.timestamp("us")),
+        }
+    )
+
+
+def kill_load(home: Home, step: str) -> str:
+    """Load in a process of its own that is killed at a step; at which it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        home._enter(patch)
+        patch.setenv("PYTHONPATH", str(PROJECT))
+        patch.setenv("DBT_TARGET_PATH", str(home.dbt.target_path))
+        variables = json.dumps({"domains": list(DOMAINS)})
+        ran = subprocess.run(
+            [sys.executable, str(KILLED), step, "load", "--target", "duckdb", "--vars", variables],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == -signal.SIGKILL, ran.stdout + ran.stderr
+    return re.search("Killed (.*)", ran.stderr)[1]
+
+
+@pytest.mark.faults
+def test_killed_while_loading_each_file_is_loaded_once(dbt: Dbt) -> None:
+    # The parsed project stays valid as long as the path of the database does.
+    home = Home(dbt.target_path.parent, dbt)
+    killed: Counter[str] = Counter()
+    for number in range(KILLS):
+        home.path.unlink(missing_ok=True)
+        shutil.rmtree(home.landing.root, ignore_errors=True)
+        for second in range(DELIVERIES):
+            at = CLOCK + timedelta(seconds=second)
+            land_day(home.landing, date(2025, 10, 10 + second), at)
+            home.landing.land("learner_events", learning(ROWS["learner_events"], at), "new", at)
+        with connect(home.path) as connection:
+            raw.create(connection)
+        # In the rows of a day and of events in turn, the first and the last among them.
+        step = STEPS[number % len(STEPS)]
+        killed[kill_load(home, f"{1 + number // len(STEPS) % (2 * DELIVERIES)} {step}")] += 1
+        files = dict(home.sql("select table_name, count(*) from ops.landed_files group by all"))
+        for table, rows in ROWS.items():
+            ((there,),) = home.sql(f"select count(*) from raw.{table}")
+            # Rows are there with what is said of them, or neither is.
+            assert there == files.get(table, 0) * rows, (table, step)
+        assert files.get("product_usage_daily") == files.get("usage_answers")
+        home("load")
+        for table, rows in ROWS.items():
+            ((there, distinct),) = home.sql(
+                f"select count(*), count(distinct rows) from raw.{table} as rows"
+            )
+            assert there == distinct == rows * DELIVERIES, (table, step)
+    print(f"{KILLS} kills: {dict(killed)}")
 
 
 # ---- an outage, from the API to the flags ----

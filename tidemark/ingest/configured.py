@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from tidemark.ingest import IngestError
-from tidemark.ingest.landing import JobReport, Landing, now
+from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 
 Clock = Callable[[], datetime]
 
@@ -39,14 +39,27 @@ def _usage(landing: Landing, clock: Clock) -> None:
     usage.ingest(landing, settings, usage.prepare(landing, clock(), reask=reask), clock)
 
 
+def _crm(landing: Landing, clock: Clock) -> None:
+    from tidemark.ingest import crm
+
+    try:
+        crm.ingest(landing, os.environ["TIDEMARK_CRM_PATH"], clock)
+    except LandingError:
+        raise
+    except IngestError:
+        # Its report says so already.
+        return
+
+
 _JOBS: dict[str, tuple[str, Callable[[Landing, Clock], None]]] = {
     "usage": ("TIDEMARK_USAGE_URL", _usage),
+    "crm": ("TIDEMARK_CRM_PATH", _crm),
 }
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, ImportError):
-        return f"{error}. Install what ingestion needs: pip install 'tidemark[ingest]'."
+        return f"{error.name} is not installed: ingestion needs `pip install 'tidemark[ingest]'`."
     return str(error)
 
 

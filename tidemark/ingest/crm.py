@@ -47,6 +47,9 @@ _DATE_IN_NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
 # A daily file of all companies loses few of them in a day: such a share is a file cut short.
 _DROP = 0.1
 
+# Characters of a header that a message shows; what is no CSV at all may be one line.
+_HEADER = 200
+
 # What the file's metadata remembers of where it came from.
 _SHA256 = b"tidemark.source_sha256"
 
@@ -157,7 +160,10 @@ def parse(content: bytes, date_in_name: date | None) -> Parsed:
     text, warnings = _decode(content)
     lines = _Lines(io.StringIO(text, newline=""))
     reader = csv.reader(lines, strict=True)
-    header = [name.strip() for name in next(reader, [])]
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise IngestError(f"its header cannot be read: {error}") from None
     warnings += _check(header, date_in_name)
     # never used where there is a column of load dates
     otherwise = date_in_name or date.min
@@ -236,7 +242,8 @@ def _check(header: Sequence[str], date_in_name: date | None) -> list[str]:
     if _LOAD_DATE not in header and not date_in_name:
         missing.append(f"{_LOAD_DATE} (and its name holds no date such as crm_2025-10-14.csv)")
     if missing:
-        raise IngestError(f"its header lacks {', '.join(missing)}; it is: {','.join(header)}")
+        found = ",".join(header)[:_HEADER]
+        raise IngestError(f"its header lacks {', '.join(missing)}; it is {found!r}")
     new = sorted(set(header) - {*_REQUIRED, _LOAD_DATE, *_IGNORED})
     return [f"columns that the raw table does not have: {', '.join(new)}"] if new else []
 

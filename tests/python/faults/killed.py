@@ -1,19 +1,23 @@
-"""A `tidemark` that kills itself at a step of landing a file, as a power cut would: no farewell.
+"""A `tidemark` that kills itself at a step of its work, as a power cut would: no farewell.
 
-Of a consumer, committing offsets is a step, too.
+The steps are those of landing a file; of a consumer, its commits, too; of `tidemark load`, its
+statements and their commits.
 
-python killed.py 7 ingest usage      kills itself at the seventh step, having said at which
-python killed.py 0 ingest usage      does not, and says how many steps there were
+python killed.py 7 ingest usage              kills itself at the seventh step, and says at which
+python killed.py '2 after the rows' load     kills itself at the second step of this name
+python killed.py 0 ingest usage              does not, and says how many steps there were
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from tidemark import cli
@@ -21,13 +25,26 @@ from tidemark.ingest.events import Job
 from tidemark.ingest.landing import Landing
 
 _seen: list[str] = []
+# A statement of the tests takes a few milliseconds.
+_WITHIN = 0.01
 
 
-def _step(name: str) -> None:
+def _step(name: str, within: float = 0.0) -> None:
+    """A step to be killed at, perhaps not at once, but within so many seconds."""
     _seen.append(name)
-    if len(_seen) == int(sys.argv[1]):
-        os.write(2, f"Killed {name}\n".encode())
-        os.kill(os.getpid(), signal.SIGKILL)
+    number, _, named = sys.argv[1].partition(" ")
+    seen = _seen.count(named) if named else len(_seen)
+    if seen != int(number) or name != (named or name):
+        return
+    if within:
+        Timer(random.uniform(0, within), _kill, [name]).start()
+    else:
+        _kill(name)
+
+
+def _kill(name: str) -> None:
+    os.write(2, f"Killed {name}\n".encode())
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _around(
@@ -52,7 +69,34 @@ def _of_sync(handle: int) -> str:
     return "" if is_folder else "before the file is on the disk"
 
 
+def _of_statement(sql: str) -> str:
+    """A delivery's rows, with what is said of them, and their commit."""
+    if "landed_files" in sql and "insert into" in sql:
+        return "the rows"
+    is_theirs = bool(_seen) and _seen[-1] == "after the rows"
+    return "the commit" if is_theirs and sql.strip().lower() == "commit" else ""
+
+
+def _step_through_statements() -> None:
+    from dbt.adapters.sql import SQLConnectionManager
+
+    real = SQLConnectionManager.add_query
+
+    def stepping(manager: Any, sql: str, *args: Any, **options: Any) -> Any:
+        if not (name := _of_statement(sql)):
+            return real(manager, sql, *args, **options)
+        _step(f"before {name}")
+        _step(f"during {name}", within=_WITHIN)
+        done = real(manager, sql, *args, **options)
+        _step(f"after {name}")
+        return done
+
+    SQLConnectionManager.add_query = stepping
+
+
 def _main() -> None:
+    if sys.argv[2] == "load":
+        _step_through_statements()
     os.fsync = _around(_of_sync, os.fsync)
     Path.rename = _around(  # type: ignore[method-assign]
         lambda *_: "between write and rename", Path.rename, "after the rename"
