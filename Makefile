@@ -2,7 +2,7 @@
 # target that you call sets up .venv and the dbt packages, once.
 
 SCALE    ?= 10
-ONLY     ?= spine web startup
+ONLY     ?= spine web startup ingest
 EXAMPLES ?= 500
 KILLS    ?= 30
 DAMAGES  ?= 105
@@ -71,7 +71,7 @@ docs: setup ## Write the documentation site as one file, target/site/index.html
 	@cp target/static_index.html target/site/index.html
 	@echo "Open target/site/index.html"
 
-bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup)
+bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup, ingest)
 	$(BIN)/python benchmarks/run.py --only $(ONLY) --scale $(SCALE)
 
 # Valid for every supported Python, and free of the address that the packages came from.
