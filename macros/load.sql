@@ -3,9 +3,9 @@
     it is there once, or not at all. -#}
 
 {#- run-operation: loads what is not loaded yet, in the order given, which is that of the load times, so many deliveries
-    at once. Paths are lines, relative to the root. It stops where it fails, having said at which files: the command line
-    finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not heard
-    of. -#}
+    at once. Paths are lines, relative to the root. It stops where it fails, having said at which files: the command
+    line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not
+    heard of. -#}
 {%- macro load_landing(root, files='', reports='', at_once=1) -%}
     {%- do create_ops_tables() -%}
     {%- do take_run_lock() -%}
@@ -90,7 +90,8 @@
     {%- do made.update({source.name: true}) -%}
 {%- endmacro %}
 
-{#- A column that is missing would be null, and its rows be quarantined one by one; one that nobody knows would be lost. -#}
+{#- A column that is missing would be null, and its rows be quarantined one by one; one that nobody knows would be
+    lost. -#}
 {%- macro refuse_columns(source, path, landed) -%}
     {%- set landed, missing, unknown = landed | map('lower') | list, [], [] -%}
     {%- for column in source.columns.values() if column.config.meta.required and column.name not in landed -%}
