@@ -49,14 +49,13 @@ PATIENCE = 60
 
 def test_only_the_stream_has_to_be_named() -> None:
     assert Settings.of(NAMED | {"BATCH_SIZE": " ", "HOME": "/root"}) == Settings(
-        "a:9092,b:9092", TOPIC, "tidemark", None, 10_000, 300, "zstd", {}
+        "a:9092,b:9092", TOPIC, "tidemark", 10_000, 300, "zstd", {}
     )
 
 
 def test_every_setting_has_its_name() -> None:
     given = {
         "KAFKA_CONSUMER_GROUP": "g",
-        "S3_BUCKET_RAW_EVENTS": "bucket",
         "BATCH_SIZE": "500",
         "FLUSH_INTERVAL_SECONDS": "0.5",
         "PARQUET_COMPRESSION": "SNAPPY",
@@ -64,9 +63,9 @@ def test_every_setting_has_its_name() -> None:
         "KAFKA_CLIENT_SECURITY_PROTOCOL": "SASL_SSL",
     }
     client = {"sasl.password": "secret", "security.protocol": "SASL_SSL"}
-    settings = Settings.of(NAMED | given)
-    assert settings == Settings("a:9092,b:9092", TOPIC, "g", "bucket", 500, 0.5, "snappy", client)
-    assert settings.landing_root == "s3://bucket"
+    assert Settings.of(NAMED | given) == Settings(
+        "a:9092,b:9092", TOPIC, "g", 500, 0.5, "snappy", client
+    )
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -314,6 +313,17 @@ def test_a_batch_lands_when_its_time_has_come(cluster: Cluster, landing: Landing
     assert job.run().counts.rows == 3
 
 
+def test_a_bucket_as_the_landing_area(cluster: Cluster, bucket: str) -> None:
+    cluster.produce({0: [*events(3), b"?"]})
+    came = drain(cluster, Landing(bucket))
+    (file,) = Landing(bucket).files("learner_events")
+    with Landing(bucket).open(file.path) as opened:
+        rows = pq.read_table(opened)
+    assert set(rows["event_id"].to_pylist()) == ids(3)
+    assert set(rows["s3_path"].to_pylist()) == {f"{bucket}/{file.path}"}
+    assert (came.report.status, came.counts.dead_letters) == ("success", 1)
+
+
 # ---- what fails ----
 
 
@@ -542,28 +552,6 @@ def test_what_the_command_says(cluster: Cluster, landing: Landing) -> None:
         landing.root,
     )
     assert (told["records"], told["figures"]["lag"], told["is_drained"]) == (0, 0, True)
-
-
-def test_the_bucket_is_the_landing_area_unless_another_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    roots = []
-
-    def noted(_: Settings, landing: Landing, *__: object) -> None:
-        roots.append(landing.root)
-        raise IngestError("enough")
-
-    monkeypatch.setattr(events_module, "Job", noted)
-    bucket = NAMED | {"S3_BUCKET_RAW_EVENTS": "bucket"}
-    for environment, options in (
-        (bucket, []),
-        (bucket | {"TIDEMARK_LANDING": "/elsewhere"}, []),
-        (bucket | {"TIDEMARK_LANDING": "/elsewhere"}, ["--landing", "/here"]),
-        (NAMED, []),
-    ):
-        ran = CliRunner().invoke(cli.app, ["ingest", "events", *options], env=environment)
-        assert ran.exit_code == 1
-    assert roots == ["s3://bucket", "/elsewhere", "/here", str(PROJECT / "landing")]
 
 
 def test_settings_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
