@@ -1,0 +1,271 @@
+"""Whether SQL is Snowflake's own. The emulator cannot tell: DuckDB answers it.
+
+Three gates, each of which lets through what another one stops: sqlfluff's grammar of Snowflake,
+sqlglot's parser with the functions, types and statements that Snowflake is known to have, and a
+list of habits from DuckDB that both take for Snowflake's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import pairwise
+
+import sqlglot
+from sqlfluff.core import FluffConfig, Linter
+from sqlglot import exp
+from sqlglot.dialects.snowflake import Snowflake
+from sqlglot.errors import SqlglotError
+from sqlglot.parsers.snowflake import SnowflakeParser
+from sqlglot.tokens import Token, TokenType
+
+# Every function that may be called, casts included. All of them are in Snowflake's reference; a name
+# that the project starts to use is looked up there first.
+FUNCTIONS = frozenset(
+    {
+        "abs",
+        "array_generate_range",
+        "avg",
+        "cast",
+        "ceil",
+        "coalesce",
+        "concat",
+        "convert_timezone",
+        "count",
+        "current_timestamp",
+        "date_part",
+        "date_trunc",
+        "dateadd",
+        "datediff",
+        "dense_rank",
+        "first_value",
+        "flatten",
+        "floor",
+        "get",
+        "greatest",
+        "hash",
+        "lag",
+        "lead",
+        "least",
+        "length",
+        "lower",
+        "max",
+        "max_by",
+        "md5",
+        "median",
+        "min",
+        "nullif",
+        "object_agg",
+        "object_construct_keep_null",
+        "percentile_cont",
+        "power",
+        "rank",
+        "round",
+        "row_number",
+        "substr",
+        "sum",
+        "sysdate",
+        "to_json",
+        "try_cast",
+        "try_parse_json",
+        "upper",
+    }
+)
+
+TYPES = frozenset(
+    {
+        exp.DType.BIGINT,
+        exp.DType.BOOLEAN,
+        exp.DType.DATE,
+        exp.DType.DECIMAL,
+        exp.DType.DOUBLE,
+        exp.DType.INT,
+        exp.DType.OBJECT,
+        exp.DType.TEXT,
+        exp.DType.TIMESTAMP,
+        exp.DType.TIMESTAMPNTZ,
+        exp.DType.TIMESTAMPTZ,
+        exp.DType.VARCHAR,
+        exp.DType.VARIANT,
+    }
+)
+
+# Statements that sqlglot only knows by their first word. sqlfluff reads all of them.
+STATEMENTS = frozenset({"create", "show", "alter", "call", "grant"})
+
+# Rules that find what Snowflake refuses or misreads: references without a table, names that mean
+# two things, set operations of different widths. Taste and layout are `make lint`'s to judge.
+RULES = "AL04, AL08, AM04, AM07, RF01, RF03, ST03"
+
+
+class _Snowflake(Snowflake):
+    """Remembers how a function was called: the parser knows those of every engine."""
+
+    ORIGINAL_NAME_META_KEY = "called"
+
+
+def grammar(sql: str) -> list[str]:
+    """What sqlfluff finds wrong, in its words."""
+    violations = _linter().lint_string(sql).get_violations()
+    return [f"{found.rule_code()}: {found.desc()}" for found in violations]
+
+
+@lru_cache
+def _linter() -> Linter:
+    settings = {
+        "dialect": "snowflake",
+        "templater": "raw",
+        "rules": RULES,
+        # A statement is not skipped for being long.
+        "large_file_skip_byte_limit": 0,
+    }
+    return Linter(config=FluffConfig(overrides=settings))
+
+
+def vocabulary(sql: str) -> list[str]:
+    """Statements, functions and types that Snowflake is not known to have."""
+    try:
+        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+    except SqlglotError as error:
+        return [f"does not parse: {error}"]
+    found = [unknown for tree in parsed if tree is not None for unknown in _unknown(tree)]
+    return [*found, *_unknown_forms(sql)]
+
+
+def _unknown(tree: exp.Expr) -> Iterator[str]:
+    for node in tree.walk():
+        if isinstance(node, exp.Command) and node.name.lower() not in STATEMENTS:
+            yield f"statement {node.name}"
+        elif isinstance(node, exp.DataType) and node.this not in TYPES:
+            yield f"type {node.this.name}"
+        elif isinstance(node, exp.Func):
+            name = node.name if type(node) is exp.Anonymous else node.meta.get("called")
+            if name and name.lower() not in FUNCTIONS:
+                yield f"function {name.lower()}"
+
+
+def _unknown_forms(sql: str) -> Iterator[str]:
+    """The functions that the parser reads by rules of their own, and gives no name afterwards."""
+    for token, following in pairwise(_Snowflake().tokenize(sql)):
+        name = token.text.lower()
+        is_form = following.text == "(" and name.upper() in SnowflakeParser.FUNCTION_PARSERS
+        if is_form and name not in FUNCTIONS:
+            yield f"function {name}"
+
+
+def habits(sql: str) -> list[str]:
+    """What people write for DuckDB, and what a parser that wants to be kind accepts."""
+    tokens = _Snowflake().tokenize(sql)
+    found = [f"{habit} in {_around(tokens, at)}" for at, habit in _habits_in_tokens(tokens)]
+    try:
+        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+    except SqlglotError:
+        # Which the gate above says.
+        return found
+    for tree in parsed:
+        if tree is not None:
+            found += [f"{habit}: {node.sql()}" for node, habit in _habits_in_tree(tree)]
+    return found
+
+
+def _habits_in_tokens(tokens: list[Token]) -> Iterator[tuple[int, str]]:
+    for at, token in enumerate(tokens):
+        text = token.text.lower()
+        following = tokens[at + 1] if at + 1 < len(tokens) else None
+        if text == "interval" and following and following.token_type != TokenType.STRING:
+            yield at, "an interval without quotes"
+        elif text in ("->", "->>"):
+            yield at, "an arrow"
+        elif text == "==":
+            yield at, "a double equals sign"
+        elif text == "by" and following and following.text.lower() == "name":
+            yield at, "an insert by name"
+        elif text == "from" and (at == 0 or tokens[at - 1].text in ("(", ";")):
+            yield at, "a query that begins with from"
+        if any(_is_division(comment, token) for comment in token.comments):
+            yield at, "two slashes, which begin a comment"
+
+
+def _is_division(comment: str, token: Token) -> bool:
+    # What follows on the line of a value is a divisor; prose stands on lines of its own.
+    return token.token_type in (TokenType.NUMBER, TokenType.VAR, TokenType.R_PAREN) and (
+        comment.strip().split(" ")[0].replace(".", "").isalnum() and " " not in comment.strip()
+    )
+
+
+def _habits_in_tree(tree: exp.Expr) -> Iterator[tuple[exp.Expr, str]]:
+    for node in tree.walk():
+        if isinstance(node, exp.Filter):
+            yield node, "an aggregate with a filter"
+        elif isinstance(node, exp.AtTimeZone):
+            yield node, "at time zone"
+        elif isinstance(node, exp.SimilarTo | exp.Glob):
+            yield node, "a pattern that Snowflake does not know"
+        elif isinstance(node, exp.Distinct) and node.args.get("on"):
+            yield node, "distinct on"
+        elif isinstance(node, exp.Join) and node.kind in ("SEMI", "ANTI", "POSITIONAL"):
+            yield node, "a join that Snowflake does not know"
+        elif isinstance(node, exp.Count) and node.this is None:
+            yield node, "a count of nothing"
+        elif isinstance(node, exp.AggFunc) and isinstance(node.this, exp.Order):
+            yield node, "an order within an aggregate"
+        elif isinstance(node, exp.Sum | exp.Avg | exp.Min | exp.Max) and _is_boolean(node.this):
+            yield node, "arithmetic on a boolean"
+        elif isinstance(node, exp.TryCast) and isinstance(node.this, exp.Cast | exp.Literal):
+            if not _is_text(node.this):
+                yield node, "try_cast of what is no text"
+
+
+def _is_boolean(node: exp.Expr) -> bool:
+    # Columns that hold one are named so.
+    named = isinstance(node, exp.Column) and node.name.lower().startswith(("is_", "has_"))
+    cast = isinstance(node, exp.Cast) and node.to.this == exp.DType.BOOLEAN
+    bare = node.unnest()
+    return named or cast or isinstance(bare, exp.Predicate | exp.Connector | exp.Not | exp.Boolean)
+
+
+def _is_text(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Literal):
+        return node.is_string
+    return node.to.this in (exp.DType.VARCHAR, exp.DType.TEXT)
+
+
+def _around(tokens: list[Token], at: int) -> str:
+    return " ".join(token.text for token in tokens[max(at - 3, 0) : at + 4])
+
+
+def shape(sql: str) -> tuple[str, ...]:
+    """A statement without its names and values: two of one shape are one to a grammar."""
+    kinds = {
+        TokenType.VAR: "name",
+        TokenType.IDENTIFIER: "name",
+        TokenType.STRING: "text",
+        TokenType.NUMBER: "number",
+    }
+    return tuple(
+        kinds.get(token.token_type, token.text.lower()) for token in _Snowflake().tokenize(sql)
+    )
+
+
+def sample(statements: Iterable[str], width: int = 4) -> list[str]:
+    """The fewest statements that show every sequence of `width` words, the richest first.
+
+    sqlfluff takes half a second for a statement of a page, and a run sends thousands that differ in
+    names and values alone, or repeat parts of others.
+    """
+    parts: dict[str, set[tuple[str, ...]]] = {}
+    shapes = set()
+    for statement in statements:
+        words = shape(statement)
+        if words not in shapes:
+            shapes.add(words)
+            padded = (words[i : i + width] for i in range(max(len(words) - width, 0) + 1))
+            parts[statement] = set(padded)
+    seen: set[tuple[str, ...]] = set()
+    chosen = []
+    # Words that are new per word that is read.
+    for statement in sorted(parts, key=lambda each: len(each)):
+        if parts[statement] - seen:
+            seen |= parts[statement]
+            chosen.append(statement)
+    return chosen
