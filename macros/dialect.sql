@@ -38,7 +38,8 @@
 {%- endmacro %}
 {%- macro snowflake__each_day(first, last) -%}
     {%- set offsets = 'array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1)' -%}
-    {{ return('lateral (select dateadd(day, value, ' ~ first ~ ') as date_day from table(flatten(' ~ offsets ~ ')))') }}
+    {%- set date_day = 'cast(dateadd(day, value, ' ~ first ~ ') as date)' -%}
+    {{ return('lateral (select ' ~ date_day ~ ' as date_day from table(flatten(input => ' ~ offsets ~ ')))') }}
 {%- endmacro %}
 
 {#- All columns of one row of `relation_alias` as JSON text. -#}
@@ -155,6 +156,12 @@
 {%- macro duckdb__renew_run_lock() -%}
 {%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
+{%- endmacro %}
+
+{#- The rows of a query by their columns' names: Snowflake answers in upper case. -#}
+{%- macro named_rows(sql) -%}
+    {%- set found = run_query(sql) -%}
+    {{ return(found.rename(found.column_names | map('lower') | list).rows) }}
 {%- endmacro %}
 
 {#- What time the engine says it is, in UTC: machines that run Tidemark need not agree. -#}

@@ -365,7 +365,7 @@
     {%- if key not in graph -%}
         {%- set jobs, requests, floors = {}, {}, {} -%}
         {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
-            {%- for row in run_query(last_runs(ops_table('etl_job_runs'))).rows -%}
+            {%- for row in named_rows(last_runs(ops_table('etl_job_runs'))) -%}
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
@@ -377,7 +377,7 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- for row in run_query(open_requests_and_floors()).rows -%}
+            {%- for row in named_rows(open_requests_and_floors()) -%}
                 {%- if row['is_floor'] -%}
                     {%- do floors.update({row['subject']: row['day']}) -%}
                 {%- else -%}

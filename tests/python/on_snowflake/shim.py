@@ -1,0 +1,157 @@
+"""Snowflake's connector answered by DuckDB: fakesnow, and what dbt-snowflake needs beyond it.
+
+dbt, its adapter, our macros and materializations run as they are; what they send is recorded before
+anything is rewritten. What the emulator cannot show, and no test that runs on it has tested:
+
+    HIDDEN      says so, one line each.
+
+It accepts functions that Snowflake lacks: the static gates on what was recorded find those.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+HIDDEN: Mapping[str, str] = {
+    "temporary tables": "they are plain tables, dropped when their session ends: other sessions "
+    "see them, and nothing takes them back when a session dies",
+    "query tags": "the statement that sets one is recorded, and does nothing",
+    "warehouses": "the statement that changes one is recorded, and does nothing",
+    "grants": "they are recorded, and do nothing: every role may do everything",
+    "comments": "they are recorded, and do nothing",
+    "clustering": "it is recorded, and does nothing",
+    "constraints": "a contract's not null is recorded, and holds nothing back",
+    "transience": "every table is as durable as any other",
+    "session variables": "a $name in a literal is text here; Snowflake replaces it nowhere else",
+    "authentication": "any user gets in with anything",
+}
+
+# What a failed statement leaves behind on Snowflake: the transaction stays open, and the next
+# statement that creates something commits the half of it. Here it is rolled back, and a session
+# that goes on regardless is stopped.
+_GOES_ON = (
+    "A session went on after an error inside its transaction. Snowflake would commit what was done "
+    "before the error with the next statement that creates anything. The session must be closed."
+)
+
+_QUERY_COMMENT = re.compile(r"^\s*/\*.*?\*/\s*", re.DOTALL)
+_TEMPORARY = re.compile(r"^create or replace temporary (table|view)\s+(\S+)", re.IGNORECASE)
+_TRANSIENT = re.compile(r"^create or replace transient table", re.IGNORECASE)
+_DOES_NOTHING = re.compile(
+    r"^(alter session (set|unset) query_tag|use warehouse|use role|grant|revoke|comment on"
+    r"|alter (table|view) \S+ (alter|cluster by|resume recluster|set comment))\b",
+    re.IGNORECASE,
+)
+_NODE = re.compile(r'"node_id": "(?P<node>[^"]+)"')
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement as dbt-snowflake sent it, without dbt's comment; `node` is what it was for."""
+
+    sql: str
+    node: str
+    session: int
+
+
+class Emulator:
+    """One emulated account; every database in it lives in memory."""
+
+    def __init__(self) -> None:
+        from fakesnow.instance import FakeSnow
+
+        self.account = FakeSnow()
+        self.statements: list[Statement] = []
+        # fakesnow creates what is missing when it connects, and looks first
+        self._connecting = threading.Lock()
+        self._sessions = 0
+
+    def connect(self, **parameters: Any) -> Any:
+        """What takes the place of `snowflake.connector.connect`."""
+        with self._connecting:
+            connection = self.account.connect(**parameters)
+            self._sessions += 1
+            connection.tidemark_session = self._sessions
+        connection.tidemark = self
+        connection.tidemark_temporary = []
+        connection.tidemark_in_transaction = False
+        connection.tidemark_failed = False
+        return connection
+
+    def since(self, mark: int) -> list[Statement]:
+        """What was sent after `len(statements)` was this."""
+        return self.statements[mark:]
+
+
+@contextmanager
+def emulated_snowflake() -> Iterator[Emulator]:
+    """Let everything in this process that connects to Snowflake talk to the emulator."""
+    from fakesnow import transforms
+    from fakesnow.conn import FakeSnowflakeConnection
+    from fakesnow.cursor import FakeSnowflakeCursor
+
+    emulator = Emulator()
+    execute, close = FakeSnowflakeCursor.execute, FakeSnowflakeConnection.close
+
+    def execute_recorded(cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
+        connection = cursor._conn
+        if not hasattr(connection, "tidemark"):
+            return execute(cursor, command, *args, **kwargs)
+        return _execute(execute, cursor, command, *args, **kwargs)
+
+    def close_tidily(connection: Any, *args: Any, **kwargs: Any) -> None:
+        if not connection._is_closed:
+            for relation in getattr(connection, "tidemark_temporary", ()):
+                kind, name = relation
+                connection._duck_conn.execute(f"drop {kind} if exists {name}")
+        close(connection, *args, **kwargs)
+
+    with (
+        # fakesnow copies results through Arrow, and DuckDB would have it otherwise
+        warnings.catch_warnings(),
+        mock.patch("snowflake.connector.connect", emulator.connect),
+        mock.patch.object(FakeSnowflakeCursor, "execute", execute_recorded),
+        mock.patch.object(FakeSnowflakeCursor, "_inline_variables", lambda _, sql: sql),
+        mock.patch.object(FakeSnowflakeConnection, "close", close_tidily),
+        # DuckDB knows MERGE itself
+        mock.patch.object(transforms, "merge", lambda expression: [expression]),
+    ):
+        warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
+        yield emulator
+    emulator.account.duck_conn.close()
+
+
+def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
+    connection = cursor._conn
+    sql = _QUERY_COMMENT.sub("", command).strip()
+    named = _NODE.search(command)
+    connection.tidemark.statements.append(
+        Statement(sql, named["node"] if named else "", connection.tidemark_session)
+    )
+    begins, ends = sql.lower() in ("begin", "begin;"), sql.lower().rstrip(";") in ("commit", "rollback")
+    if connection.tidemark_failed:
+        raise AssertionError(_GOES_ON)
+    if _DOES_NOTHING.match(sql):
+        sql = "select 'Statement executed successfully.' as status"
+    elif temporary := _TEMPORARY.match(sql):
+        connection.tidemark_temporary.append((temporary[1], temporary[2]))
+        sql = _TEMPORARY.sub(r"create or replace \1 \2", sql)
+    else:
+        sql = _TRANSIENT.sub("create or replace table", sql)
+    try:
+        answer = execute(cursor, sql, *args, **kwargs)
+    except Exception:
+        if connection.tidemark_in_transaction:
+            connection._duck_conn.rollback()
+            connection.tidemark_failed = True
+        raise
+    if begins or ends:
+        connection.tidemark_in_transaction = begins
+    return answer
