@@ -121,7 +121,8 @@
     {{ return('json_extract_string(' ~ parsed ~ ", '$.\"" ~ key ~ "\"')") }}
 {%- endmacro %}
 {%- macro snowflake__json_text(column, key) -%}
-    {{ return('cast(get(try_parse_json(' ~ column ~ "), '" ~ key ~ "') as varchar)") }}
+    {#- the JSON value null becomes null only as text -#}
+    {{ return('cast(try_parse_json(' ~ column ~ '):"' ~ key ~ '" as varchar)') }}
 {%- endmacro %}
 
 {#- JSON values, in the order given or of the keys; each engine has its own type for them, and its own functions. -#}
