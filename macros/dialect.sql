@@ -12,15 +12,16 @@
     {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
 {%- endmacro %}
 
-{#- Milliseconds since 1970 of a time with or without zone, which `datediff` would compare in the session's zone. -#}
+{#- Milliseconds since 1970, fractions cut off, of a time with or without zone, which `datediff` would compare in the
+    session's zone. DuckDB's own `epoch_ms` rounds; Snowflake does not say what it does. -#}
 {%- macro epoch_millisecond(column) -%}
     {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__epoch_millisecond(column) -%}
-    {{ return('epoch_ms(' ~ column ~ ')') }}
+    {{ return('(epoch_us(' ~ column ~ ') // 1000)') }}
 {%- endmacro %}
 {%- macro snowflake__epoch_millisecond(column) -%}
-    {{ return('date_part(epoch_millisecond, ' ~ column ~ ')') }}
+    {{ return('trunc(date_part(epoch_microsecond, ' ~ column ~ ') / 1000)') }}
 {%- endmacro %}
 
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
@@ -38,7 +39,7 @@
 {%- endmacro %}
 {%- macro snowflake__each_day(first, last) -%}
     {%- set offsets = 'array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1)' -%}
-    {%- set date_day = 'cast(dateadd(day, value, ' ~ first ~ ') as date)' -%}
+    {%- set date_day = 'cast(dateadd(day, cast(value as integer), ' ~ first ~ ') as date)' -%}
     {{ return('lateral (select ' ~ date_day ~ ' as date_day from table(flatten(input => ' ~ offsets ~ ')))') }}
 {%- endmacro %}
 
@@ -61,7 +62,7 @@
     {{ return('cast(hash(' ~ columns ~ ') as hugeint)') }}
 {%- endmacro %}
 {%- macro snowflake__row_hash(columns) -%}
-    {{ return('cast(hash(' ~ columns ~ ') as number(38, 0))') }}
+    {{ return('hash(' ~ columns ~ ')') }}
 {%- endmacro %}
 
 {#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
@@ -151,10 +152,20 @@
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
 {%- endmacro %}
 
-{#- The run lock: whoever has opened a DuckDB file for writing holds it alone, and a killed process holds nothing. -#}
+{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed process
+    holds nothing. -#}
+{%- macro take_run_lock() -%}
+    {{ return(adapter.dispatch('take_run_lock')()) }}
+{%- endmacro %}
 {%- macro duckdb__take_run_lock() -%}
 {%- endmacro %}
+{%- macro renew_run_lock() -%}
+    {{ return(adapter.dispatch('renew_run_lock')()) }}
+{%- endmacro %}
 {%- macro duckdb__renew_run_lock() -%}
+{%- endmacro %}
+{%- macro release_run_lock(holder=none) -%}
+    {{ return(adapter.dispatch('release_run_lock')(holder)) }}
 {%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
 {%- endmacro %}

@@ -67,6 +67,7 @@ FUNCTIONS = frozenset(
         "sum",
         "sysdate",
         "to_json",
+        "trunc",
         "try_cast",
         "try_parse_json",
         "upper",
