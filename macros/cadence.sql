@@ -23,7 +23,7 @@
 {#- First and last second of the loads of every minute that has any: a stream has a load time for each row, and no
     schedule is finer than a minute. -#}
 {%- macro loads_of(source, since) -%}
-    {%- set relation = api.Relation.create(source.database, source.schema, source.identifier) -%}
+    {%- set relation = relation_of(source) -%}
     {%- set loads = [] -%}
     {%- if load_relation(relation) is not none -%}
         {%- set loaded_at = source.loaded_at_field -%}
@@ -46,12 +46,8 @@
 
 {#- From event to load, in seconds, of the valid rows loaded since then; none where rows have no event time. -#}
 {%- macro lateness_of(source, since) -%}
-    {%- set staged = graph.nodes.get('model.' ~ project_name ~ '.stg_' ~ source.name) -%}
-    {%- if not staged or 'occurred_at' not in staged.columns -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {%- set relation = api.Relation.create(staged.database, staged.schema, staged.alias) -%}
-    {%- if load_relation(relation) is none -%}
+    {%- set relation = staged_view(source, having='occurred_at') -%}
+    {%- if relation is none -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set sql -%}

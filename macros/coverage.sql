@@ -267,7 +267,7 @@
     from (
         {%- if domain_of(model) == 'web' %}
         select cast(team_id as varchar) as entity
-        from {{ api.Relation.create(teams.database, teams.schema, teams.alias) }}
+        from {{ relation_of(teams) }}
         where is_enabled
         {%- else %}
         select distinct cast({{ state.entity }} as varchar) as entity
@@ -323,7 +323,7 @@
     that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
     {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
-    {%- set plan = api.Relation.create(planned.database, planned.schema, planned.alias) -%}
+    {%- set plan = relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
         {{ exceptions.raise_compiler_error(
             'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select data_gaps backfill_plan'

@@ -25,21 +25,11 @@
 
 {#- The stored rows that a run would replace, found as its delete finds them. -#}
 {%- macro stored_rows_touched() -%}
-    {%- set state, strategy = run_state(), config.get('incremental_strategy') -%}
-    {%- set span = merged_ranges(state.touched_days, most=1) -%}
+    {%- set state = run_state() -%}
     select count(*)
     from {{ this }} as stored
     inner join {{ state.touched }} as touched
-        on
-            stored.{{ state.entity }} = touched.{{ state.entity }}
-            {%- if strategy == 'replay' %}
-            and stored.{{ state.day }} >= touched.replay_from
-            {%- elif strategy == 'sessions' %}
-            and stored.{{ state.session }} = touched.{{ state.session }}
-            {%- else %}
-            and cast(stored.{{ state.day }} as date) = touched.touched_day
-            and {{ within('stored.' ~ state.day, span) }}
-            {%- endif %}
+        on stored.{{ state.entity }} = touched.{{ state.entity }} and {{ is_replaced() }}
 {%- endmacro %}
 
 {#- One reason per touched partition, the first that applies: somebody asked for it, rows came (an event of a day before
@@ -137,7 +127,7 @@
     {%- endfor -%}
     {%- set relations = [] -%}
     {%- for node in graph.nodes.values() if node.name in names -%}
-        {%- do relations.append(api.Relation.create(node.database, node.schema, node.alias)) -%}
+        {%- do relations.append(relation_of(node)) -%}
     {%- endfor -%}
     {{ return(relations) }}
 {%- endmacro %}

@@ -29,7 +29,7 @@
 {%- endmacro %}
 
 {%- macro source_facts(source, is_readable) -%}
-    {%- set relation = api.Relation.create(source.database, source.schema, source.identifier) -%}
+    {%- set relation = relation_of(source) -%}
     {%- set exists = load_relation(relation) is not none -%}
     {%- if not (exists and is_readable) -%}
         {{ return({
@@ -66,7 +66,7 @@
         {%- do late_rows.update({source.name: rows_behind(source, job, counted.overlap_rows)}) -%}
     {%- endfor -%}
     {{ return({
-        'exists': load_relation(api.Relation.create(node.database, node.schema, node.alias)) is not none,
+        'exists': load_relation(relation_of(node)) is not none,
         'watermark': utc_moment(job.watermark).isoformat() if job.get('watermark') else none,
         'built_entry': job.read_entry | int if job.get('read_entry') else none,
         'is_reset': job.get('is_reset', false),
@@ -103,15 +103,17 @@
 {#- The partitions that tables of sessions changed and this model has not read: also what a restatement of them did. -#}
 {%- macro count_unread_changes(node) -%}
     {%- set tables = closure_tables(node) -%}
-    {%- set sql -%}
-        select count(*)
-        from (
-            select distinct entity, day
-            from {{ ops_table('changed_keys') }}
-            where {{ unread_changes(node.name, tables) }}
-        ) as changed
+    {%- set changed -%}
+        (
+            select count(*)
+            from (
+                select distinct entity, day
+                from {{ ops_table('changed_keys') }}
+                where {{ unread_changes(node.name, tables) }}
+            ) as changed
+        )
     {%- endset -%}
-    {{ return(run_query(sql).rows[0][0] | int if tables else 0) }}
+    {{ return(count_of(changed) if tables else 0) }}
 {%- endmacro %}
 
 {#- The last failure of each model, or of a test of it: what failed is tried again, until it and its tests succeed. -#}

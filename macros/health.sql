@@ -100,9 +100,8 @@
 {#- By reason, what the last run set aside and what has come since: loaded after the run before it, and without one in
     the last 24 hours. All of it would have to read all there is. -#}
 {%- macro quarantined_figures(source, since) -%}
-    {%- set staged = graph.nodes.get('model.' ~ project_name ~ '.stg_' ~ source.name) -%}
-    {%- set relation = api.Relation.create(staged.database, staged.schema, staged.alias) if staged else none -%}
-    {%- if not relation or load_relation(relation) is none -%}
+    {%- set relation = staged_view(source, having='quarantine_reason') -%}
+    {%- if relation is none -%}
         {{ return([]) }}
     {%- endif -%}
     {%- set sql -%}

@@ -217,7 +217,7 @@
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else as_of_value() -%}
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
-            {%- do state.update({'rows': run_query('select count(*) from ' ~ this).rows[0][0] | int}) -%}
+            {%- do state.update({'rows': count_of('(select count(*) from ' ~ this ~ ')')}) -%}
         {%- endif -%}
         {%- set done = {'mode': state.mode, 'rows': state.get('rows'), 'partitions': state.partitions} -%}
         {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
@@ -301,16 +301,18 @@
 {#- A table of sessions that was rebuilt whole does not say what that changed. Asked of the ledger as it is now: it may
     have been in this very command. -#}
 {%- macro reads_a_rebuilt_table(node) -%}
-    {%- set sql -%}
-        select count(*)
-        from {{ ops_table('etl_job_runs') }}
-        where
-            job_name in ('{{ closure_tables(node) | join("', '") }}')
-            and status = 'success'
-            and metadata_json like '{"mode": "full"%'
-            and ledger_entry > {{ ledger_state().jobs[node.name].read_entry }}
+    {%- set rebuilt -%}
+        (
+            select count(*)
+            from {{ ops_table('etl_job_runs') }}
+            where
+                job_name in ('{{ closure_tables(node) | join("', '") }}')
+                and status = 'success'
+                and metadata_json like '{"mode": "full"%'
+                and ledger_entry > {{ ledger_state().jobs[node.name].read_entry }}
+        )
     {%- endset -%}
-    {{ return(closure_tables(node) and run_query(sql).rows[0][0] > 0) }}
+    {{ return(closure_tables(node) and count_of(rebuilt) > 0) }}
 {%- endmacro %}
 
 {#- The tables of sessions that a model is built on. -#}
@@ -369,7 +371,6 @@
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
-                    'built_entry': row['ledger_entry'],
                     'read_entry': row['success_entry'] or 0,
                     'is_reset': row['job_type'] == 'reset',
                     'code_checksum': row['code_checksum'],

@@ -204,7 +204,7 @@
         {%- set job = ledger_state().jobs.get(node.name, {}) -%}
         {%- set floor = kept_from + modules.datetime.timedelta(days=lookback_of(node)) -%}
         {%- set strategy = node.config.incremental_strategy if node.config.materialized == 'incremental' else none -%}
-        {%- set relation = api.Relation.create(node.database, node.schema, node.alias) -%}
+        {%- set relation = relation_of(node) -%}
         {%- set why -%}
             {%- if strategy not in ('partitions', 'sessions') -%}
                 it needs the whole history
@@ -286,13 +286,13 @@
 {%- endmacro %}
 
 {%- macro aggregates_plan(node, kept_from) -%}
-    {%- set relation = api.Relation.create(node.database, node.schema, node.alias) -%}
+    {%- set relation = relation_of(node) -%}
     {{ return(pruning_of(node.name, 'model', relation, kept_from, earlier_than(day_column(node), kept_from))) }}
 {%- endmacro %}
 
 {#- A floor that is not yet known is a change even if no row goes: late rows must not come in below it. -#}
 {%- macro pruning_of(subject, subject_type, relation, kept_from, condition) -%}
-    {%- set rows = run_query('select count(*) from ' ~ relation ~ ' where ' ~ condition).rows[0][0] | int -%}
+    {%- set rows = count_of('(select count(*) from ' ~ relation ~ ' where ' ~ condition ~ ')') -%}
     {{ return({
         'subject': subject,
         'subject_type': subject_type,

@@ -2,25 +2,17 @@
     rows are all gone disappears. The touched keys and their days decide, never the keys of the new rows. -#}
 
 {%- macro get_incremental_partitions_sql(args) -%}
-    {#- one range, not ten: a fully refreshed table lies in no order of days, so more ranges cost and skip nothing -#}
-    {%- set day, span = 'stored.' ~ run_state().day, merged_ranges(run_state().touched_days or [], most=1) -%}
-    {{ return(replace_touched(args, 'cast(' ~ day ~ ' as date) = touched.touched_day and ' ~ within(day, span))) }}
+    {{ return(replace_touched(args)) }}
 {%- endmacro %}
 
 {%- macro get_incremental_replay_sql(args) -%}
-    {%- set day, first_days = 'stored.' ~ run_state().day, (run_state().touched_days or [])[:1] -%}
-    {%- set bound = day ~ " >= '" ~ first_days[0] ~ "'" if first_days else 'false' -%}
-    {{ return(replace_touched(args, day ~ ' >= touched.replay_from and ' ~ bound)) }}
+    {{ return(replace_touched(args)) }}
 {%- endmacro %}
 
 {#- A table of sessions also says which partitions it changed: those that sessions were in, and those that they are in
     now. Rebuilt whole it says nothing; then what is built on it is rebuilt whole, too (should_full_refresh). -#}
 {%- macro get_incremental_sessions_sql(args) -%}
     {%- set state = run_state() -%}
-    {%- set is_touched = 'stored.' ~ state.session ~ ' = touched.' ~ state.session -%}
-    {#- where the stored is doubted, a session may be stored on several days -#}
-    {%- set days = none if state.requests or state.window else merged_ranges(state.touched_days or [], most=1) -%}
-    {%- set is_near = within('stored.' ~ state.day, days) -%}
     {%- set changed_keys -%}
         select
             {{ state.entity }} as entity,
@@ -33,25 +25,15 @@
             cast({{ state.day }} as date) as day
         from {{ args.temp_relation }}
     {%- endset -%}
-    {{ return(replace_touched(args, is_touched ~ ' and ' ~ is_near, also=changed_keys_insert(changed_keys))) }}
+    {{ return(replace_touched(args, also=changed_keys_insert(changed_keys))) }}
 {%- endmacro %}
 
 {#- Small tables are rebuilt whole: every row goes, and what was computed from all visible rows comes. -#}
 {%- macro get_incremental_whole_sql(args) -%}
-    {%- if run_state().mode == 'coverage' -%}
-        {{ return(coverage_dml(args)) }}
-    {%- endif -%}
-    {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
-    {%- set dml -%}
-        delete from {{ args.target_relation }};
-
-        insert into {{ args.target_relation }} ({{ columns }})
-        select {{ columns }} from {{ args.temp_relation }}
-    {%- endset -%}
-    {{ return(in_one_transaction(dml)) }}
+    {{ return(replace_rows(args, 'delete from ' ~ args.target_relation)) }}
 {%- endmacro %}
 
-{%- macro replace_touched(args, condition, also='') -%}
+{%- macro replace_touched(args, also='') -%}
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
@@ -59,15 +41,39 @@
             ~ 'replay_from, touched_sessions nor changed_partitions.'
         ) }}
     {%- endif -%}
-    {%- if state.mode == 'coverage' -%}
+    {%- set deletion -%}
+        delete from {{ args.target_relation }} as stored
+        using {{ touched_table() }} as touched
+        where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ is_replaced() }}
+    {%- endset -%}
+    {{ return(replace_rows(args, deletion, also)) }}
+{%- endmacro %}
+
+{#- Which stored rows of a touched entity go. Literal days beside the touched ones let the engine skip the others. -#}
+{%- macro is_replaced() -%}
+    {%- set state, strategy = run_state(), config.get('incremental_strategy') -%}
+    {%- set day, touched_days = 'stored.' ~ state.day, state.touched_days or [] -%}
+    {#- one range, not ten: a fully refreshed table lies in no order of days, so more ranges cost and skip nothing -#}
+    {%- set span = merged_ranges(touched_days, most=1) -%}
+    {%- if strategy == 'replay' -%}
+        {%- set bound = day ~ " >= '" ~ touched_days[0] ~ "'" if touched_days else 'false' -%}
+        {{ return(day ~ ' >= touched.replay_from and ' ~ bound) }}
+    {%- elif strategy == 'sessions' -%}
+        {#- where the stored is doubted, a session may be stored on several days -#}
+        {%- set is_near = within(day, none if state.requests or state.window else span) -%}
+        {{ return('stored.' ~ state.session ~ ' = touched.' ~ state.session ~ ' and ' ~ is_near) }}
+    {%- endif -%}
+    {{ return('cast(' ~ day ~ ' as date) = touched.touched_day and ' ~ within(day, span)) }}
+{%- endmacro %}
+
+{%- macro replace_rows(args, deletion, also='') -%}
+    {%- if run_state().mode == 'coverage' -%}
         {{ return(coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
-    {%- do state.update({'rows': run_query('select count(*) from ' ~ args.temp_relation).rows[0][0] | int}) -%}
+    {%- do run_state().update({'rows': count_of('(select count(*) from ' ~ args.temp_relation ~ ')')}) -%}
     {%- set dml -%}
-        delete from {{ args.target_relation }} as stored
-        using {{ touched_table() }} as touched
-        where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ condition }};
+        {{ deletion }};
 
         insert into {{ args.target_relation }} ({{ columns }})
         select {{ columns }} from {{ args.temp_relation }}

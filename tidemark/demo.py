@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,8 +41,8 @@ _FINDINGS, _FLAGS = "late_findings", "churn_flags"
 
 
 @dataclass(frozen=True)
-class Run:
-    """`tidemark run` at a clock; none is the clock of the seeds."""
+class Step(ABC):
+    """A command, what it shows, and how it ends; without a clock at that of the seeds."""
 
     title: str
     tells: str
@@ -49,129 +50,155 @@ class Run:
     expected: Exit = Exit.DONE
 
     @property
+    @abstractmethod
     def command(self) -> str:
         """The command as one would type it."""
-        return "tidemark run" + (f" --as-of {self.as_of.isoformat()}" if self.as_of else "")
+
+    @abstractmethod
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        """Do what the command does: its exit code, and its result as JSON values."""
+
+    @property
+    def at(self) -> str:
+        """The clock as an option."""
+        return f" --as-of {self.as_of.isoformat()}" if self.as_of else ""
 
 
-@dataclass(frozen=True)
-class Show:
+class Run(Step):
+    """`tidemark run`."""
+
+    @property
+    def command(self) -> str:
+        return f"tidemark run{self.at}"
+
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        judgement = judge(dbt, self.as_of)
+        show_judgement(out, judgement)
+        built = build(dbt, judgement)
+        show_build(out, judgement, built)
+        return exit_code(judgement, built), run_as_json(judgement, built)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Step):
     """`dbt show` of an analysis, as of the run before it."""
 
-    title: str
-    tells: str
     analysis: str
-    as_of: datetime | None = None
-    expected: Exit = Exit.DONE
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
         return f"dbt show --select {self.analysis}"
 
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        rows = dbt.show(self.analysis)
+        show_rows(out, rows)
+        return Exit.DONE, {"rows": rows}
 
-@dataclass(frozen=True)
-class SetBack:
-    """`tidemark watermark set` at a clock."""
 
-    title: str
-    tells: str
+@dataclass(frozen=True, kw_only=True)
+class SetBack(Step):
+    """`tidemark watermark set`."""
+
     to: datetime
-    as_of: datetime
     job: str = "fact_events_daily"
     reason: str = "a doubt"
-    expected: Exit = Exit.DONE
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
         return (
             f"tidemark watermark set {self.job} {self.to.isoformat()} --reason '{self.reason}'"
-            f" --yes --as-of {self.as_of.isoformat()}"
+            f" --yes{self.at}"
         )
 
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        changed = change(dbt, self.job, self.reason, self.to, self.as_of)
+        out.print(changed.words)
+        return Exit.DONE, {"rows": dict(changed.rows)}
 
-@dataclass(frozen=True)
-class Look:
-    """`tidemark status --exit-code` at a clock."""
 
-    title: str
-    tells: str
-    as_of: datetime
-    expected: Exit
+class Look(Step):
+    """`tidemark status --exit-code`."""
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
-        return f"tidemark status --exit-code --as-of {self.as_of.isoformat()}"
+        return f"tidemark status --exit-code{self.at}"
+
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        health = look(dbt, self.as_of)
+        show_health(out, health)
+        return health.exit_code, health_as_json(health)
 
 
-@dataclass(frozen=True)
-class Advise:
-    """`tidemark cadence --every` at a clock."""
+@dataclass(frozen=True, kw_only=True)
+class Advise(Step):
+    """`tidemark cadence --every`."""
 
-    title: str
-    tells: str
-    as_of: datetime
     every: timedelta = timedelta(minutes=15)
-    expected: Exit = Exit.DONE
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
-        minutes = self.every // timedelta(minutes=1)
-        return f"tidemark cadence --every {minutes}m --as-of {self.as_of.isoformat()}"
+        return f"tidemark cadence --every {self.every // timedelta(minutes=1)}m{self.at}"
+
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        seen = cadence.look(dbt, every=self.every, as_of=self.as_of)
+        show_cadence(out, seen)
+        return Exit.DONE, cadence_as_json(seen)
 
 
-@dataclass(frozen=True)
-class Accident:
+@dataclass(frozen=True, kw_only=True)
+class Accident(Step):
     """A macro of the demo that does some damage."""
 
-    title: str
-    tells: str
     macro: str
-    as_of: datetime
-    expected: Exit = Exit.DONE
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
         return f"dbt run-operation {self.macro}"
 
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:  # noqa: ARG002
+        dbt.operate(self.macro, as_of=self.as_of)
+        return Exit.DONE, {}
 
-@dataclass(frozen=True)
-class Compare:
-    """`tidemark gaps` on one table at a clock."""
 
-    title: str
-    tells: str
-    table: str
+@dataclass(frozen=True, kw_only=True)
+class Compare(Step):
+    """`tidemark gaps` on one table."""
+
     as_of: datetime
-    expected: Exit = Exit.DONE
+    table: str
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
-        return f"tidemark gaps --table {self.table} --as-of {self.as_of.isoformat()}"
+        return f"tidemark gaps --table {self.table}{self.at}"
+
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        found = self.look(dbt)
+        show_gaps(out, found, everything=False)
+        return Exit.DONE, look_as_json(found, everything=False)
+
+    def look(self, dbt: Dbt) -> gaps.Look:
+        """Compare the table with what its raw rows say."""
+        return gaps.look(dbt, self.as_of, gaps.Asked(table=self.table))
 
 
-@dataclass(frozen=True)
-class Backfill:
-    """`tidemark backfill --apply` on one table at a clock."""
-
-    title: str
-    tells: str
-    table: str
-    as_of: datetime
-    expected: Exit = Exit.DONE
+class Backfill(Compare):
+    """`tidemark backfill --apply` on one table."""
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
-        return f"tidemark backfill --apply --table {self.table} --as-of {self.as_of.isoformat()}"
+        return f"tidemark backfill --apply --table {self.table}{self.at}"
 
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        known = self.look(dbt)
+        show_plan(out, known)
+        repairs = repair(
+            *(dbt, known, gaps.Asked(table=self.table), False),
+            progress=lambda _: nullcontext(),
+            tell=lambda done: show_repair(out, done),
+        )
+        show_repairs_end(out, repairs)
+        return repairs.exit_code, plan_as_json(repairs)
 
-Step = Run | Show | SetBack | Look | Advise | Accident | Compare | Backfill
 
 _AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 _ANSWERED = datetime(2025, 10, 16, 3)
@@ -190,7 +217,7 @@ STORY: tuple[Step, ...] = (
     Show(
         "What is about to change",
         "Four numbers of the past, as they are known now.",
-        _FINDINGS,
+        analysis=_FINDINGS,
     ),
     Run(
         "An hour later",
@@ -203,15 +230,15 @@ STORY: tuple[Step, ...] = (
         "A customer was created two weeks ago, an earlier attempt took part of a later one's"
         " progress, a session began before the hour it was known for, and a team that was enabled"
         " got its whole history.",
-        _FINDINGS,
         _AN_HOUR_LATER,
+        analysis=_FINDINGS,
     ),
     Show(
         "Before the late answer",
         "The usage API never answered for 2025-10-10. For companies whose other days were silent"
         " the flag is null: nobody can know.",
-        _FLAGS,
         _AN_HOUR_LATER,
+        analysis=_FLAGS,
     ),
     Run(
         "The late answer",
@@ -222,8 +249,8 @@ STORY: tuple[Step, ...] = (
         "After the late answer",
         "Seven of seven days are reported. Who was silent on that day as well is at risk; who was"
         " active on it is not.",
-        _FLAGS,
         _ANSWERED,
+        analysis=_FLAGS,
     ),
     Advise(
         "How often is it worth looking?",
@@ -235,8 +262,8 @@ STORY: tuple[Step, ...] = (
         "A doubt",
         "Somebody doubts what was made of a fortnight's events. A row in the ledger, with the"
         " reason, has them read again by the next run; nothing can be lost by that.",
-        datetime(2025, 10, 1),
         _ANSWERED,
+        to=datetime(2025, 10, 1),
     ),
     Run(
         "A source goes stale",
@@ -255,20 +282,20 @@ STORY: tuple[Step, ...] = (
         "An accident",
         "Somebody deletes three days of a team by hand. No load and no freshness check will ever"
         " tell.",
-        "delete_three_days",
         _STALE,
+        macro="delete_three_days",
     ),
     Compare(
         "What is missing",
         "Every stored partition is compared with what its raw rows say.",
-        "web_hourly_stats",
-        _STALE,
+        as_of=_STALE,
+        table="web_hourly_stats",
     ),
     Backfill(
         "The repair",
         "Exactly the damaged partitions are rewritten, by the model itself, and compared again.",
-        "web_hourly_stats",
-        _STALE,
+        as_of=_STALE,
+        table="web_hourly_stats",
     ),
 )
 
@@ -299,7 +326,7 @@ def _tell(step: Step, dbt: Dbt, out: Console) -> dict[str, Any]:
     out.print(step.tells)
     out.print(f"\n[bold]$ {step.command}[/]")
     dbt.run_id = str(uuid4())
-    code, result = _take(step, dbt, out)
+    code, result = step.take(dbt, out)
     if code != Exit.DONE:
         out.print(f"Exit code {int(code)}" + (", as expected." if code == step.expected else "."))
     return {
@@ -311,53 +338,7 @@ def _tell(step: Step, dbt: Dbt, out: Console) -> dict[str, Any]:
     }
 
 
-def _take(step: Step, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
-    """Do what a step does: its exit code, and its result as JSON values."""
-    match step:
-        case Run():
-            judgement = judge(dbt, step.as_of)
-            show_judgement(out, judgement)
-            built = build(dbt, judgement)
-            show_build(out, judgement, built)
-            return exit_code(judgement, built), run_as_json(judgement, built)
-        case Show():
-            rows = dbt.show(step.analysis)
-            show_rows(out, rows)
-            return Exit.DONE, {"rows": rows}
-        case SetBack():
-            changed = change(dbt, step.job, step.reason, step.to, step.as_of)
-            out.print(changed.words)
-            return Exit.DONE, {"rows": dict(changed.rows)}
-        case Advise():
-            seen = cadence.look(dbt, every=step.every, as_of=step.as_of)
-            show_cadence(out, seen)
-            return Exit.DONE, cadence_as_json(seen)
-        case Look():
-            health = look(dbt, step.as_of)
-            show_health(out, health)
-            return health.exit_code, health_as_json(health)
-        case Accident():
-            dbt.operate(step.macro, as_of=step.as_of)
-            return Exit.DONE, {}
-        case Compare():
-            found = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
-            show_gaps(out, found, everything=False)
-            return Exit.DONE, look_as_json(found, everything=False)
-        case Backfill():
-            known = gaps.look(dbt, step.as_of, gaps.Asked(table=step.table))
-            show_plan(out, known)
-            repairs = repair(
-                *(dbt, known, gaps.Asked(table=step.table), False),
-                progress=lambda _: nullcontext(),
-                tell=lambda done: show_repair(out, done),
-            )
-            show_repairs_end(out, repairs)
-            return repairs.exit_code, plan_as_json(repairs)
-
-
 def _tell_the_rest(project_dir: Path, out: Console) -> None:
-    last = STORY[-1].as_of
-    clock = f" --as-of {last.isoformat()}" if last else ""
     # `make demo` runs in an environment of its own, which the reader's shell does not know.
     venv = Path(sys.prefix)
     activate = f". {venv.name}/bin/activate; " if venv.parent == project_dir else ""
@@ -368,7 +349,7 @@ def _tell_the_rest(project_dir: Path, out: Console) -> None:
         "marts.fct_engagement_metrics and their neighbours; ops.etl_job_watermarks,\n"
         "ops.source_checks and ops.quarantined_rows say how they came about.\n\n"
         f"[bold]$ {activate}export TIDEMARK_DEMO_PATH={_DATABASE}[/]\n"
-        f"[bold]$ tidemark check{clock}[/]\n"
+        f"[bold]$ tidemark check{STORY[-1].at}[/]\n"
         "  what a run would do now, and why\n"
         "[bold]$ dbt show --select company_daily_activity[/]\n"
         "  the first rows of a table\n"

@@ -148,9 +148,9 @@ MUTANTS = [
         Patch(
             STRATEGIES,
             "using {{ touched_table() }} as touched\n        where stored.{{ state.entity }} = "
-            "touched.{{ state.entity }} and {{ condition }};",
+            "touched.{{ state.entity }} and {{ is_replaced() }}",
             "using {{ args.temp_relation }} as fresh\n        where stored.{{ state.entity }} = "
-            "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }};",
+            "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }}",
         ),
     ),
     Mutant(
@@ -253,9 +253,9 @@ MUTANTS = [
         "a null-unsafe delete",
         Patch(
             STRATEGIES,
-            "and {{ condition }};",
-            "and {{ condition }}{% if model.name == 'feature_engagement_daily' %} and "
-            "stored.feature_used = stored.feature_used{% endif %};",
+            "and {{ is_replaced() }}",
+            "and {{ is_replaced() }}{% if model.name == 'feature_engagement_daily' %} and "
+            "stored.feature_used = stored.feature_used{% endif %}",
         ),
     ),
     Mutant(
