@@ -145,7 +145,8 @@ def create_reference(
 
 def fetch(connection: duckdb.DuckDBPyConnection, relation: str) -> Table:
     found = connection.execute(f"select * from {relation}")
-    columns = tuple(column[0] for column in found.description or ())
+    # Snowflake answers in upper case
+    columns = tuple(column[0].lower() for column in found.description or ())
     # the keys of JSON have an order; 0.50 and 0.5 are the same number
     is_json = [str(column[1]) == "JSON" for column in found.description or ()]
     table = Table(

@@ -18,6 +18,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from inspect import getsource
+from types import CodeType
 from typing import Any
 from unittest import mock
 
@@ -98,6 +101,7 @@ def emulated_snowflake() -> Iterator[Emulator]:
     from fakesnow import transforms
     from fakesnow.conn import FakeSnowflakeConnection
     from fakesnow.cursor import FakeSnowflakeCursor
+    from sqlglot import Expr
 
     # it says of every SHOW that it does not know it; what it cannot read is an error anyway
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -123,6 +127,10 @@ def emulated_snowflake() -> Iterator[Emulator]:
         mock.patch("snowflake.connector.connect", emulator.connect),
         mock.patch.object(FakeSnowflakeCursor, "execute", execute_recorded),
         mock.patch.object(FakeSnowflakeCursor, "_inline_variables", lambda _, sql: sql),
+        # half of the time: of fakesnow's eighty transformations of a statement few concern it
+        mock.patch.object(Expr, "transform", _transform_what_it_concerns(Expr.transform)),
+        # a tenth: fakesnow translates every statement a second time for its columns
+        mock.patch.object(FakeSnowflakeCursor, "_describe_last_sql", _describe_last_sql),
         mock.patch.object(FakeSnowflakeConnection, "close", close_tidily),
         # DuckDB knows MERGE itself
         mock.patch.object(transforms, "merge", lambda expression: [expression]),
@@ -132,6 +140,42 @@ def emulated_snowflake() -> Iterator[Emulator]:
         warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
         yield emulator
     emulator.account.duck_conn.close()
+
+
+def _transform_what_it_concerns(transform: Any) -> Any:
+    """Leave out transformations that look only at kinds of expressions which are not there."""
+    seen = threading.local()
+
+    def transform_if(root: Any, function: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
+        concerned = None if copy else _concerned(function.__code__)
+        if concerned is not None:
+            if getattr(seen, "root", None) is not root:
+                seen.root, seen.kinds = root, {type(node) for node in root.walk()}
+            if not any(issubclass(kind, concerned) for kind in seen.kinds):
+                return root
+        seen.root = None
+        return transform(root, function, *args, copy=copy, **kwargs)
+
+    return transform_if
+
+
+@cache
+def _concerned(code: CodeType) -> tuple[type, ...] | None:
+    """What a transformation asks of the expression that it is given, as its own code says."""
+    from fakesnow import transforms
+    from sqlglot import exp
+
+    # some stand in a lambda, for the arguments that they need besides
+    names = code.co_names if code.co_name == "<lambda>" else (code.co_name,)
+    called = next(getattr(transforms, name) for name in names if hasattr(transforms, name))
+    asked = re.findall(r"isinstance\(\s*expression,\s*(\([^)]*\)|[\w.]+)", getsource(called))
+    kinds = re.findall(r"exp\.(\w+)", " ".join(asked))
+    return tuple(getattr(exp, kind) for kind in kinds) or None
+
+
+def _describe_last_sql(cursor: Any) -> list[Any]:
+    described = cursor._duck_conn.execute(f"describe {cursor._last_sql}", cursor._last_params)
+    return list(described.fetchall())
 
 
 def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
