@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,7 +20,9 @@ from tidemark.engine import Dbt, DbtError
 pytest.importorskip("fakesnow", reason="it needs the DuckDB of Python 3.11")
 
 from . import gates
-from .shim import emulated_snowflake
+from .shim import Emulator, emulated_snowflake
+
+pytestmark = pytest.mark.snowflake
 
 PROJECT = Path(__file__).parents[3]
 DIALECT = PROJECT / "macros" / "dialect.sql"
@@ -213,7 +215,7 @@ CASES: dict[str, dict[str, Case]] = {
         "a wide decimal": Case(of_object("a", a=f"cast({FIFTEEN} as {PRECISE})"), f"'{FIFTEEN}'"),
         "a null beside it": Case(of_object("b", a="cast(null as varchar)", b="'b'"), "'b'"),
         "a null stays": Case(
-            "(select cast({{ json_object({'a': 'cast(null as varchar)'}) }} as varchar) like '%a%')",
+            "cast({{ json_object({'a': 'cast(null as varchar)'}) }} as varchar) like '%a%'",
             "true",
         ),
     },
@@ -305,11 +307,16 @@ def test_engines_differ_in_one_file() -> None:
     assert strays == []
 
 
+# Whose raw tables have every type, and columns that are named like one.
+DOMAINS = ["company", "engagement", "learning"]
+
+
 class Engine(NamedTuple):
-    """dbt on one of the two, without any model."""
+    """dbt on one of the two, with the sources and models of two domains."""
 
     name: str
     dbt: Dbt
+    emulator: Emulator
 
     def answers(self) -> dict[str, str]:
         """Every case that is not answered as it should be, with the answer."""
@@ -328,22 +335,25 @@ class Engine(NamedTuple):
         return {row[0]: row[1] for row in rows}
 
     def show(self, sql: str) -> list[tuple[str, ...]]:
+        return [tuple(row.values()) for row in self.table(sql).rows]
+
+    def table(self, sql: str) -> Any:
         outcome = self.dbt.call("show", "--inline", sql, "--limit", "-1", "--no-write-json")
         outcome.raise_if_failed()
         (result,) = outcome.results
-        return [tuple(row.values()) for row in result.agate_table.rows]
+        return result.agate_table
 
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engine]]:
     folder = tmp_path_factory.mktemp("dialect")
-    with pytest.MonkeyPatch.context() as patch, emulated_snowflake():
+    with pytest.MonkeyPatch.context() as patch, emulated_snowflake() as emulator:
         patch.setenv("TIDEMARK_DUCKDB_PATH", str(folder / "tidemark.duckdb"))
         patch.setenv("DBT_LOG_PATH", str(folder / "logs"))
         for name in ("ACCOUNT", "USER", "PASSWORD"):
             patch.setenv(f"SNOWFLAKE_{name}", "emulated")
         yield {
-            name: Engine(name, Dbt(PROJECT, name, {"domains": []}, folder / name))
+            name: Engine(name, Dbt(PROJECT, name, {"domains": DOMAINS}, folder / name), emulator)
             for name in ("duckdb", "snowflake")
         }
 
@@ -381,3 +391,38 @@ def test_one_run_at_a_time(engines: dict[str, Engine]) -> None:
             "select count(*) from {{ ops_table('run_lock') }} where holder = 'second'"
         )
         assert [int(count) for (count,) in holders] == [0 if name == "duckdb" else 1]
+
+
+def test_the_landing_can_be_made_twice(engines: dict[str, Engine]) -> None:
+    for engine in engines.values():
+        for _ in range(2):
+            engine.dbt.operate("create_landing")
+        for source in engine.dbt.manifest.sources.values():
+            if source.source_name == "raw":
+                made = engine.table(f"select * from {source.relation_name}")
+                assert [name.lower() for name in made.column_names] == list(source.columns)
+                assert len(made.rows) == 0
+
+
+@pytest.mark.parametrize("url", [None, "s3://bucket/it's"])
+def test_the_landing_is_made_in_snowflakes_words(
+    engines: dict[str, Engine], url: str | None
+) -> None:
+    snowflake = engines["snowflake"]
+    mark = len(snowflake.emulator.statements)
+    names = {"loader": "tide_in", "transformer": "tide_mark", "reporter": "tide_out"}
+    landing = {"url": url, "storage_integration": "lake" if url else None, "roles": names}
+    outcome = snowflake.dbt.call("run-operation", "create_landing", variables={"landing": landing})
+    outcome.raise_if_failed()
+    sent = [statement.sql for statement in snowflake.emulator.since(mark)]
+    assert gates.violations(sent) == {}
+    granted = {
+        role: [sql for sql in sent if sql.endswith(f"to role {role}")] for role in names.values()
+    }
+    assert all(granted.values())
+    # the least that each needs: raw tables are written by loaders alone, reporters see marts alone
+    writes = re.compile(r"grant .*\b(insert|update|delete|truncate|write|create|ownership)\b")
+    assert all(".marts" in sql or ".raw" not in sql for sql in granted["tide_out"])
+    assert not [sql for sql in granted["tide_out"] if writes.match(sql)]
+    assert not [sql for sql in granted["tide_mark"] if writes.match(sql) and ".raw" in sql]
+    assert not [sql for sql in granted["tide_in"] if ".marts" in sql]

@@ -8,6 +8,8 @@ pytest.importorskip("sqlglot", reason="it comes with fakesnow, which needs Pytho
 
 from . import gates
 
+pytestmark = pytest.mark.snowflake
+
 SOUND = """
 create or replace temporary table tidemark.marts.daily__touched as
 with events as (
