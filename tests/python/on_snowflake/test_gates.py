@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("sqlglot", reason="it comes with fakesnow, which needs Python 3.11")
@@ -101,6 +104,14 @@ def test_it_is_caught_among_others() -> None:
     planted = [sql for _, sql in PLANTED.values()]
     found = gates.violations([SOUND, *planted])
     assert set(found.values()) == set(planted)
+
+
+def test_sql_in_the_docs_is_snowflakes() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "snowflake.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```\n((?:create|copy) .*?)```", page, re.DOTALL)
+    statements = [sql for block in blocks for sql in block.split(";") if sql.strip()]
+    assert len(statements) == 7
+    assert gates.violations(statements) == {}
 
 
 def test_the_sample_leaves_out_what_differs_in_names_and_values_alone() -> None:
