@@ -197,3 +197,81 @@
 {%- macro snowflake__landing_ddl() -%}
     {{ return(snowflake_landing_ddl()) }}
 {%- endmacro %}
+
+{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what it
+    costs can be told by its tag: the history of queries knows it, and no dbt. -#}
+{%- macro open_session() -%}
+    {{ return(adapter.dispatch('open_session')()) }}
+{%- endmacro %}
+{%- macro duckdb__open_session() -%}
+{%- endmacro %}
+{%- macro snowflake__open_session() -%}
+    {%- set tag = {'project': project_name, 'model': model.name, 'run_id': run_id()} -%}
+    {%- do run_query('alter session set query_tag = ' ~ text_literal(tojson(tag))) -%}
+    {%- if var('warehouses') -%}
+        {%- do run_query('use warehouse ' ~ var('warehouses').get(domain_of(model), target.warehouse)) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- How many rows a model's query gave. Snowflake has said so when it made a table of them. -#}
+{%- macro count_new_rows(relation) -%}
+    {{ return(adapter.dispatch('count_new_rows')(relation)) }}
+{%- endmacro %}
+{%- macro duckdb__count_new_rows(relation) -%}
+    {{ return(count_of('(select count(*) from ' ~ relation ~ ')')) }}
+{%- endmacro %}
+{%- macro snowflake__count_new_rows(relation) -%}
+    {%- set made = load_result('create_tmp_relation') -%}
+    {%- set rows = made.response.rows_inserted if made else none -%}
+    {#- it says nothing where it inserted nothing -#}
+    {{ return(duckdb__count_new_rows(relation) if rows is none else rows) }}
+{%- endmacro %}
+
+{#- Before a table is replaced whole, or by --empty: where its success is not recorded in the transaction of its data,
+    the ledger forgets it first. A run that dies in between then leaves a table that is rebuilt, and not one that claims
+    to hold what it did. -#}
+{%- macro forget_before_rebuild() -%}
+    {{ return(adapter.dispatch('forget_before_rebuild')()) }}
+{%- endmacro %}
+{%- macro duckdb__forget_before_rebuild() -%}
+{%- endmacro %}
+{%- macro snowflake__forget_before_rebuild() -%}
+    {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
+    {%- set is_replaced = config.get('materialized') == 'incremental' and not is_incremental() -%}
+    {%- if execute and last_watermark() and not is_coverage() and (is_replaced or is_partial) -%}
+        {%- do run_query(ledger_insert([{
+            'job_name': model.name,
+            'job_type': 'reset',
+            'status': 'pending',
+            'as_of': as_of_value(),
+            'error_message': 'It is being rebuilt whole.',
+        }])) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- dbt's own, for an increment of a model whose code has not changed. dbt asks Snowflake for the types of the query and
+    of the contract, two statements per model and run; the table that the rows go into is made with the contract's types,
+    and on_schema_change compares that with what is stored. -#}
+{%- macro snowflake__get_assert_columns_equivalent(sql) -%}
+    {%- set known_code = ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
+    {%- if not is_incremental() or known_code != model.checksum.checksum -%}
+        {{ return(assert_columns_equivalent(sql)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- dbt's own, but for the table of an increment's rows: Snowflake drops it with the session, which ends with the
+    model. -#}
+{%- macro drop_relation_if_exists(relation) -%}
+    {{ return(adapter.dispatch('drop_relation_if_exists')(relation)) }}
+{%- endmacro %}
+{%- macro default__drop_relation_if_exists(relation) -%}
+    {%- if relation is not none -%}
+        {%- do adapter.drop_relation(relation) -%}
+    {%- endif -%}
+{%- endmacro %}
+{%- macro snowflake__drop_relation_if_exists(relation) -%}
+    {%- set is_temporary = config.get('materialized') == 'incremental' and not config.get('tmp_relation_type') -%}
+    {%- if not (relation and is_temporary and relation.identifier.endswith('__dbt_tmp')) -%}
+        {{ return(default__drop_relation_if_exists(relation)) }}
+    {%- endif -%}
+{%- endmacro %}

@@ -143,17 +143,20 @@ def create_reference(
         made.add(name)
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, relation: str) -> Table:
+def fetch(
+    connection: duckdb.DuckDBPyConnection, relation: str, keys_in_order: bool = True
+) -> Table:
+    """The rows of a relation. The keys of Snowflake's objects are in no order, those of JSON are."""
     found = connection.execute(f"select * from {relation}")
     # Snowflake answers in upper case
     columns = tuple(column[0].lower() for column in found.description or ())
-    # the keys of JSON have an order; 0.50 and 0.5 are the same number
+    # 0.50 and 0.5 are the same number
     is_json = [str(column[1]) == "JSON" for column in found.description or ()]
     table = Table(
         columns,
         Counter(
             tuple(
-                json.dumps(json.loads(value)) if of_json and value is not None else value
+                json.dumps(json.loads(value), sort_keys=not keys_in_order) if of_json and value is not None else value
                 for value, of_json in zip(row, is_json, strict=True)
             )
             for row in found.fetchall()

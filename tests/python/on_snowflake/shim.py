@@ -51,6 +51,7 @@ _GOES_ON = (
 _QUERY_COMMENT = re.compile(r"\s*/\* (?P<comment>\{[^{}]*\}) \*/;?")
 _TEMPORARY = re.compile(r"^create or replace temporary (table|view)\s+(\S+)", re.IGNORECASE)
 _TRANSIENT = re.compile(r"^create or replace transient table", re.IGNORECASE)
+_MADE_OF_ROWS = re.compile(r"^create or replace table\s+(\S+).*\bselect\b", re.I | re.DOTALL)
 _DOES_NOTHING = re.compile(
     r"^(alter session (set|unset) query_tag|use warehouse|use role|grant|revoke|comment on"
     r"|create (warehouse|role|pipe) if not exists"
@@ -133,6 +134,7 @@ def emulated_snowflake() -> Iterator[Emulator]:
         mock.patch.object(Expr, "transform", _transform_what_it_concerns(Expr.transform)),
         # a tenth: fakesnow translates every statement a second time for its columns
         mock.patch.object(FakeSnowflakeCursor, "_describe_last_sql", _describe_last_sql),
+        mock.patch.object(FakeSnowflakeCursor, "stats", property(_stats), create=True),
         mock.patch.object(FakeSnowflakeConnection, "close", close_tidily),
         # DuckDB knows MERGE itself
         mock.patch.object(transforms, "merge", lambda expression: [expression]),
@@ -206,4 +208,17 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
         raise
     if begins or ends:
         connection.tidemark_in_transaction = begins
+    made = _MADE_OF_ROWS.match(sql)
+    cursor.tidemark_made = made[1] if made else None
     return answer
+
+
+def _stats(cursor: Any) -> Any:
+    """What the connector says of a table made of rows, and dbt asks: how many there were."""
+    from snowflake.connector.cursor import QueryResultStats
+
+    if not getattr(cursor, "tidemark_made", None):
+        return None
+    counted = cursor._duck_conn.execute(f"select count(*) from {cursor.tidemark_made}").fetchone()
+    # like the connector's, which knows no zero
+    return QueryResultStats(num_rows_inserted=counted[0] or None)
