@@ -21,6 +21,7 @@ from exact.raw import TABLES, create
 
 from tidemark.engine import Dbt, Outcome
 
+from . import gates
 from .loader import SEEDS, create_raw_tables, load_seeds
 from .shim import HIDDEN, Emulator, emulated_snowflake
 
@@ -125,3 +126,10 @@ def test_a_first_build(both: Both) -> None:
 def test_an_hour_later(both: Both) -> None:
     both.on_both(AN_HOUR_LATER, "run")
     both.compare("an hour later")
+
+
+def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
+    """The last of the tests: hooks, strategies and operations of all those before it included."""
+    sent = [statement.sql for statement in both.emulator.statements]
+    assert gates.violations(sent) == {}
+    both.told.append(f"{len(sent):,} statements sent, {len(set(sent)):,} distinct: 0 violations")
