@@ -24,6 +24,8 @@ from types import CodeType
 from typing import Any
 from unittest import mock
 
+import duckdb
+
 HIDDEN: Mapping[str, str] = {
     "temporary tables": "they are plain tables, dropped when their session ends: other sessions "
     "see them, and nothing takes them back when a session dies",
@@ -36,6 +38,15 @@ HIDDEN: Mapping[str, str] = {
     "transience": "every table is as durable as any other",
     "session variables": "a $name in a literal is text here; Snowflake replaces it nowhere else",
     "authentication": "any user gets in with anything",
+}
+
+# All that the target `snowflake` of profiles.yml needs.
+DATABASE = "TIDEMARK"
+ENVIRONMENT = {
+    "SNOWFLAKE_ACCOUNT": "emulated",
+    "SNOWFLAKE_USER": "tidemark",
+    "SNOWFLAKE_PASSWORD": "let me in",
+    "SNOWFLAKE_DATABASE": DATABASE,
 }
 
 # What a failed statement leaves behind on Snowflake: the transaction stays open, and the next
@@ -89,6 +100,13 @@ class Emulator:
         connection.tidemark_temporary = []
         connection.tidemark_in_transaction = False
         connection.tidemark_failed = False
+        return connection
+
+    def underneath(self, database: str = DATABASE) -> duckdb.DuckDBPyConnection:
+        """DuckDB as it holds one of the databases; what is asked here is not recorded."""
+        self.connect(database=database, schema="MARTS").close()
+        connection = self.account.duck_conn.cursor()
+        connection.execute(f"use {database}")
         return connection
 
     def since(self, mark: int) -> list[Statement]:
@@ -187,7 +205,8 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
     sql = _QUERY_COMMENT.sub("", command).strip()
     sent = Statement(sql, node, connection.tidemark_session)
     connection.tidemark.statements.append(sent)
-    begins, ends = sql.lower() in ("begin", "begin;"), sql.lower().rstrip(";") in ("commit", "rollback")
+    begins = sql.lower().rstrip(";") == "begin"
+    ends = sql.lower().rstrip(";") in ("commit", "rollback")
     if connection.tidemark_failed:
         raise AssertionError(_GOES_ON)
     if _DOES_NOTHING.match(sql):

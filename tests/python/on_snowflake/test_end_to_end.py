@@ -6,7 +6,6 @@ order: time passes for both engines alike. shim.py says what no test here can sh
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exact.marts import MARTS, NOT_COMPARED, Table, connect, differences, fetch
+from exact.marts import MARTS, Table, connect, differences, fetch
 from exact.project import FILE_NAME, ROOT
 from exact.raw import TABLES, create
 
 from tidemark.engine import Dbt, Outcome
 
 from .loader import SEEDS, create_raw_tables, load_seeds
-from .shim import HIDDEN, Emulator, emulated_snowflake
+from .shim import DATABASE, ENVIRONMENT, Emulator, emulated_snowflake
 
 pytestmark = [
     pytest.mark.snowflake,
@@ -33,14 +32,6 @@ NOON = datetime(2025, 10, 15, 12)
 AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 NEXT_MORNING = datetime(2025, 10, 16, 3)
 AFTER_ALL = datetime(2025, 10, 20)
-
-DATABASE = "TIDEMARK"
-ENVIRONMENT = {
-    "SNOWFLAKE_ACCOUNT": "emulated",
-    "SNOWFLAKE_USER": "tidemark",
-    "SNOWFLAKE_PASSWORD": "let me in",
-    "SNOWFLAKE_DATABASE": DATABASE,
-}
 
 
 @dataclass
