@@ -86,6 +86,8 @@ class Emulator:
 
         self.account = FakeSnow()
         self.statements: list[Statement] = []
+        # statements that it matches fail, as if the network had
+        self.fails_on: re.Pattern[str] | None = None
         # fakesnow creates what is missing when it connects, and looks first
         self._connecting = threading.Lock()
         self._sessions = 0
@@ -199,6 +201,8 @@ def _describe_last_sql(cursor: Any) -> list[Any]:
 
 
 def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
+    from snowflake.connector.errors import ProgrammingError
+
     connection = cursor._conn
     comments = _QUERY_COMMENT.findall(command)
     node = json.loads(comments[-1]).get("node_id", "") if comments else ""
@@ -217,6 +221,9 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
     else:
         sql = _TRANSIENT.sub("create or replace table", sql)
     try:
+        fails_on = connection.tidemark.fails_on
+        if fails_on and fails_on.search(sql):
+            raise ProgrammingError("told to fail")
         answer = execute(cursor, sql, *args, **kwargs)
     except Exception:
         if connection.tidemark_in_transaction:
