@@ -1,4 +1,4 @@
-"""Raw tables on the emulated Snowflake, from the demo's seeds: on a real one a loader writes them."""
+"""Raw tables on the emulated Snowflake, from the seeds: on a real one a loader writes them."""
 
 from __future__ import annotations
 

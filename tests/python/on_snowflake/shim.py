@@ -24,6 +24,8 @@ from types import CodeType
 from typing import Any
 from unittest import mock
 
+import duckdb
+
 HIDDEN: Mapping[str, str] = {
     "temporary tables": "they are plain tables, dropped when their session ends: other sessions "
     "see them, and nothing takes them back when a session dies",
@@ -37,6 +39,15 @@ HIDDEN: Mapping[str, str] = {
     "transience": "every table is as durable as any other",
     "session variables": "a $name in a literal is text here; Snowflake replaces it nowhere else",
     "authentication": "any user gets in with anything",
+}
+
+# All that the target `snowflake` of profiles.yml needs.
+DATABASE = "TIDEMARK"
+ENVIRONMENT = {
+    "SNOWFLAKE_ACCOUNT": "emulated",
+    "SNOWFLAKE_USER": "tidemark",
+    "SNOWFLAKE_PASSWORD": "let me in",
+    "SNOWFLAKE_DATABASE": DATABASE,
 }
 
 # What a failed statement leaves behind on Snowflake: the transaction stays open, and the next
@@ -77,6 +88,8 @@ class Emulator:
 
         self.account = FakeSnow()
         self.statements: list[Statement] = []
+        # statements that it matches fail, as if the network had
+        self.fails_on: re.Pattern[str] | None = None
         # fakesnow creates what is missing when it connects, and looks first
         self._connecting = threading.Lock()
         self._sessions = 0
@@ -91,6 +104,13 @@ class Emulator:
         connection.tidemark_temporary = []
         connection.tidemark_in_transaction = False
         connection.tidemark_failed = False
+        return connection
+
+    def underneath(self, database: str = DATABASE) -> duckdb.DuckDBPyConnection:
+        """DuckDB as it holds one of the databases; what is asked here is not recorded."""
+        self.connect(database=database, schema="MARTS").close()
+        connection = self.account.duck_conn.cursor()
+        connection.execute(f"use {database}")
         return connection
 
     def since(self, mark: int) -> list[Statement]:
@@ -183,13 +203,16 @@ def _describe_last_sql(cursor: Any) -> list[Any]:
 
 
 def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
+    from snowflake.connector.errors import ProgrammingError
+
     connection = cursor._conn
     comments = _QUERY_COMMENT.findall(command)
     node = json.loads(comments[-1]).get("node_id", "") if comments else ""
     sql = _QUERY_COMMENT.sub("", command).strip()
     sent = Statement(sql, node, connection.tidemark_session)
     connection.tidemark.statements.append(sent)
-    begins, ends = sql.lower() in ("begin", "begin;"), sql.lower().rstrip(";") in ("commit", "rollback")
+    begins = sql.lower().rstrip(";") == "begin"
+    ends = sql.lower().rstrip(";") in ("commit", "rollback")
     if connection.tidemark_failed:
         raise AssertionError(_GOES_ON)
     if _DOES_NOTHING.match(sql):
@@ -200,6 +223,9 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
     else:
         sql = _TRANSIENT.sub("create or replace table", sql)
     try:
+        fails_on = connection.tidemark.fails_on
+        if fails_on and fails_on.search(sql):
+            raise ProgrammingError("told to fail")
         answer = execute(cursor, sql, *args, **kwargs)
     except Exception:
         if connection.tidemark_in_transaction:
