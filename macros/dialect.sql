@@ -61,7 +61,7 @@
     {{ return('cast(hash(' ~ columns ~ ') as hugeint)') }}
 {%- endmacro %}
 {%- macro snowflake__row_hash(columns) -%}
-    {{ return('cast(hash(' ~ columns ~ ') as number(38, 0))') }}
+    {{ return('hash(' ~ columns ~ ')') }}
 {%- endmacro %}
 
 {#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
