@@ -18,6 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from exact.marts import MARTS, Table, connect, differences, fetch
 from exact.project import FILE_NAME, ROOT
 from exact.raw import TABLES, create
@@ -259,6 +266,25 @@ def test_snapshots_freshness_and_documentation(both: Both, tmp_path: Path) -> No
     catalog = json.loads((tmp_path / "catalog.json").read_text())
     documented = {key.split(".")[-1] for key in catalog["nodes"]}
     assert documented >= set(MARTS)
+
+
+@pytest.mark.parametrize("variable", ["SNOWFLAKE_PRIVATE_KEY_PATH", "SNOWFLAKE_PRIVATE_KEY"])
+def test_a_key_pair_takes_the_place_of_a_password(
+    both: Both, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    passphrase = BestAvailableEncryption(b"open")
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, passphrase).decode()
+    (tmp_path / "key.p8").write_text(pem)
+    given = {"SNOWFLAKE_PRIVATE_KEY_PATH": str(tmp_path / "key.p8"), "SNOWFLAKE_PRIVATE_KEY": pem}
+    monkeypatch.setenv(variable, given[variable])
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "open")
+    monkeypatch.delenv("SNOWFLAKE_PASSWORD")
+    both.snowflake.operate("tell_clock", as_of=AFTER_ALL)
+    opened = both.emulator.parameters
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert opened["private_key"] == plain
+    assert "password" not in opened
 
 
 def test_one_run_at_a_time(both: Both) -> None:
