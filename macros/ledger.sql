@@ -156,10 +156,10 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- on-run-end. What failed (a failed test counts against its models), what was skipped because of it, and the end of
-    the run itself. -#}
+{#- on-run-end. What failed (a failed test counts against its models, also after a repair, which tests by itself), what
+    was skipped because of it, and the end of the run itself. -#}
 {%- macro close_ledger(results) -%}
-    {%- if execute and flags.WHICH in ('run', 'build') -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
         {%- set entries, failures = [], [] -%}
         {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
             {%- set node = result.node -%}
@@ -178,10 +178,17 @@
                 {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
-        {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
-        {%- do run_query(ledger_insert(entries)) -%}
-        {%- do release_run_lock() -%}
+        {#- tests alone are no run: they take no lock, and neither begin nor end -#}
+        {%- if flags.WHICH != 'test' -%}
+            {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
+            {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
+        {%- endif -%}
+        {%- if entries -%}
+            {%- do run_query(ledger_insert(entries)) -%}
+        {%- endif -%}
+        {%- if flags.WHICH != 'test' -%}
+            {%- do release_run_lock() -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 

@@ -336,6 +336,51 @@ def test_a_day_that_fails_does_not_stop_the_others(
     assert tidemark.sql("select * from ops.requested_partitions where done_at is null") == []
 
 
+def lose_beyond_the_window(tidemark: Demo) -> None:
+    """Damage that no usual look sees, and that a test of the whole table does."""
+    tidemark.sql(
+        "delete from marts.web_hourly_stats where team_id = 1 and period_bucket < '2025-09-10'"
+    )
+
+
+def failed_tests_of(tidemark: Demo, table: str) -> list[str]:
+    messages = tidemark.sql(
+        "select error_message from ops.etl_job_runs where status = 'failed'"
+        f" and job_name = '{table}' and error_message like 'Test %'"
+    )
+    return [message for (message,) in messages]
+
+
+def test_a_test_that_fails_after_a_repair_is_tried_again_until_it_passes(tidemark: Demo) -> None:
+    harm(tidemark)
+    lose_beyond_the_window(tidemark)
+    told = tidemark.json("backfill", "--apply", "--table", "web_hourly_stats", exit_code=1)
+    assert [(r["repaired"], r["failed"]) for r in told["repairs"]] == [(1, 0)] * 3
+    failed = failed_tests_of(tidemark, "web_hourly_stats")
+    assert len(failed) == len(told["failures"])
+    assert any("every_row_is_accounted_for" in message for message in failed)
+    figures = {(f["metric"], f["subject"]): f["level"] for f in tidemark.json("status")["figures"]}
+    assert figures["job_failures", "web_hourly_stats"] == "warning"
+
+    def decision() -> tuple[str, str]:
+        decisions = {each["model"]: each for each in tidemark.json("check")["models"]}
+        return decisions["web_hourly_stats"]["state"], decisions["web_hourly_stats"]["reason"]
+
+    assert decision() == ("new", "It or a test of it failed the last time.")
+    assert tidemark.json("backfill", "--apply", "--days", "45")["failures"] == []
+    # its build was a success, and no test has failed since
+    assert decision()[0] == "unchanged"
+
+
+def test_a_test_that_fails_in_a_run_that_heals_is_kept(tidemark: Demo) -> None:
+    harm(tidemark)
+    lose_beyond_the_window(tidemark)
+    told = tidemark.json("run", "--heal", exit_code=1)
+    assert (told["healing"]["repaired"], told["healing"]["failed"]) == (4, 0)
+    failed = failed_tests_of(tidemark, "web_hourly_stats")
+    assert any("every_row_is_accounted_for" in message for message in failed)
+
+
 def test_a_table_without_days_is_repaired_before_what_is_built_on_it(
     tidemark: Demo, sound: Demo
 ) -> None:
