@@ -52,8 +52,11 @@
             as_of timestamp,
             found_at timestamp,
             checked_at timestamp,
-            run_id varchar
+            run_id varchar,
+            compared_from date
         );
+        {#- the table may be of a version that did not know it #}
+        alter table {{ ops_table('partition_coverage') }} add column if not exists compared_from date;
         create table if not exists {{ ops_table('backfill_attempts') }} (
             run_id varchar,
             model_name varchar,

@@ -13,7 +13,17 @@ from tidemark.build import Failure, failures_of
 from tidemark.clock import Interval, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.exits import Exit
-from tidemark.gaps import NEVER_PLANNED, ONE_DAY, Asked, Finding, Look, compare, findings, look
+from tidemark.gaps import (
+    NEVER_PLANNED,
+    ONE_DAY,
+    Asked,
+    Finding,
+    Look,
+    compare,
+    findings,
+    look,
+    settled,
+)
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import StoredMart
@@ -118,10 +128,11 @@ def _repair_days(
         with progress(f"Repairing {day}"):
             started, failures = _repair_day(dbt, known.as_of, day, asked, even_few)
             ended = Counter(finish(dbt, known.as_of, failures))
+            if any(finding.plan_day == day and finding.day is None for finding in plan):
+                plan, uncompared = settled(dbt, known.as_of, asked, known.compared)
+                failures = [*failures, *uncompared]
         outcomes, so_far = ended - so_far, ended
         yield Repair(day, started, outcomes["repaired"], outcomes["failed"], failures)
-        if any(finding.plan_day == day and finding.day is None for finding in plan):
-            plan = findings(dbt, known.as_of, asked)
 
 
 def _repair_day(
