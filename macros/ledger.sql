@@ -229,8 +229,13 @@
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
             {%- do state.update({'rows': count_of('(select count(*) from ' ~ this ~ ')')}) -%}
         {%- endif -%}
-        {%- set done = {'mode': state.mode, 'rows': state.get('rows'), 'partitions': state.partitions} -%}
-        {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
+        {%- do log('tidemark:job ' ~ tojson({
+            'job': model.name,
+            'mode': state.mode,
+            'rows': state.get('rows'),
+            'partitions': state.partitions,
+            'is_refresh_cheaper': was_refresh_cheaper(),
+        })) -%}
         {{ ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
@@ -304,6 +309,7 @@
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
     {{ return(
         flags.FULL_REFRESH
+        or model.name in var('full_refresh_of', [])
         or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table(model)))
     ) }}
 {%- endmacro %}

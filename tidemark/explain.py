@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -18,7 +18,8 @@ class Touched:
 
     `partitions` are sessions of a table of sessions and entities of a replayed one; `rows`, out of
     `table_rows`, those that are stored of them now. A table without these is rebuilt whole. What
-    the tables it `follows` change in the same run is touched besides, and not known before.
+    the tables it `follows` change in the same run is touched besides, and not known before. Of so
+    many rows `is_refresh_cheaper` says, by var refresh_above, that making all of them takes less.
     """
 
     table: str
@@ -26,6 +27,7 @@ class Touched:
     partitions: int | None = None
     rows: int | None = None
     table_rows: int | None = None
+    is_refresh_cheaper: bool = False
     why: Mapping[str, int] = field(default_factory=dict)
     follows: Sequence[str] = ()
 
@@ -58,9 +60,20 @@ def explain(
     return [_touched(table, told.get(table)) for table in tables]
 
 
-def tables_to_build(dbt: Dbt, judgement: Judgement) -> list[str]:
-    """The stored tables that a run would build."""
-    return [model for model in judgement.models(ModelState.NEW) if model in dbt.stored_marts]
+def tables_to_build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) -> list[str]:
+    """The stored tables that a run would build, those to be healed among them."""
+    new = judgement.models(ModelState.NEW)
+    return [model for model in dict.fromkeys([*new, *healed]) if model in dbt.stored_marts]
+
+
+def cheaper_whole(touched: Iterable[Touched]) -> list[str]:
+    """The tables whose full refresh is cheaper than what was asked for."""
+    return [each.table for each in touched if each.is_refresh_cheaper]
+
+
+def full_refresh_of(tables: Iterable[str]) -> dict[str, Any]:
+    """The vars with which a build refreshes some of its tables fully."""
+    return {"full_refresh_of": list(tables)}
 
 
 def _touched(table: str, event: Mapping[str, Any] | None) -> Touched:
@@ -73,6 +86,7 @@ def _touched(table: str, event: Mapping[str, Any] | None) -> Touched:
         partitions=event["partitions"],
         rows=event["rows"],
         table_rows=event["table_rows"],
+        is_refresh_cheaper=event["is_refresh_cheaper"],
         why=event["why"],
         follows=event["follows"],
     )

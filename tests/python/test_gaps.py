@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -26,7 +27,7 @@ from tidemark.backfill import (
 from tidemark.build import Failure
 from tidemark.clock import Interval
 from tidemark.engine import Dbt, DbtError
-from tidemark.gaps import Finding, Look, TableDay, joined, strip
+from tidemark.gaps import Doubt, Finding, Look, TableDay, doubts, joined, strip
 from tidemark.lineage import StoredMart
 
 PROJECT = Path(__file__).parents[2]
@@ -146,6 +147,16 @@ def test_a_window_in_steps(interval: Interval, lengths: list[int]) -> None:
     assert last == Step(*window(16), ("teams", "usage"))
 
 
+def test_tables_that_are_refreshed_come_once_and_before_what_is_built_on_them() -> None:
+    tables = [*MARTS.values(), StoredMart("bounces", "web", "partitions")]
+    first, *others, last = steps_of(tables, window(3), Interval.DAILY, ["sessions", "usage"])
+    assert first.tables == ("stats", "sessions", "bounces")
+    assert [step.tables for step in others] == [("stats", "bounces")] * 2
+    assert last.tables == ("teams", "usage")
+    steps = steps_of([MARTS["sessions"]], window(3), Interval.DAILY, ["sessions"])
+    assert [step.tables for step in steps] == [("sessions",)]
+
+
 def test_a_domain_is_restated_together() -> None:
     assert [mart.name for mart in chosen_tables(MARTS, ["stats"])] == ["sessions", "stats", "teams"]
     assert [mart.name for mart in chosen_tables(MARTS, ["company"])] == ["usage"]
@@ -158,6 +169,31 @@ def test_only_tables_without_known_damage_are_tested() -> None:
     repairs = [Repair(FIRST, {"stats": 1, "sessions": 2}, repaired=3, failed=0)]
     assert tables_to_test(repairs, [finding(3, decision="later")]) == (["sessions"], ["stats"])
     assert tables_to_test(repairs, [finding(3, decision="today")]) == (["sessions", "stats"], [])
+
+
+def test_what_is_doubtful_is_compared_again_by_entity() -> None:
+    doubtful = {"decision": "doubtful", "strategy": "partitions"}
+    replayed = {"decision": "doubtful", "strategy": "replay", "model": "usage"}
+    found = [
+        *(finding(offset, **doubtful) for offset in (0, 1, 5)),
+        finding(1, **{**doubtful, "model": "sessions", "entity": "8"}),
+        *(finding(offset, entity="acme", **replayed) for offset in (2, 3)),
+        finding(9, **{**doubtful, "decision": "later"}),
+        finding(9),
+    ]
+    day = [FIRST + offset * ONE_DAY for offset in range(8)]
+    assert doubts(found) == [
+        Doubt(("usage",), ("acme",)),
+        Doubt(("sessions", "stats"), ("7", "8"), (day[0], day[2])),
+        Doubt(("stats",), ("7",), (day[5], day[6])),
+    ]
+    assert doubts(found)[0].coverage == {"from_first_day": True, "entity": ["acme"]}
+    assert doubts(found)[2].coverage == {
+        "start": "2025-10-06",
+        "end": "2025-10-07",
+        "entity": ["7"],
+    }
+    assert doubts([finding(0)]) == []
 
 
 def test_exit_codes_of_repairs() -> None:
@@ -181,6 +217,7 @@ def test_exit_codes_of_repairs() -> None:
         (["--start", "2025-10-01", "--end", "2025-10-02", "--apply"], "belong to the plan"),
         (["--start", "2025-10-01", "--end", "2025-10-02", "--json"], "add --yes"),
         (["--select", "web"], "belong to a window"),
+        (["--refresh-if-cheaper"], "belongs to --apply or to a window"),
         (["--interval", "hourly"], "hourly"),
         (["--days", "0"], "greater than or equal to 1"),
     ],
@@ -311,10 +348,12 @@ def test_a_day_that_fails_does_not_stop_the_others(
     harm(tidemark)
     build = backfill.build_started
 
-    def break_one_day(dbt: Dbt, as_of: datetime, started: backfill.Started) -> list[Failure]:
+    def break_one_day(
+        dbt: Dbt, as_of: datetime, started: backfill.Started, refreshed: Sequence[str]
+    ) -> tuple[list[Failure], list[str]]:
         if started.window and started.window[0] == date(2025, 10, 6):
             raise DbtError("the disk is full")
-        return build(dbt, as_of, started)
+        return build(dbt, as_of, started, refreshed)
 
     monkeypatch.setattr(backfill, "build_started", break_one_day)
     ran = tidemark("backfill", "--apply")
@@ -504,3 +543,79 @@ def test_explain_of_a_window(tidemark: Demo) -> None:
     )
     assert touched["company_daily_usage"]["rows"] == rows
     assert tidemark.sql("select * from ops.etl_job_runs where job_type = 'backfill'") == []
+
+
+# ---- a full refresh that is cheaper ----
+
+
+def where_any_refresh_is_cheaper(tidemark: Demo) -> Demo:
+    """The same tables, of which any part that is rewritten is too much."""
+    variables = {**tidemark.dbt.variables, "refresh_above": {"share": 0, "rows": 0}}
+    dbt = replace(tidemark.dbt, variables=variables)
+    vars(dbt)["manifest"] = tidemark.dbt.manifest
+    return Demo(tidemark.path, dbt)
+
+
+def test_a_run_says_what_a_full_refresh_is_cheaper_for_and_makes_it_when_told(
+    tidemark: Demo, tmp_path: Path
+) -> None:
+    eager = where_any_refresh_is_cheaper(tidemark)
+    (tmp_path / "told").mkdir()
+    shutil.copy(tidemark.path, tmp_path / "told")
+    told_to = Demo(tmp_path / "told" / tidemark.path.name, eager.dbt)
+    asked = ("run", "--as-of", "2025-10-15T13:00:00")
+
+    ran = eager(*asked)
+    assert ran.exit_code == 0
+    _, cheaper = " ".join(ran.stdout.split()).split("--refresh-if-cheaper makes of it: ")
+    assert cheaper == "fact_events_daily, web_hourly_stats, web_sessions."
+
+    built = told_to.json(*asked, "--refresh-if-cheaper")["build"]["models"]
+    modes = {each["model"]: each["mode"] for each in built}
+    assert {modes[table] for table in cheaper.strip(".").split(", ")} == {"full"}
+    # what is built on a table of sessions is rebuilt with it
+    assert modes["web_hourly_bounces"] == "full"
+    for table in ("fact_events_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces"):
+        assert rows_of(told_to, table) == rows_of(tidemark, table)
+    watermarks = "select job_name, last_processed_timestamp from ops.etl_job_watermarks order by 1"
+    assert told_to.sql(watermarks) == tidemark.sql(watermarks)
+
+
+def test_a_repair_refreshes_fully_what_is_cheaper_when_told(tidemark: Demo, sound: Demo) -> None:
+    tidemark.sql(
+        "update marts.web_hourly_stats set pageviews = pageviews + 1 where team_id = 1"
+        " and cast(period_bucket as date) between '2025-10-05' and '2025-10-07'"
+    )
+    eager = where_any_refresh_is_cheaper(tidemark)
+    asked = ("backfill", "--table", "web_hourly_stats", "--apply", "--refresh-if-cheaper")
+    repairs = eager.json(*asked)["repairs"]
+    # nothing is left of it to be repaired on the other days
+    assert [each["refreshed"] for each in repairs] == [["web_hourly_stats"], [], []]
+    assert [each["partitions"] for each in repairs] == [{"web_hourly_stats": 1}, {}, {}]
+    assert rows_of(tidemark, "web_hourly_stats") == rows_of(sound, "web_hourly_stats")
+
+
+def test_a_window_that_is_refreshed_fully_keeps_what_retention_has_taken(
+    tidemark: Demo, sound: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruning = {"dry_run": False, "sources": ["web_events"], "kept_from": "2025-09-25"}
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(tidemark.path))
+    tidemark.dbt.operate("prune", pruning)
+    tidemark.sql("delete from marts.web_hourly_stats where period_bucket >= '2025-10-08'")
+    eager = where_any_refresh_is_cheaper(tidemark)
+    window = ("--start", "2025-10-01", "--end", "2025-10-15", "--interval", "weekly")
+    told = eager.json("backfill", *window, "--select", "web", "--yes", "--refresh-if-cheaper")
+    assert told["failures"] == []
+    assert [set(step["tables"]) for step in told["steps"]] == [
+        {"web_hourly_bounces", "web_hourly_stats", "web_sessions"},
+        {"web_hourly_bounces"},
+        {"dim_web_teams"},
+    ]
+    full = tidemark.sql(
+        "select job_name, max(ledger_entry) from ops.etl_job_runs where status = 'success'"
+        " and job_type = 'model' and job_name in ('web_hourly_stats', 'web_sessions')"
+        " group by job_name having count(*) = 2"
+    )
+    assert {job for job, _ in full} == {"web_hourly_stats", "web_sessions"}
+    for table in ("web_hourly_stats", "web_sessions", "web_hourly_bounces"):
+        assert rows_of(tidemark, table) == rows_of(sound, table)
