@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 from test_cli import Demo
 from typer.testing import CliRunner
 
@@ -24,11 +27,13 @@ from tidemark.backfill import (
     steps_of,
     tables_to_test,
 )
-from tidemark.build import Failure
+from tidemark.build import Failure, read_build
 from tidemark.clock import Interval
 from tidemark.engine import Dbt, DbtError
 from tidemark.gaps import Doubt, Finding, Look, TableDay, doubts, joined, strip
-from tidemark.lineage import StoredMart
+from tidemark.judgement import Judgement
+from tidemark.lineage import Lineage, StoredMart
+from tidemark.report.build import show_build
 
 PROJECT = Path(__file__).parents[2]
 FIRST = date(2025, 10, 1)
@@ -556,29 +561,61 @@ def where_any_refresh_is_cheaper(tidemark: Demo) -> Demo:
     return Demo(tidemark.path, dbt)
 
 
-def test_a_run_says_what_a_full_refresh_is_cheaper_for_and_makes_it_when_told(
-    tidemark: Demo, tmp_path: Path
+def test_a_run_says_what_is_cheaper_as_a_full_refresh() -> None:
+    heard = SimpleNamespace(
+        success=True,
+        result=None,
+        results=[
+            SimpleNamespace(
+                status="success",
+                execution_time=1.0,
+                node=SimpleNamespace(
+                    name=table,
+                    resource_type="model",
+                    config=SimpleNamespace(materialized="incremental"),
+                ),
+            )
+            for table in ("stats", "sessions")
+        ],
+        events={
+            "job": [
+                {"job": "stats", "mode": "incremental", "is_refresh_cheaper": True},
+                {"job": "sessions", "mode": "incremental", "is_refresh_cheaper": False},
+            ]
+        },
+    )
+    report = read_build(heard, Lineage({}, {}, frozenset()))  # type: ignore[arg-type]
+    out = Console(record=True, width=120, file=StringIO())
+    show_build(out, Judgement(datetime(2025, 10, 15), [], []), report)
+    assert "which --refresh-if-cheaper makes of it: stats.\n" in out.export_text()
+
+
+def test_what_is_cheaper_as_a_full_refresh_is_one_when_told(
+    tidemark: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eager = where_any_refresh_is_cheaper(tidemark)
-    (tmp_path / "told").mkdir()
-    shutil.copy(tidemark.path, tmp_path / "told")
-    told_to = Demo(tmp_path / "told" / tidemark.path.name, eager.dbt)
-    asked = ("run", "--as-of", "2025-10-15T13:00:00")
+    (tmp_path / "other").mkdir()
+    shutil.copy(tidemark.path, tmp_path / "other")
+    other = Demo(tmp_path / "other" / tidemark.path.name, tidemark.dbt)
+    tables = ("fact_events_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces")
+    later = datetime(2025, 10, 15, 13)
+    with monkeypatch.context() as patch:
+        patch.setenv("TIDEMARK_DEMO_PATH", str(other.path))
+        jobs = eager.dbt.call("run", "--select", *tables, as_of=later).events["job"]
+    cheaper = {job["job"] for job in jobs if job["is_refresh_cheaper"]}
+    # what is built on a table of sessions is rebuilt with that, and never on its own
+    assert cheaper == {*tables} - {"web_hourly_bounces"}
 
-    ran = eager(*asked)
-    assert ran.exit_code == 0
-    _, cheaper = " ".join(ran.stdout.split()).split("--refresh-if-cheaper makes of it: ")
-    assert cheaper == "fact_events_daily, web_hourly_stats, web_sessions."
-
-    built = told_to.json(*asked, "--refresh-if-cheaper")["build"]["models"]
-    modes = {each["model"]: each["mode"] for each in built}
-    assert {modes[table] for table in cheaper.strip(".").split(", ")} == {"full"}
-    # what is built on a table of sessions is rebuilt with it
-    assert modes["web_hourly_bounces"] == "full"
-    for table in ("fact_events_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces"):
-        assert rows_of(told_to, table) == rows_of(tidemark, table)
-    watermarks = "select job_name, last_processed_timestamp from ops.etl_job_watermarks order by 1"
-    assert told_to.sql(watermarks) == tidemark.sql(watermarks)
+    told = eager.json("run", "--as-of", later.isoformat(), "--refresh-if-cheaper")
+    modes = {each["model"]: each["mode"] for each in told["build"]["models"]}
+    assert {modes[table] for table in tables} == {"full"}
+    watermarks = (
+        "select job_name, last_processed_timestamp from ops.etl_job_watermarks"
+        f" where job_name in {tables} order by all"
+    )
+    assert eager.sql(watermarks) == other.sql(watermarks)
+    for table in tables:
+        assert rows_of(eager, table) == rows_of(other, table)
 
 
 def test_a_repair_refreshes_fully_what_is_cheaper_when_told(tidemark: Demo, sound: Demo) -> None:
