@@ -344,7 +344,7 @@
     {%- set plan = relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
         {{ exceptions.raise_compiler_error(
-            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select data_gaps backfill_plan'
+            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select models/ops'
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
