@@ -4,6 +4,19 @@ with coverage as (
 
 ),
 
+ledger as (
+
+    select * from {{ source('ops', 'etl_job_runs') }}
+
+),
+
+at_work as (
+
+    select run_id from ledger
+    qualify row_number() over (order by ledger_entry desc) = 1
+
+),
+
 looks as (
 
     select distinct
@@ -22,13 +35,13 @@ builds as (
         run_id,
         completed_at,
         metadata_json like '{"mode": "full"%' as is_rebuild
-    from {{ source('ops', 'etl_job_runs') }}
+    from ledger
     where job_type in ('model', 'backfill') and status = 'success'
 
 ),
 
 -- what a build has made of what was found: rebuilt whole, a table has nothing of it; otherwise it may have been mended,
--- unless the same command wrote, which looks again at what it repairs
+-- unless it was built by the command at work, which looks again at what it repairs
 followed as (
 
     select
@@ -36,8 +49,11 @@ followed as (
         looks.checked_at,
         looks.run_id,
         max(case when builds.is_rebuild then 1 else 0 end) = 1 as is_void,
-        max(case when builds.run_id <> looks.run_id then 1 else 0 end) = 1 as is_outdated
+        max(
+            case when builds.run_id <> looks.run_id or builds.run_id <> at_work.run_id then 1 else 0 end
+        ) = 1 as is_outdated
     from looks
+    cross join at_work
     left join builds
         on
             looks.model_name = builds.job_name
