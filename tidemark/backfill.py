@@ -13,7 +13,7 @@ from tidemark.build import Failure, failures_of
 from tidemark.clock import Interval, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.exits import Exit
-from tidemark.explain import cheaper_whole, explain, full_refresh_of
+from tidemark.explain import full_refresh_of, to_refresh
 from tidemark.gaps import (
     NEVER_PLANNED,
     ONE_DAY,
@@ -163,7 +163,7 @@ def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) ->
         return repair
     try:
         if how.refresh_if_cheaper:
-            repair.refreshed = cheaper_whole(explain(dbt, as_of, started.models))
+            repair.refreshed = to_refresh(dbt, as_of, started.models)
         failures, repair.cheaper = build_started(dbt, as_of, started, repair.refreshed)
         repair.failures = failures + compare_again(dbt, as_of, started, asked.days)
     except DatabaseLockedError:

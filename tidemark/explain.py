@@ -40,9 +40,17 @@ class Touched:
 
 
 def explain(
-    dbt: Dbt, as_of: datetime, tables: Sequence[str], window: tuple[date, date] | None = None
+    dbt: Dbt,
+    as_of: datetime,
+    tables: Sequence[str],
+    window: tuple[date, date] | None = None,
+    must_know: bool = True,
 ) -> list[Touched]:
-    """Ask what a build of some tables, or the restatement of a window, would touch."""
+    """Ask what a build of some tables, or the restatement of a window, would touch.
+
+    Raises DbtError when a table cannot tell; unless all `must_know`, it counts as rebuilt whole:
+    what is wrong with it the build will say.
+    """
     if not tables:
         return []
     first, end = window or (None, None)
@@ -55,7 +63,8 @@ def explain(
         as_of=as_of,
         variables={"explain": asked},
     )
-    outcome.raise_if_failed()
+    if must_know:
+        outcome.raise_if_failed()
     told = {event["model"]: event for event in outcome.events.get("touched", [])}
     return [_touched(table, told.get(table)) for table in tables]
 
@@ -64,6 +73,11 @@ def tables_to_build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) 
     """The stored tables that a run would build, those to be healed among them."""
     new = judgement.models(ModelState.NEW)
     return [model for model in dict.fromkeys([*new, *healed]) if model in dbt.stored_marts]
+
+
+def to_refresh(dbt: Dbt, as_of: datetime, tables: Sequence[str]) -> list[str]:
+    """The tables whose full refresh is cheaper than their build."""
+    return cheaper_whole(explain(dbt, as_of, tables, must_know=False))
 
 
 def cheaper_whole(touched: Iterable[Touched]) -> list[str]:

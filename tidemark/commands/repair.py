@@ -256,7 +256,7 @@ def _restate(
             refuse_the_future(window[1], clock)
         names, days = [table.name for table in tables], whole_days(*window)
         with logs.progress(dbt, "Explaining"):
-            touched = explain(dbt, clock, names, days)
+            touched = explain(dbt, clock, names, days, must_know=dry)
     refreshed = cheaper_whole(touched) if refresh else []
     steps = steps_of(tables, days, interval, refreshed)
     show_steps(out, clock, steps)

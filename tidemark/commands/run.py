@@ -69,8 +69,7 @@ def run(
     dbt = begin("run", log_format, project_dir, target, vars_)
     from tidemark import alerts
     from tidemark.build import build, exit_code
-    from tidemark.explain import cheaper_whole, tables_to_build
-    from tidemark.explain import explain as touched_by
+    from tidemark.explain import tables_to_build, to_refresh
     from tidemark.judgement import judge
     from tidemark.report.build import run_as_json, show_build
     from tidemark.report.explain import show_refreshed
@@ -98,7 +97,7 @@ def run(
         with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
             with logs.progress(dbt, "Explaining"):
                 tables = tables_to_build(dbt, judgement, healed)
-                refreshed = cheaper_whole(touched_by(dbt, judgement.as_of, tables))
+                refreshed = to_refresh(dbt, judgement.as_of, tables)
             show_refreshed(out, refreshed)
     left = "What was built before that is complete and recorded."
     with explained("run", json_, left), alerts.told_when_it_fails(dbt):
