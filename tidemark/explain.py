@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from tidemark.engine import Dbt
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 
@@ -48,23 +48,29 @@ def explain(
 ) -> list[Touched]:
     """Ask what a build of some tables, or the restatement of a window, would touch.
 
-    Raises DbtError when a table cannot tell; unless all `must_know`, it counts as rebuilt whole:
-    what is wrong with it the build will say.
+    Raises DbtError when a table cannot tell. Unless it `must_know`, nothing is known then: what is
+    wrong with that table the build will say.
     """
     if not tables:
         return []
     first, end = window or (None, None)
     asked = {"start": first.isoformat(), "end": end.isoformat()} if first and end else {}
-    outcome = dbt.call(
-        "compile",
-        *("--select", *tables),
-        *("--indirect-selection", "empty"),
-        "--no-write-json",
-        as_of=as_of,
-        variables={"explain": asked},
-    )
-    if must_know:
+    try:
+        outcome = dbt.call(
+            "compile",
+            *("--select", *tables),
+            *("--indirect-selection", "empty"),
+            "--no-write-json",
+            as_of=as_of,
+            variables={"explain": asked},
+        )
         outcome.raise_if_failed()
+    except DatabaseLockedError:
+        raise
+    except DbtError:
+        if must_know:
+            raise
+        return []
     told = {event["model"]: event for event in outcome.events.get("touched", [])}
     return [_touched(table, told.get(table)) for table in tables]
 

@@ -29,7 +29,8 @@ from tidemark.backfill import (
 )
 from tidemark.build import Failure, read_build
 from tidemark.clock import Interval
-from tidemark.engine import Dbt, DbtError
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
+from tidemark.explain import explain, to_refresh
 from tidemark.gaps import Doubt, Finding, Look, TableDay, doubts, joined, strip
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage, StoredMart
@@ -616,6 +617,22 @@ def test_what_is_cheaper_as_a_full_refresh_is_one_when_told(
     assert eager.sql(watermarks) == other.sql(watermarks)
     for table in tables:
         assert rows_of(eager, table) == rows_of(other, table)
+
+
+def test_what_cannot_be_explained_is_left_to_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    dbt, clock = Dbt(PROJECT, "demo"), datetime(2025, 10, 15)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Dbt, "call", refuse)
+    error = DbtError("no such column")
+    assert to_refresh(dbt, clock, ["stats"]) == []
+    with pytest.raises(DbtError, match="no such column"):
+        explain(dbt, clock, ["stats"])
+    error = DatabaseLockedError("in use")
+    with pytest.raises(DatabaseLockedError):
+        to_refresh(dbt, clock, ["stats"])
 
 
 def test_a_repair_refreshes_fully_what_is_cheaper_when_told(tidemark: Demo, sound: Demo) -> None:
