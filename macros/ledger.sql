@@ -51,8 +51,11 @@
             as_of timestamp,
             found_at timestamp,
             checked_at timestamp,
-            run_id varchar
+            run_id varchar,
+            compared_from date
         );
+        {#- the table may be of a version that did not know it #}
+        alter table {{ ops_table('partition_coverage') }} add column if not exists compared_from date;
         create table if not exists {{ ops_table('backfill_attempts') }} (
             run_id varchar,
             model_name varchar,
@@ -171,10 +174,10 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- on-run-end. What failed (a failed test counts against its models), what was skipped because of it, and the end of
-    the run itself. -#}
+{#- on-run-end. What failed (a failed test counts against its models, also after a repair, which tests by itself), what
+    was skipped because of it, and the end of the run itself. -#}
 {%- macro close_ledger(results) -%}
-    {%- if execute and flags.WHICH in ('run', 'build') -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
         {%- set entries, failures = [], [] -%}
         {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
             {%- set node = result.node -%}
@@ -193,10 +196,17 @@
                 {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
-        {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
-        {%- do run_query(ledger_insert(entries)) -%}
-        {%- do release_run_lock() -%}
+        {#- tests alone are no run: they take no lock, and neither begin nor end -#}
+        {%- if flags.WHICH != 'test' -%}
+            {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
+            {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
+        {%- endif -%}
+        {%- if entries -%}
+            {%- do run_query(ledger_insert(entries)) -%}
+        {%- endif -%}
+        {%- if flags.WHICH != 'test' -%}
+            {%- do release_run_lock() -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -235,8 +245,13 @@
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
             {%- do state.update({'rows': count_of('(select count(*) from ' ~ this ~ ')')}) -%}
         {%- endif -%}
-        {%- set done = {'mode': state.mode, 'rows': state.get('rows'), 'partitions': state.partitions} -%}
-        {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
+        {%- do log('tidemark:job ' ~ tojson({
+            'job': model.name,
+            'mode': state.mode,
+            'rows': state.get('rows'),
+            'partitions': state.partitions,
+            'is_refresh_cheaper': was_refresh_cheaper(),
+        })) -%}
         {{ ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
@@ -314,6 +329,7 @@
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
     {{ return(
         flags.FULL_REFRESH
+        or model.name in var('full_refresh_of', [])
         or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table(model)))
     ) }}
 {%- endmacro %}
