@@ -152,8 +152,8 @@
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
 {%- endmacro %}
 
-{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed process
-    holds nothing. -#}
+{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed
+    process holds nothing. -#}
 {%- macro take_run_lock() -%}
     {{ return(adapter.dispatch('take_run_lock')()) }}
 {%- endmacro %}
@@ -187,7 +187,8 @@
     {{ return('sysdate()') }}
 {%- endmacro %}
 
-{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let in. -#}
+{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let
+    in. -#}
 {%- macro landing_ddl() -%}
     {{ return(adapter.dispatch('landing_ddl')()) }}
 {%- endmacro %}
@@ -248,8 +249,8 @@
     {{ return('read_parquet(' ~ text_literal(root ~ '/' ~ path) ~ ', hive_partitioning = false)') }}
 {%- endmacro %}
 
-{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what it
-    costs can be told by its tag: the history of queries knows it, and no dbt. -#}
+{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what
+    it costs can be told by its tag: the history of queries knows it, and no dbt. -#}
 {%- macro open_session() -%}
     {{ return(adapter.dispatch('open_session')()) }}
 {%- endmacro %}
@@ -300,8 +301,8 @@
 {%- endmacro %}
 
 {#- dbt's own, for an increment of a model whose code has not changed. dbt asks Snowflake for the types of the query and
-    of the contract, two statements per model and run; the table that the rows go into is made with the contract's types,
-    and on_schema_change compares that with what is stored. -#}
+    of the contract, two statements per model and run; the table that the rows go into is made with the contract's
+    types, and on_schema_change compares that with what is stored. -#}
 {%- macro snowflake__get_assert_columns_equivalent(sql) -%}
     {%- set known_code = ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
     {%- if not is_incremental() or known_code != model.checksum.checksum -%}

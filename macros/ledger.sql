@@ -334,7 +334,8 @@
     ) }}
 {%- endmacro %}
 
-{#- A table of sessions that was rebuilt whole does not say what that changed; it may have been in this very command. -#}
+{#- A table of sessions that was rebuilt whole does not say what that changed; it may have been in this very
+    command. -#}
 {%- macro reads_a_rebuilt_table(node) -%}
     {%- set rebuilt, jobs = [], ledger_state().jobs -%}
     {%- for name in closure_tables(node) -%}
