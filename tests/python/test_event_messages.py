@@ -153,6 +153,13 @@ def test_whatever_comes_is_a_row_or_refused(value: bytes) -> None:
     refused(value)
 
 
+def test_of_two_versions_in_a_batch_the_later_one_wins() -> None:
+    versions = [row(written(event_id=name)) for name in ("a", "b", "a", "a")]
+    landed = table_of(versions, AT, "landing/a.parquet")
+    ahead = [(time - AT).microseconds for time in landed["processed_at"].to_pylist()]
+    assert ahead == [0, 0, 1, 2]
+
+
 def test_the_columns_are_those_of_the_raw_table() -> None:
     landed = table_of([row(written())], datetime(2025, 9, 3, 2), "landing/a.parquet")
     assert landed.column_names == list(TABLES["learner_events"].columns)

@@ -60,8 +60,7 @@ def events(
 
     with explained("ingest events", json_, "Nothing was read."):
         settings = Settings.of(os.environ)
-        root = landing or os.environ.get("TIDEMARK_LANDING") or settings.landing_root
-        area = Landing.at(root, project(project_dir))
+        area = Landing.at(landing, project(project_dir))
         with exposed(metrics_host, metrics_port) as exposure:
             if exposure:
                 logs.tell(logging.INFO, f"Serves {exposure.url}", url=exposure.url)

@@ -26,7 +26,7 @@ class Counts:
     files: int = 0
     dead_letters: int = 0
     # Messages that the topic had deleted before they were read.
-    missed: int = 0
+    lost: int = 0
     unknown_fields: set[str] = field(default_factory=set)
 
     def add(self, other: Counts) -> None:
@@ -34,7 +34,7 @@ class Counts:
         self.rows += other.rows
         self.files += other.files
         self.dead_letters += other.dead_letters
-        self.missed += other.missed
+        self.lost += other.lost
         self.unknown_fields |= other.unknown_fields
 
 

@@ -45,7 +45,7 @@ class Beginning:
     """Where reading a partition begins, and what was there and can no longer be read."""
 
     offset: int
-    missed: int = 0
+    lost: int = 0
     problem: str | None = None
 
 
@@ -303,7 +303,7 @@ class Job:
             beginning = where_to_begin(each.offset if each.offset >= 0 else None, low, high)
             each.offset = self._committed[each.partition] = beginning.offset
             self._ends[each.partition] = high
-            self._note_missed(each.partition, beginning)
+            self._note_lost(each.partition, beginning)
             if beginning.offset < high:
                 self._ahead[each.partition] = high
         consumer.assign(known)
@@ -311,13 +311,13 @@ class Job:
         numbers = sorted(each.partition for each in known)
         tell(logging.INFO, f"Reads partitions {numbers} of {self.settings.topic}")
 
-    def _note_missed(self, partition: int, beginning: Beginning) -> None:
+    def _note_lost(self, partition: int, beginning: Beginning) -> None:
         if beginning.problem:
             problem = f"{self.settings.topic}, partition {partition}: {beginning.problem}"
-            self._period.missed += beginning.missed
+            self._period.lost += beginning.lost
             self._problems.append(problem)
-            tell(logging.ERROR, problem, missed=beginning.missed)
-            # Committed even if no message follows, or it would be missed again by every run.
+            tell(logging.ERROR, problem, lost=beginning.lost)
+            # Committed even if no message follows, or it would be lost again by every run.
             self._landed[partition] = beginning.offset
             self._waiting_since = monotonic()
 
@@ -442,7 +442,7 @@ class Job:
             "group": self.settings.group,
             "files": counts.files,
             "dead_letters": counts.dead_letters,
-            "missed": counts.missed,
+            "lost": counts.lost,
             "unknown_fields": sorted(counts.unknown_fields),
             # Without partitions nobody knows.
             "lag": sum(lag.values()) if lag else None,

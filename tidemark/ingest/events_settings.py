@@ -34,7 +34,6 @@ class Settings:
     brokers: str
     topic: str
     group: str = "tidemark"
-    bucket: str | None = None
     # Messages, and seconds, after which a batch lands, whichever comes first.
     batch_size: int = 10_000
     flush_interval: float = 300
@@ -78,14 +77,8 @@ class Settings:
             given["KAFKA_BOOTSTRAP_SERVERS"],
             given["KAFKA_TOPIC_EVENTS_RAW"],
             given.get("KAFKA_CONSUMER_GROUP", cls.group),
-            given.get("S3_BUCKET_RAW_EVENTS"),
             int(batch_size),
             flush_interval,
             compression,
             client,
         )
-
-    @property
-    def landing_root(self) -> str | None:
-        """The root that the bucket stands for, where nothing else names one."""
-        return f"s3://{self.bucket}" if self.bucket else None

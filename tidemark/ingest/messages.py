@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tidemark.clock import parse_clock
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 TABLE = "learner_events"
 REQUIRED = ("learner_id", "event_type", "event_id", "timestamp")
 _REQUIRED = frozenset(REQUIRED)
+# What the warehouse's timestamps can tell apart.
+_AN_INSTANT = timedelta(microseconds=1)
 # JSON of any shape, kept as text.
 _DOCUMENTS = ("data", "metadata")
 # Whatever a message says of these, the consumer knows better.
@@ -98,10 +101,17 @@ def read(value: bytes | None) -> tuple[Row, set[str]]:
 
 
 def table_of(rows: Sequence[Row], loaded_at: datetime, landed_in: str) -> pa.Table:
-    """The columns of the raw table, in its order."""
+    """The columns of the raw table, in its order.
+
+    Of two versions of an event the one that was loaded later wins. In one batch, that is the one
+    that comes later: each repetition has a load time that is a microsecond more.
+    """
     import pyarrow as pa
 
     count, at, text = len(rows), pa.timestamp("us"), pa.string()
+    loaded = pa.repeat(pa.scalar(loaded_at, at), count)
+    if len({(row.event_id, row.learner_id) for row in rows}) < count:
+        loaded = pa.array(_in_order(rows, loaded_at), at)
     return pa.table(
         {
             "learner_id": pa.array([row.learner_id for row in rows], text),
@@ -112,11 +122,21 @@ def table_of(rows: Sequence[Row], loaded_at: datetime, landed_in: str) -> pa.Tab
             "data": pa.array([row.data for row in rows], text),
             "metadata": pa.array([row.metadata for row in rows], text),
             "version": pa.array([row.version for row in rows], text),
-            "processed_at": pa.repeat(pa.scalar(loaded_at, at), count),
+            "processed_at": loaded,
             "partition_date": pa.array([row.partition_date for row in rows], pa.date32()),
             "s3_path": pa.repeat(pa.scalar(landed_in, text), count),
         }
     )
+
+
+def _in_order(rows: Sequence[Row], loaded_at: datetime) -> list[datetime]:
+    seen: Counter[tuple[str | None, str | None]] = Counter()
+    times = []
+    for row in rows:
+        identity = row.event_id, row.learner_id
+        times.append(loaded_at + seen[identity] * _AN_INSTANT)
+        seen[identity] += 1
+    return times
 
 
 def _fields(value: bytes | None) -> dict[str, Any]:
