@@ -64,8 +64,13 @@ class Load:
 
     @property
     def last_jobs(self) -> dict[str, JobReport]:
-        """Of each ingest job that reported, its last run."""
-        return {report.job: report for report in self.jobs.values()}
+        """Of each ingest job that reported, its last run; what one has lost no later one brings."""
+        last: dict[str, JobReport] = {}
+        for report in self.jobs.values():
+            known = last.get(report.job)
+            if known is None or report.figures.get("lost") or not known.figures.get("lost"):
+                last[report.job] = report
+        return last
 
     @property
     def error(self) -> str | None:

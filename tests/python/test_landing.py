@@ -140,6 +140,8 @@ def test_the_root_is_an_option_or_a_variable_or_the_projects(
     project = tmp_path / "project"
     monkeypatch.delenv("TIDEMARK_LANDING", raising=False)
     assert Landing.at(None, project).root == str(project / "landing")
+    monkeypatch.setenv("S3_BUCKET_RAW_EVENTS", "bucket")
+    assert Landing.at(None, project).root == "s3://bucket"
     monkeypatch.setenv("TIDEMARK_LANDING", "area")
     assert Landing.at(None, project).root == str(project / "area")
     monkeypatch.setenv("TIDEMARK_LANDING", "s3://raw/area/")

@@ -23,7 +23,7 @@ from exact import raw
 from exact.marts import connect, differences, fetch, rows_differing
 from typer.testing import CliRunner
 
-from tidemark import cli
+from tidemark import alerts, cli
 from tidemark.commands import session
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
@@ -310,6 +310,62 @@ def test_a_report_that_cannot_be_read_fails_the_load(home: Home) -> None:
     told = home("load", exit_code=1)
     assert [job["job"] for job in told["jobs"]] == ["usage"]
     assert "is no report of a job" in told["failed"][0]["reason"]
+
+
+def test_a_failed_job_is_told_once_and_so_is_its_recovery(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[alerts.Message] = []
+    monkeypatch.setenv("TIDEMARK_ALERT_URLS", "of the test")
+    monkeypatch.setattr(alerts, "_channels", lambda: iter([("test 1", None)]))
+    monkeypatch.setattr(alerts, "_send", lambda _, message: sent.append(message) or True)
+    report(home.landing, CLOCK)
+    home("load")
+    assert sent == []
+    for minutes in (1, 2):
+        report(home.landing, CLOCK + timedelta(minutes=minutes), "The API answers 503.")
+        home("load")
+    report(home.landing, CLOCK + timedelta(minutes=3))
+    broken = land_day(home.landing, date(2025, 10, 14), CLOCK)
+    broken.write_bytes(b"PAR1")
+    home("load", exit_code=1)
+    failed, changed = sent
+    assert failed.title == "Tidemark: 1 failed"
+    assert "Failed: ingest usage\n  The API answers 503." in failed.body
+    assert "It last worked 2025-10-15 12:00" in failed.body
+    assert changed.title == "Tidemark: 1 failed, 1 recovered"
+    assert "Failed: load\n  Not loaded: product_usage_daily/" in changed.body
+    assert "Recovered: ingest usage" in changed.body
+
+
+# ---- from a bucket ----
+
+
+def test_files_come_from_a_bucket(home: Home, bucket: str) -> None:
+    landing = Landing(f"{bucket}/area")
+    land_day(landing, date(2025, 10, 14), CLOCK)
+    report(landing, CLOCK)
+    told = home("load", "--landing", landing.root)
+    assert sum(file["records"] for file in told["loaded"]) == 3
+    assert len(told["jobs"]) == 1
+    # Another process lands something: no listing is remembered.
+    land_day(landing, date(2025, 10, 15), LATER)
+    assert len(home("load", "--landing", landing.root)["loaded"]) == 2
+    assert home.sql("select count(*) from raw.product_usage_daily") == [(4,)]
+
+
+def test_who_has_no_bucket_needs_no_s3fs(home: Home) -> None:
+    """s3fs is imported for what the profile names; another test of this process may have had it."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    named = []
+    for root in (home.landing.root, "s3://bucket/area"):
+        with pytest.MonkeyPatch.context() as patch:
+            home._enter(patch)
+            patch.setenv("TIDEMARK_LANDING", root)
+            home.dbt.operate("create_ops_tables")
+            named.append(DuckDBConnectionManager.env().creds.filesystems)
+    assert named == [None, [{"fs": "s3", "use_listings_cache": False}]]
 
 
 # ---- files that come after a run has gone past them ----

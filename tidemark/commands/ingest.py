@@ -43,7 +43,8 @@ LandingRoot = Annotated[
         "--landing",
         metavar="PATH_OR_URL",
         help="The landing area: a folder, or s3://bucket/prefix."
-        " Default: TIDEMARK_LANDING, else `landing` in the project.",
+        " Default: TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS, else `landing` in the"
+        " project.",
         show_default=False,
     ),
 ]

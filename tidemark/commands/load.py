@@ -19,7 +19,8 @@ LandingAt = Annotated[
     typer.Option(
         "--landing",
         metavar="FOLDER_OR_URL",
-        help="Where files land. Default: TIDEMARK_LANDING, else the project's folder `landing`.",
+        help="Where files land. Default: TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS,"
+        " else the project's folder `landing`.",
         show_default=False,
     ),
 ]

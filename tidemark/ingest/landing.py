@@ -114,12 +114,15 @@ class Landing:
 
     @classmethod
     def at(cls, root: str | None = None, project_dir: Path | None = None) -> Landing:
-        """The given root, else TIDEMARK_LANDING, else the folder `landing` of the project.
+        """The given root, else TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS.
 
-        A relative TIDEMARK_LANDING is meant from the project's folder, as paths in its profile are.
+        Without any of them it is the folder `landing` of the project. A relative TIDEMARK_LANDING
+        is meant from the project's folder, as paths in its profile are.
         """
         project = (project_dir or Path()).resolve()
-        known = root or os.environ.get("TIDEMARK_LANDING") or "landing"
+        bucket = os.environ.get("S3_BUCKET_RAW_EVENTS")
+        known = root or os.environ.get("TIDEMARK_LANDING") or (f"s3://{bucket}" if bucket else "")
+        known = known or "landing"
         if "://" in known:
             return cls(known.rstrip("/"))
         return cls(str((Path.cwd() if root else project) / known))

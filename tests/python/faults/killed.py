@@ -1,6 +1,7 @@
 """A `tidemark` that kills itself at a step of its work, as a power cut would: no farewell.
 
-The steps are those of landing a file; of `tidemark load`, its statements and their commits.
+The steps are those of landing a file; of a consumer, its commits, too; of `tidemark load`, its
+statements and their commits.
 
 python killed.py 7 ingest usage              kills itself at the seventh step, and says at which
 python killed.py '2 after the rows' load     kills itself at the second step of this name
@@ -20,6 +21,7 @@ from threading import Timer
 from typing import Any
 
 from tidemark import cli
+from tidemark.ingest.events import Job
 from tidemark.ingest.landing import Landing
 
 _seen: list[str] = []
@@ -51,10 +53,11 @@ def _around(
     """A function with a step before it, and perhaps one after."""
 
     def stepping(*args: Any, **options: Any) -> Any:
-        if name := before(*args):
+        name = before(*args)
+        if name:
             _step(name)
         done = real(*args, **options)
-        if after:
+        if name and after:
             _step(after)
         return done
 
@@ -102,6 +105,10 @@ def _main() -> None:
         lambda _, table, *__: f"before a file of {table}", Landing.land, "after a file landed"
     )
     Landing.land = land  # type: ignore[method-assign]
+    commit = _around(
+        lambda job: "before the commit" if job._landed else "", Job._commit, "after the commit"
+    )
+    Job._commit = commit  # type: ignore[method-assign]
     sys.argv[0], arguments = "tidemark", sys.argv[2:]
     try:
         cli.app(arguments, standalone_mode=False)
