@@ -16,7 +16,7 @@
         {%- set sql -%}
             select {{ columns | join(', ') }} from {{ ops_table('pipeline_health') }} where critical_at is not null
         {%- endset -%}
-        {%- for row in run_query(sql).rows -%}
+        {%- for row in named_rows(sql) -%}
             {%- set figure = {'amount': row['amount'] | float if row['amount'] is not none else none} -%}
             {%- for column in columns if column != 'amount' -%}
                 {%- set value = row[column] -%}

@@ -33,7 +33,8 @@
 {%- endmacro %}
 
 {%- macro raw_schema() -%}
-    {%- set relation = api.Relation.create(database=var('raw_database') or target.database, schema=var('raw_schema')) -%}
+    {%- set database = var('raw_database') or target.database -%}
+    {%- set relation = api.Relation.create(database=database, schema=var('raw_schema')) -%}
     {{ return(relation.include(identifier=false)) }}
 {%- endmacro %}
 

@@ -80,7 +80,8 @@
     {%- do made.update({source.name: true}) -%}
 {%- endmacro %}
 
-{#- A column that is missing would be null, and its rows be quarantined one by one; one that nobody knows would be lost. -#}
+{#- A column that is missing would be null, and its rows be quarantined one by one; one that nobody knows would be
+    lost. -#}
 {%- macro refuse_columns(source, landed) -%}
     {%- set landed, missing, unknown = landed | map('lower') | list, [], [] -%}
     {%- for column in source.columns.values() if column.config.meta.required and column.name not in landed -%}

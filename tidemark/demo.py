@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from tidemark import cadence, gaps
-from tidemark.backfill import repair
+from tidemark.backfill import How, repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
@@ -236,7 +236,7 @@ class Backfill(Compare):
         known = self.look(dbt)
         show_plan(out, known)
         repairs = repair(
-            *(dbt, known, gaps.Asked(table=self.table), False),
+            *(dbt, known, gaps.Asked(table=self.table), How()),
             progress=lambda _: nullcontext(),
             tell=lambda done: show_repair(out, done),
         )

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from tidemark import logs
-from tidemark.commands.options import AsOf, Explain, Json, Log, ProjectDir, Target, Vars
+from tidemark.commands.options import (
+    AsOf,
+    Explain,
+    Json,
+    Log,
+    ProjectDir,
+    RefreshIfCheaper,
+    Target,
+    Vars,
+)
 from tidemark.commands.session import begin, explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -60,6 +69,7 @@ def run(
             " (TIDEMARK_USAGE_URL, TIDEMARK_CRM_PATH), and load what has landed.",
         ),
     ] = False,
+    refresh_if_cheaper: RefreshIfCheaper = False,
     explain: Explain = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
@@ -72,8 +82,10 @@ def run(
     dbt = begin("run", log_format, project_dir, target, vars_)
     from tidemark import alerts
     from tidemark.build import build, exit_code
+    from tidemark.explain import tables_to_build, to_refresh
     from tidemark.judgement import judge
     from tidemark.report.build import run_as_json, show_build
+    from tidemark.report.explain import show_refreshed
     from tidemark.report.judgement import show_judgement
     from tidemark.report.load import brought_in_as_json
     from tidemark.report.repair import healing_as_json, show_healed, show_healing
@@ -95,10 +107,17 @@ def run(
             with logs.progress(dbt, "Comparing"):
                 healing = begin_healing(dbt, judgement)
             show_healing(out, healing)
+    healed, refreshed = healing.started.models if healing else [], list[str]()
+    if refresh_if_cheaper:
+        with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
+            with logs.progress(dbt, "Explaining"):
+                tables = tables_to_build(dbt, judgement, healed)
+                refreshed = to_refresh(dbt, judgement.as_of, tables)
+            show_refreshed(out, refreshed)
     left = "What was built before that is complete and recorded."
     with explained("run", json_, left), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Building"):
-            built = build(dbt, judgement, healing.started.models if healing else ())
+            built = build(dbt, judgement, healed, refreshed)
         show_build(out, judgement, built)
         if healing:
             with logs.progress(dbt, "Comparing again"):

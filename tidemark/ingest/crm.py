@@ -27,7 +27,7 @@ from tidemark.ingest.landing import (
     Landing,
     LandingError,
     now,
-    refuse_earlier_clock,
+    refuse_wrong_clock,
 )
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def ingest(
     began, delivered = now(), list[Delivered]()
     try:
         landed = _Landed(landing)
-        refuse_earlier_clock(landed.files, clock())
+        refuse_wrong_clock(landed.files, clock())
         sources = find(source)
         with counted(len(sources)) as done:
             for each in sources:
