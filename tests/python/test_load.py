@@ -29,6 +29,7 @@ from tidemark.engine import Dbt
 from tidemark.exits import Exit
 from tidemark.ingest.landing import JobReport, Landing
 from tidemark.ingest.local_api import LocalApi, serving
+from tidemark.load import Load
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -336,6 +337,16 @@ def test_a_failed_job_is_told_once_and_so_is_its_recovery(
     assert changed.title == "Tidemark: 1 failed, 1 recovered"
     assert "Failed: load\n  Not loaded: product_usage_daily/" in changed.body
     assert "Recovered: ingest usage" in changed.body
+
+
+def test_what_a_job_has_lost_is_told_though_its_next_run_went_well() -> None:
+    def ran(status: str, **figures: int) -> JobReport:
+        return JobReport("events", CLOCK, CLOCK, status, 0, status, figures)
+
+    lost, failed, well = ran("failed", lost=3), ran("failed", lost=0), ran("success", lost=0)
+    for reports, expected in (([lost, well], lost), ([failed, well], well), ([well, lost], lost)):
+        done = Load(CLOCK, CLOCK, jobs={str(number): each for number, each in enumerate(reports)})
+        assert done.last_jobs == {"events": expected}
 
 
 # ---- from a bucket ----
