@@ -271,12 +271,16 @@
     )
 {%- endmacro %}
 
-{#- How many rows were loaded after one time, up to another, as an expression. -#}
+{#- How many rows were loaded after one time, up to another if there is one, as an expression. -#}
 {%- macro rows_loaded(source, after, until) -%}
     {%- set loaded_at = source.loaded_at_field -%}
     (
         select count(*) from {{ source.relation_name }}
-        where {{ loaded_at }} > {{ timestamp_literal(after) }} and {{ loaded_at }} <= {{ timestamp_literal(until) }}
+        where
+            {{ loaded_at }} > {{ timestamp_literal(after) }}
+            {%- if until %}
+            and {{ loaded_at }} <= {{ timestamp_literal(until) }}
+            {%- endif %}
     )
 {%- endmacro %}
 
@@ -634,6 +638,9 @@
     whole. A row of the ledger with its reason, never an edit. A dry run says what would happen, or why not. -#}
 {%- macro set_watermark(job, reason, to=none, dry_run=false) -%}
     {%- do create_ops_tables() -%}
+    {%- if not dry_run -%}
+        {%- do take_run_lock() -%}
+    {%- endif -%}
     {%- do refuse_earlier_clock() -%}
     {%- set nodes, known = {}, ledger_state().jobs.get(job, {}) -%}
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
@@ -679,6 +686,7 @@
             'code_checksum': known.code_checksum,
             'metadata_sql': text_literal(tojson({'previous_watermark': before.isoformat()})),
         }])) -%}
+        {%- do release_run_lock() -%}
     {%- endif -%}
     {%- do log('tidemark:watermark ' ~ tojson({
         'job': job,
@@ -689,6 +697,7 @@
 {%- endmacro %}
 
 {%- macro refuse_watermark(why) -%}
+    {%- do release_run_lock() -%}
     {{ exceptions.raise_compiler_error(why ~ ' The watermark was left as it is.') }}
 {%- endmacro %}
 

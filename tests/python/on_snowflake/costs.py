@@ -1,4 +1,4 @@
-"""What statements cost: those that need a warehouse, and those that Snowflake answers without one."""
+"""What runs cost: statements that need a warehouse, and those that Snowflake answers without."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ def kind(sql: str) -> str:
 
 
 def per_node(statements: Iterable[Statement]) -> dict[str, Counter[str]]:
-    """How many statements of each kind every node sent; what no node sent is the run's own."""
+    """How many statements of each kind every node sent; tests and freshness are one node each."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for statement in statements:
-        counts[statement.node.split(".")[-1] or "the run itself"][kind(statement.sql)] += 1
+        sort, *_, name = (statement.node or "run.the run itself").split(".")
+        node = {"test": "tests", "source": "freshness of sources"}.get(sort, name)
+        counts[node][kind(statement.sql)] += 1
     return dict(counts)
 
 

@@ -88,6 +88,8 @@ class Emulator:
 
         self.account = FakeSnow()
         self.statements: list[Statement] = []
+        # what the last session was opened with
+        self.parameters: dict[str, Any] = {}
         # statements that it matches fail, as if the network had
         self.fails_on: re.Pattern[str] | None = None
         # fakesnow creates what is missing when it connects, and looks first
@@ -96,6 +98,7 @@ class Emulator:
 
     def connect(self, **parameters: Any) -> Any:
         """What takes the place of `snowflake.connector.connect`."""
+        self.parameters = parameters
         with self._connecting:
             connection = self.account.connect(**parameters)
             self._sessions += 1
