@@ -44,6 +44,7 @@ FUNCTIONS = frozenset(
         "get",
         "greatest",
         "hash",
+        "infer_schema",
         "lag",
         "lead",
         "least",
