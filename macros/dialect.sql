@@ -152,8 +152,8 @@
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
 {%- endmacro %}
 
-{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed process
-    holds nothing. -#}
+{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed
+    process holds nothing. -#}
 {%- macro take_run_lock() -%}
     {{ return(adapter.dispatch('take_run_lock')()) }}
 {%- endmacro %}
@@ -187,7 +187,7 @@
     {{ return('sysdate()') }}
 {%- endmacro %}
 
-{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let in. -#}
+{#- What loaders need. On DuckDB whoever opens the file may do everything: tables, and nobody to be let in. -#}
 {%- macro landing_ddl() -%}
     {{ return(adapter.dispatch('landing_ddl')()) }}
 {%- endmacro %}
