@@ -302,7 +302,7 @@ def test_ingest_jobs_are_in_ledger_status_and_metrics(home: Home) -> None:
     home("metrics", "--textfile", str(textfile))
     lines = textfile.read_text().splitlines()
     assert 'tidemark_job_failures{job="ingest usage"} 0.0' in lines
-    assert 'tidemark_ingest_lag{job="ingest usage"} 4.0' in lines
+    assert 'tidemark_unread_messages{job="ingest usage"} 4.0' in lines
 
 
 def test_a_report_that_cannot_be_read_fails_the_load(home: Home) -> None:
