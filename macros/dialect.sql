@@ -187,7 +187,8 @@
     {{ return('sysdate()') }}
 {%- endmacro %}
 
-{#- What loaders need. On DuckDB whoever opens the file may do everything: tables, and nobody to be let in. -#}
+{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let
+    in. -#}
 {%- macro landing_ddl() -%}
     {{ return(adapter.dispatch('landing_ddl')()) }}
 {%- endmacro %}
@@ -198,8 +199,58 @@
     {{ return(snowflake_landing_ddl()) }}
 {%- endmacro %}
 
-{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what it
-    costs can be told by its tag: the history of queries knows it, and no dbt. -#}
+{#- Landed files. DuckDB reads them where they are, Snowflake through the stage of create_landing, whose files have no
+    columns but parts of `$1`. Its COPY keeps a load history of its own besides; a transaction that is rolled back takes
+    both back. -#}
+{%- macro landed_columns(root, path) -%}
+    {{ return(adapter.dispatch('landed_columns')(root, path)) }}
+{%- endmacro %}
+{%- macro duckdb__landed_columns(root, path) -%}
+    select column_name from (describe {{ 'select * from ' ~ duckdb__landed_file(root, path) }})
+{%- endmacro %}
+{%- macro snowflake__landed_columns(root, path) -%}
+    select column_name
+    from table(infer_schema(
+        location => '@{{ raw_schema() }}.landing/{{ path }}', file_format => '{{ raw_schema() }}.landing_parquet'
+    ))
+{%- endmacro %}
+
+{#- How many rows a file has, and their earliest load time. -#}
+{%- macro landed_rows(root, path, loaded_at) -%}
+    {{ return(adapter.dispatch('landed_rows')(root, path, loaded_at)) }}
+{%- endmacro %}
+{%- macro duckdb__landed_rows(root, path, loaded_at) -%}
+    select count(*), min({{ loaded_at }}) from {{ duckdb__landed_file(root, path) }}
+{%- endmacro %}
+{%- macro snowflake__landed_rows(root, path, loaded_at) -%}
+    select count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
+    from @{{ raw_schema() }}.landing/{{ path }} (file_format => '{{ raw_schema() }}.landing_parquet')
+{%- endmacro %}
+
+{#- Columns go by their names. -#}
+{%- macro load_file(root, path, relation) -%}
+    {{ return(adapter.dispatch('load_file')(root, path, relation)) }}
+{%- endmacro %}
+{%- macro duckdb__load_file(root, path, relation) -%}
+    insert into {{ relation }} by name
+    select * from {{ duckdb__landed_file(root, path) }}
+{%- endmacro %}
+{%- macro snowflake__load_file(root, path, relation) -%}
+    copy into {{ relation }}
+    from @{{ raw_schema() }}.landing
+    files = ('{{ path }}')
+    file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
+    match_by_column_name = case_insensitive
+    on_error = abort_statement
+{%- endmacro %}
+
+{%- macro duckdb__landed_file(root, path) -%}
+    {#- a folder called `a=b` is no column -#}
+    {{ return('read_parquet(' ~ text_literal(root ~ '/' ~ path) ~ ', hive_partitioning = false)') }}
+{%- endmacro %}
+
+{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what
+    it costs can be told by its tag: the history of queries knows it, and no dbt. -#}
 {%- macro open_session() -%}
     {{ return(adapter.dispatch('open_session')()) }}
 {%- endmacro %}
@@ -250,8 +301,8 @@
 {%- endmacro %}
 
 {#- dbt's own, for an increment of a model whose code has not changed. dbt asks Snowflake for the types of the query and
-    of the contract, two statements per model and run; the table that the rows go into is made with the contract's types,
-    and on_schema_change compares that with what is stored. -#}
+    of the contract, two statements per model and run; the table that the rows go into is made with the contract's
+    types, and on_schema_change compares that with what is stored. -#}
 {%- macro snowflake__get_assert_columns_equivalent(sql) -%}
     {%- set known_code = ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
     {%- if not is_incremental() or known_code != model.checksum.checksum -%}

@@ -34,7 +34,8 @@
 
 {%- macro raw_schema() -%}
     {%- set database = var('raw_database') or target.database -%}
-    {{ return(api.Relation.create(database=database, schema=var('raw_schema')).include(identifier=false)) }}
+    {%- set relation = api.Relation.create(database=database, schema=var('raw_schema')) -%}
+    {{ return(relation.include(identifier=false)) }}
 {%- endmacro %}
 
 
