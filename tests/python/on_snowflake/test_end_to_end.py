@@ -401,10 +401,3 @@ def test_what_it_told(both: Both, capsys: pytest.CaptureFixture[str]) -> None:
             print("\n" + "\n".join(shown(run, per_node(both.sent[run]))))
         print("\n" + "\n".join([*both.told, "Untested, since the emulator hides it:"]))
         print("\n".join(f"  {what}: {how}" for what, how in HIDDEN.items()))
-
-
-def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
-    """Hooks, strategies and operations of all the tests before this one included."""
-    sent = [statement.sql for statement in both.emulator.statements]
-    assert gates.violations(sent) == {}
-    both.told.append(f"{len(sent):,} statements sent, {len(set(sent)):,} distinct, 0 violations")
