@@ -2,7 +2,7 @@
 # target that you call sets up .venv and the dbt packages, once.
 
 SCALE    ?= 10
-ONLY     ?= spine web startup
+ONLY     ?= spine web startup ingest
 EXAMPLES ?= 500
 KILLS    ?= 30
 DAMAGES  ?= 105
@@ -49,8 +49,8 @@ test-mutants: setup ## Plant faults one at a time; the differential test must fi
 alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
 	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
 
-test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
-	@rm -f docs/faults.md
+test-faults: setup ## Kill, stop, starve and break runs and ingestion; writes their pages in docs (KILLS=30)
+	@rm -f docs/faults.md docs/ingestion_faults.md
 	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
 SQL := models analyses snapshots tests
@@ -75,7 +75,7 @@ docs: setup ## Write the documentation site as one file, target/site/index.html
 	@cp target/static_index.html target/site/index.html
 	@echo "Open target/site/index.html"
 
-bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup)
+bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup, ingest)
 	$(BIN)/python benchmarks/run.py --only $(ONLY) --scale $(SCALE)
 
 # Valid for every supported Python, and free of the address that the packages came from.

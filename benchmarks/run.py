@@ -3,6 +3,7 @@
     python benchmarks/run.py --scale 10
     python benchmarks/run.py --only web --scale 50
     python benchmarks/run.py --only startup
+    python benchmarks/run.py --only ingest
 
 Every ratio compares two times of this one run, on this machine. README.md explains the rows.
 """
@@ -22,6 +23,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import ingest
 import startup
 from data import LATE_DAYS, START, Stream, spine, web, web_year
 from engine import Call, Project, peak_memory, reset_peak_memory
@@ -34,6 +36,11 @@ COMPARED_WITH_MICROBATCH = "fact_events_daily"
 SCATTERED_DAYS = 70
 LOOKBACK_DAYS = 3
 SIMULATED_DAYS = 5
+# How much of the history is restated, to see from which share on a full refresh takes less time.
+SHARES = (0.25, 0.75)
+# dbt_project.yml, vars: refresh_above: what a run calls cheaper is to be cheaper.
+REFRESH_ABOVE = 0.5
+
 # What coverage looks at; less where a quarter of the history is shorter.
 COVERED_DAYS = 30
 
@@ -41,7 +48,9 @@ COVERED_DAYS = 30
 LOADED = timedelta(minutes=10)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-STARTUP = "startup"
+STARTUP, INGEST = "startup", "ingest"
+# Rows of each million: ingestion takes as long for the first as for the last.
+INGESTED = 100_000
 # People take half a second for an instant.
 INSTANT = 0.5
 
@@ -230,6 +239,9 @@ class Bench:
         if COMPARED_WITH_MICROBATCH in self.subject.models:
             with console.status("microbatch"):
                 self.measure_microbatch(everything, table)
+        # last, since it leaves the tables in another order
+        with console.status("restatements"):
+            self.measure_shares(everything, table)
 
     def build(self, label: str, warehouse: Warehouse, *args: str, **variables: object) -> Call:
         clock = str(warehouse.clock)
@@ -252,8 +264,7 @@ class Bench:
             peak = peak_memory()
             if not number % 2:
                 by_hand.append(everything.make_by_hand(*self.subject.by_hand))
-        # The best round: whatever else the machine does can only add.
-        ours = min(self.calls["full"], key=lambda call: call.engine_seconds)
+        ours = self.best("full")
         theirs = min(by_hand, key=lambda seconds: sum(seconds.values()))
         different = self.rows_that_differ(everything)
 
@@ -355,6 +366,38 @@ class Bench:
             gaps == 0,
         )
 
+    def measure_shares(self, warehouse: Warehouse, table: Table) -> None:
+        """Restate more and more of the history; a line through that meets the full refresh."""
+        end = warehouse.clock.date() + DAY
+        for _ in range(self.rounds):
+            for share in SHARES:
+                window = (
+                    *("--event-time-start", str(end - share * self.stream.history)),
+                    *("--event-time-end", str(end)),
+                )
+                self.build(f"restated, {share:.0%}", warehouse, "--select", *self.replaced, *window)
+            self.build("full, at the end", warehouse, "--full-refresh", "--select", *self.replaced)
+        full = self.best("full, at the end")
+        restated = [self.best(f"restated, {share:.0%}") for share in SHARES]
+        for share, call in zip(SHARES, restated, strict=True):
+            what = f"restating {share:.0%} of the days, against a full refresh"
+            ratio = call.engine_seconds / full.engine_seconds
+            row(table, what, seconds(call), seconds(full), ratio)
+        per_node = [call.seconds_by("node") for call in (*restated, full)]
+        meet = _meet(*(call.engine_seconds for call in (*restated, full)))
+        what = "share from which on a full refresh takes less; refresh_above"
+        aim = f"<= {REFRESH_ABOVE:.0%}"
+        table.add_row(what, f"{meet:.0%}", "", "", aim, verdict(meet <= REFRESH_ABOVE))
+        console.log(f"{what}: {meet:.0%}")
+        for model in self.replaced:
+            meet = _meet(*(seconds_of[(model,)] for seconds_of in per_node))
+            table.add_row(f"    {model}", f"{meet:.0%}")
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The models of which a run replaces a part."""
+        return tuple(model for model in self.subject.models if model != "dim_web_teams")
+
     def measure_microbatch(self, everything: Warehouse, table: Table) -> None:
         """Both start from the same right table, and see the same hours and days of loads."""
         with closing(everything.connect()) as connection:
@@ -404,6 +447,10 @@ class Bench:
 
     def rows_that_differ(self, warehouse: Warehouse) -> int:
         return sum(warehouse.rows_that_differ(model) for model in self.subject.models)
+
+    def best(self, label: str) -> Call:
+        """The fastest call: whatever else the machine does can only add."""
+        return min(self.calls[label], key=lambda call: call.engine_seconds)
 
     def median(self, label: str) -> Call:
         """The call in the middle of its repetitions."""
@@ -461,6 +508,15 @@ def measure_startup(table: Table, folder: Path, rounds: int) -> None:
         row(table, what, str(this), str(against), this.wall / against.wall, 1.3)
 
 
+def measure_ingest(table: Table, folder: Path, rows: int) -> None:
+    table.add_section()
+    table.add_row(f"[bold]{INGEST}[/bold]: {rows:,} rows, wall seconds")
+    with console.status("the consumer"):
+        ours, alone = ingest.consumer(folder, rows)
+    share = ours.per_second / alone.per_second
+    row(table, "events into files, against pyarrow alone", str(ours), str(alone), share)
+
+
 def row(
     table: Table,
     what: str,
@@ -489,6 +545,12 @@ def verdict(reached: bool) -> str:
     return "[green]yes[/green]" if reached else "[red]no[/red]"
 
 
+def _meet(less: float, more: float, full: float) -> float:
+    """The share at which a line through two restatements reaches the time of a full refresh."""
+    slope = (more - less) / (SHARES[1] - SHARES[0])
+    return SHARES[0] + (full - less) / slope
+
+
 def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     (found,) = connection.execute(sql).fetchall()
     return int(found[0])
@@ -496,8 +558,8 @@ def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parts = [*SUBJECTS, STARTUP]
-    defaults = ["spine", "web", STARTUP]
+    parts = [*SUBJECTS, STARTUP, INGEST]
+    defaults = ["spine", "web", STARTUP, INGEST]
     parser.add_argument(
         "--only", nargs="+", choices=parts, default=defaults, help="(all but web-year)"
     )
@@ -522,6 +584,9 @@ def main() -> None:
     for name in options.only:
         if name == STARTUP:
             measure_startup(table, folder / name, options.repeats)
+            continue
+        if name == INGEST:
+            measure_ingest(table, folder / name, round(options.scale * INGESTED))
             continue
         bench = Bench(SUBJECTS[name], options.scale, options.repeats, options.rounds, folder / name)
         stream = bench.stream

@@ -49,7 +49,7 @@
     left join {{ ledger }} as failures
         on runs.run_id = failures.run_id and runs.job_name = failures.job_name and failures.status = 'failed'
     where
-        runs.job_type = 'model'
+        runs.job_type in ('model', 'ingest')
         and runs.status = 'success'
         and failures.run_id is null
         and (runs.job_name like 'dbt %' or runs.job_name in ('{{ jobs | join("', '") }}'))

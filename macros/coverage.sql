@@ -12,7 +12,7 @@
     {%- if asked is none or flags.WHICH not in ('run', 'build') -%}
         {{ return('') }}
     {%- endif -%}
-    {%- set known = ['days', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- set known = ['days', 'from_first_day', 'start', 'end', 'entity', 'calendar'] -%}
     {%- set unknown = (asked.keys() | reject('in', known) | list) if asked is mapping else [asked] -%}
     {%- if flags.WHICH != 'run' -%}
         {%- set why = 'asked for with `dbt run`, not with `dbt ' ~ flags.WHICH ~ '`' -%}
@@ -22,6 +22,8 @@
         {%- set why = 'told, as a mapping, ' ~ known | join(', ') ~ '; not ' ~ unknown | join(', ') -%}
     {%- elif (asked.get('start') is none) != (asked.get('end') is none) -%}
         {%- set why = 'told both start and end, or neither' -%}
+    {%- elif asked.get('from_first_day') and (asked.get('start') or asked.get('days')) -%}
+        {%- set why = 'told one first day: from_first_day, start or days' -%}
     {%- elif coverage_window()[0] >= coverage_window()[1] -%}
         {%- set why = 'told a start before the end' -%}
     {%- endif -%}
@@ -36,8 +38,27 @@
     {%- if asked.get('start') is not none -%}
         {{ return(whole_days(asked.start, asked.end)) }}
     {%- endif -%}
-    {%- set today = as_of_value().date() -%}
-    {{ return((days_ago(asked.get('days') or var('coverage_days')), today + one_day)) }}
+    {%- set first_day = days_ago(asked.get('days') or var('coverage_days')) -%}
+    {{ return((before_all_days() if asked.get('from_first_day') else first_day, as_of_value().date() + one_day)) }}
+{%- endmacro %}
+
+{#- Where a look from an entity's first day on begins: no event is older, and days before it can still be told. -#}
+{%- macro before_all_days() -%}
+    {{ return(modules.datetime.date(1900, 1, 1)) }}
+{%- endmacro %}
+
+{#- Predicate: the entity is one of those that coverage was asked for; of all, if it was asked for none. -#}
+{%- macro is_asked_entity(entity) -%}
+    {%- set asked = (var('coverage', none) or {}).get('entity') -%}
+    {{ return('true' if asked is none else is_one_of(entity, [asked] if asked is string else asked)) }}
+{%- endmacro %}
+
+{%- macro is_one_of(entity, names) -%}
+    {%- set literals = [] -%}
+    {%- for name in names -%}
+        {%- do literals.append(text_literal(name)) -%}
+    {%- endfor -%}
+    {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
@@ -63,7 +84,7 @@
 {#- In place of delete and insert: the outcome of every partition in the window replaces what was known of it. What is
     in order and older than the default window is forgotten, or there would be a row for every day that ever was. -#}
 {%- macro coverage_dml(args) -%}
-    {%- set state, coverage, entity = run_state(), ops_table('partition_coverage'), var('coverage').get('entity') -%}
+    {%- set state, coverage = run_state(), ops_table('partition_coverage') -%}
     {%- set checked = found_once('checked', compared_partitions(args)) -%}
     {%- set states = {} -%}
     {%- for row in run_query('select state, count(*) from ' ~ checked ~ ' group by state').rows -%}
@@ -84,9 +105,7 @@
                 or {{ within('day', [state.window]) }}
                 or (state = 'ok' and day < '{{ days_ago(var("coverage_days")) }}')
             )
-            {%- if entity is not none %}
-            and entity = {{ text_literal(entity) }}
-            {%- endif %};
+            and {{ is_asked_entity('entity') }};
 
         insert into {{ coverage }}
         select
@@ -106,7 +125,8 @@
             {{ timestamp_literal(state.known) }},
             checked.found_at,
             {{ timestamp_literal(wall_clock()) }},
-            {{ text_literal(run_id()) }}
+            {{ text_literal(run_id()) }},
+            checked.compared_from
         from {{ checked }} as checked
     {%- endset -%}
     {{ return(in_one_transaction(dml)) }}
@@ -122,7 +142,7 @@
     {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
     {%- set entity = covered_entity() -%}
     {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
-    {%- set asked_entity = var('coverage').get('entity') -%}
+    {%- set first_day = "cast('" ~ state.window[0] ~ "' as date)" -%}
     with sides as (
         {%- for relation in [args.temp_relation, args.target_relation] %}
         select
@@ -134,9 +154,7 @@
         from {{ relation }}
         where
             {{ 'true' if is_whole else within(state.day, [state.window]) }}
-            {%- if asked_entity is not none %}
-            and cast({{ entity }} as varchar) = {{ text_literal(asked_entity) }}
-            {%- endif %}
+            and {{ is_asked_entity(entity) }}
         {{- ' union all' if not loop.last }}
         {%- endfor %}
     ),
@@ -239,7 +257,13 @@
         coalesce(judged.day >= cast('{{ state.known.date() }}' as date), false) as is_current,
         case
             when judged.state <> 'ok' then coalesce(known.found_at, {{ timestamp_literal(wall_clock()) }})
-        end as found_at
+        end as found_at,
+        {#- a command that has looked from an earlier day on knows what it then wrote there itself #}
+        case
+            when known.run_id = {{ text_literal(run_id()) }} and known.compared_from < {{ first_day }}
+                then known.compared_from
+            else {{ first_day }}
+        end as compared_from
     from judged
     left join {{ ops_table('partition_coverage') }} as known
         on
@@ -277,9 +301,7 @@
     {%- set first_day = state.window[0] -%}
     {%- set last_day = [state.window[1], state.known.date()] | min - modules.datetime.timedelta(days=1) %}
     cross join {{ each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
-    {%- if var('coverage').get('entity') is not none %}
-    where entities.entity = {{ text_literal(var('coverage').entity) }}
-    {%- endif %}
+    where {{ is_asked_entity('entities.entity') }}
 {%- endmacro %}
 
 {#- The folder of a mart. -#}
@@ -312,11 +334,7 @@
 
 {#- Whether an entity is one of those that `vars: backfill: priority_entities` puts first. -#}
 {%- macro is_priority_entity(entity) -%}
-    {%- set literals = [] -%}
-    {%- for name in var('backfill').priority_entities -%}
-        {%- do literals.append(text_literal(name)) -%}
-    {%- endfor -%}
-    {{ return(entity ~ ' in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
+    {{ return(is_one_of(entity, var('backfill').priority_entities)) }}
 {%- endmacro %}
 
 {#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
@@ -326,7 +344,7 @@
     {%- set plan = relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
         {{ exceptions.raise_compiler_error(
-            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select data_gaps backfill_plan'
+            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select models/ops'
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}

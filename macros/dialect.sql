@@ -12,15 +12,16 @@
     {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
 {%- endmacro %}
 
-{#- Milliseconds since 1970 of a time with or without zone, which `datediff` would compare in the session's zone. -#}
+{#- Milliseconds since 1970, fractions cut off, of a time with or without zone, which `datediff` would compare in the
+    session's zone. DuckDB's own `epoch_ms` rounds; Snowflake does not say what it does. -#}
 {%- macro epoch_millisecond(column) -%}
     {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__epoch_millisecond(column) -%}
-    {{ return('epoch_ms(' ~ column ~ ')') }}
+    {{ return('(epoch_us(' ~ column ~ ') // 1000)') }}
 {%- endmacro %}
 {%- macro snowflake__epoch_millisecond(column) -%}
-    {{ return('date_part(epoch_millisecond, ' ~ column ~ ')') }}
+    {{ return('trunc(date_part(epoch_microsecond, ' ~ column ~ ') / 1000)') }}
 {%- endmacro %}
 
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
@@ -38,7 +39,7 @@
 {%- endmacro %}
 {%- macro snowflake__each_day(first, last) -%}
     {%- set offsets = 'array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1)' -%}
-    {%- set date_day = 'cast(dateadd(day, value, ' ~ first ~ ') as date)' -%}
+    {%- set date_day = 'cast(dateadd(day, cast(value as integer), ' ~ first ~ ') as date)' -%}
     {{ return('lateral (select ' ~ date_day ~ ' as date_day from table(flatten(input => ' ~ offsets ~ ')))') }}
 {%- endmacro %}
 
@@ -151,10 +152,20 @@
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
 {%- endmacro %}
 
-{#- The run lock: whoever has opened a DuckDB file for writing holds it alone, and a killed process holds nothing. -#}
+{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed
+    process holds nothing. -#}
+{%- macro take_run_lock() -%}
+    {{ return(adapter.dispatch('take_run_lock')()) }}
+{%- endmacro %}
 {%- macro duckdb__take_run_lock() -%}
 {%- endmacro %}
+{%- macro renew_run_lock() -%}
+    {{ return(adapter.dispatch('renew_run_lock')()) }}
+{%- endmacro %}
 {%- macro duckdb__renew_run_lock() -%}
+{%- endmacro %}
+{%- macro release_run_lock(holder=none) -%}
+    {{ return(adapter.dispatch('release_run_lock')(holder)) }}
 {%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
 {%- endmacro %}
@@ -176,8 +187,70 @@
     {{ return('sysdate()') }}
 {%- endmacro %}
 
-{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what it
-    costs can be told by its tag: the history of queries knows it, and no dbt. -#}
+{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let
+    in. -#}
+{%- macro landing_ddl() -%}
+    {{ return(adapter.dispatch('landing_ddl')()) }}
+{%- endmacro %}
+{%- macro duckdb__landing_ddl() -%}
+    {{ return(raw_tables_ddl()) }}
+{%- endmacro %}
+{%- macro snowflake__landing_ddl() -%}
+    {{ return(snowflake_landing_ddl()) }}
+{%- endmacro %}
+
+{#- Landed files. DuckDB reads them where they are, Snowflake through the stage of create_landing, whose files have no
+    columns but parts of `$1`. Its COPY keeps a load history of its own besides; a transaction that is rolled back takes
+    both back. -#}
+{%- macro landed_columns(root, path) -%}
+    {{ return(adapter.dispatch('landed_columns')(root, path)) }}
+{%- endmacro %}
+{%- macro duckdb__landed_columns(root, path) -%}
+    select column_name from (describe {{ 'select * from ' ~ duckdb__landed_file(root, path) }})
+{%- endmacro %}
+{%- macro snowflake__landed_columns(root, path) -%}
+    select column_name
+    from table(infer_schema(
+        location => '@{{ raw_schema() }}.landing/{{ path }}', file_format => '{{ raw_schema() }}.landing_parquet'
+    ))
+{%- endmacro %}
+
+{#- How many rows a file has, and their earliest load time. -#}
+{%- macro landed_rows(root, path, loaded_at) -%}
+    {{ return(adapter.dispatch('landed_rows')(root, path, loaded_at)) }}
+{%- endmacro %}
+{%- macro duckdb__landed_rows(root, path, loaded_at) -%}
+    select count(*), min({{ loaded_at }}) from {{ duckdb__landed_file(root, path) }}
+{%- endmacro %}
+{%- macro snowflake__landed_rows(root, path, loaded_at) -%}
+    select count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
+    from @{{ raw_schema() }}.landing/{{ path }} (file_format => '{{ raw_schema() }}.landing_parquet')
+{%- endmacro %}
+
+{#- Columns go by their names. -#}
+{%- macro load_file(root, path, relation) -%}
+    {{ return(adapter.dispatch('load_file')(root, path, relation)) }}
+{%- endmacro %}
+{%- macro duckdb__load_file(root, path, relation) -%}
+    insert into {{ relation }} by name
+    select * from {{ duckdb__landed_file(root, path) }}
+{%- endmacro %}
+{%- macro snowflake__load_file(root, path, relation) -%}
+    copy into {{ relation }}
+    from @{{ raw_schema() }}.landing
+    files = ('{{ path }}')
+    file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
+    match_by_column_name = case_insensitive
+    on_error = abort_statement
+{%- endmacro %}
+
+{%- macro duckdb__landed_file(root, path) -%}
+    {#- a folder called `a=b` is no column -#}
+    {{ return('read_parquet(' ~ text_literal(root ~ '/' ~ path) ~ ', hive_partitioning = false)') }}
+{%- endmacro %}
+
+{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what
+    it costs can be told by its tag: the history of queries knows it, and no dbt. -#}
 {%- macro open_session() -%}
     {{ return(adapter.dispatch('open_session')()) }}
 {%- endmacro %}
@@ -228,8 +301,8 @@
 {%- endmacro %}
 
 {#- dbt's own, for an increment of a model whose code has not changed. dbt asks Snowflake for the types of the query and
-    of the contract, two statements per model and run; the table that the rows go into is made with the contract's types,
-    and on_schema_change compares that with what is stored. -#}
+    of the contract, two statements per model and run; the table that the rows go into is made with the contract's
+    types, and on_schema_change compares that with what is stored. -#}
 {%- macro snowflake__get_assert_columns_equivalent(sql) -%}
     {%- set known_code = ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
     {%- if not is_incremental() or known_code != model.checksum.checksum -%}

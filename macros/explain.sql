@@ -12,12 +12,15 @@
     {%- for row in run_query(reasons_of_touched()).rows -%}
         {%- do why.update({row[0]: row[1] | int}) -%}
     {%- endfor -%}
+    {%- set rows = count_of('(' ~ stored_rows_touched() ~ ')') -%}
+    {%- set table_rows = count_of('(select count(*) from ' ~ this ~ ')') -%}
     {%- do log('tidemark:touched ' ~ tojson({
         'model': model.name,
         'mode': state.mode,
         'partitions': why.values() | sum,
-        'rows': count_of('(' ~ stored_rows_touched() ~ ')'),
-        'table_rows': count_of('(select count(*) from ' ~ this ~ ')'),
+        'rows': rows,
+        'table_rows': table_rows,
+        'is_refresh_cheaper': is_refresh_cheaper(rows, table_rows),
         'why': why,
         'follows': closure_tables(model),
     })) -%}
@@ -155,4 +158,25 @@
         end as why
     from {{ relation }}
     where {{ newly_loaded() }}
+{%- endmacro %}
+
+{#- Whether so many rows are so much of a table that making it anew costs less than replacing them. What is built on a
+    table of sessions is left to that one: it is rebuilt whole with it. -#}
+{%- macro is_refresh_cheaper(rows, table_rows) -%}
+    {%- set limits = var('refresh_above') -%}
+    {{ return(
+        table_rows >= limits.rows
+        and rows > limits.share * table_rows
+        and not closure_tables(model)
+    ) }}
+{%- endmacro %}
+
+{#- The same of a run that has ended. Few rows are never most of a table worth a word: for them it is not counted. -#}
+{%- macro was_refresh_cheaper() -%}
+    {%- set state = run_state() -%}
+    {%- set rows, limits = state.get('rows') or 0, var('refresh_above') -%}
+    {%- if state.mode not in ('incremental', 'restate') or not rows > limits.share * limits.rows -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {{ return(is_refresh_cheaper(rows, count_of('(select count(*) from ' ~ this ~ ')'))) }}
 {%- endmacro %}

@@ -51,8 +51,11 @@
             as_of timestamp,
             found_at timestamp,
             checked_at timestamp,
-            run_id varchar
+            run_id varchar,
+            compared_from date
         );
+        {#- the table may be of a version that did not know it #}
+        alter table {{ ops_table('partition_coverage') }} add column if not exists compared_from date;
         create table if not exists {{ ops_table('backfill_attempts') }} (
             run_id varchar,
             model_name varchar,
@@ -112,6 +115,16 @@
             subject varchar,
             state varchar
         );
+        create table if not exists {{ ops_table('landed_files') }} (
+            path varchar,
+            table_name varchar,
+            records bigint,
+            loaded_at timestamp,
+            run_id varchar,
+            recorded_at timestamp,
+            status varchar,
+            error_message varchar
+        );
         create table if not exists {{ ops_table('retention_floors') }} (
             ledger_entry bigint,
             run_id varchar,
@@ -161,10 +174,10 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- on-run-end. What failed (a failed test counts against its models), what was skipped because of it, and the end of
-    the run itself. -#}
+{#- on-run-end. What failed (a failed test counts against its models, also after a repair, which tests by itself), what
+    was skipped because of it, and the end of the run itself. -#}
 {%- macro close_ledger(results) -%}
-    {%- if execute and flags.WHICH in ('run', 'build') -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
         {%- set entries, failures = [], [] -%}
         {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
             {%- set node = result.node -%}
@@ -183,10 +196,17 @@
                 {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
-        {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
-        {%- do run_query(ledger_insert(entries)) -%}
-        {%- do release_run_lock() -%}
+        {#- tests alone are no run: they take no lock, and neither begin nor end -#}
+        {%- if flags.WHICH != 'test' -%}
+            {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
+            {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
+        {%- endif -%}
+        {%- if entries -%}
+            {%- do run_query(ledger_insert(entries)) -%}
+        {%- endif -%}
+        {%- if flags.WHICH != 'test' -%}
+            {%- do release_run_lock() -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -225,8 +245,13 @@
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
             {%- do state.update({'rows': count_of('(select count(*) from ' ~ this ~ ')')}) -%}
         {%- endif -%}
-        {%- set done = {'mode': state.mode, 'rows': state.get('rows'), 'partitions': state.partitions} -%}
-        {%- do log('tidemark:job ' ~ tojson(dict(done, job=model.name))) -%}
+        {%- do log('tidemark:job ' ~ tojson({
+            'job': model.name,
+            'mode': state.mode,
+            'rows': state.get('rows'),
+            'partitions': state.partitions,
+            'is_refresh_cheaper': was_refresh_cheaper(),
+        })) -%}
         {{ ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
@@ -304,11 +329,13 @@
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
     {{ return(
         flags.FULL_REFRESH
+        or model.name in var('full_refresh_of', [])
         or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table(model)))
     ) }}
 {%- endmacro %}
 
-{#- A table of sessions that was rebuilt whole does not say what that changed; it may have been in this very command. -#}
+{#- A table of sessions that was rebuilt whole does not say what that changed; it may have been in this very
+    command. -#}
 {%- macro reads_a_rebuilt_table(node) -%}
     {%- set rebuilt, jobs = [], ledger_state().jobs -%}
     {%- for name in closure_tables(node) -%}
@@ -557,7 +584,7 @@
         {{ number_literal(entry.records_processed) }},
         {{ number_literal(entry.partitions_touched) }},
         {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
-        {{ timestamp_literal(wall_clock() if entry.status != 'running' else none) }},
+        {{ timestamp_literal(entry.completed_at or (wall_clock() if entry.status != 'running' else none)) }},
         {{ text_literal(entry.error_message) }},
         {{ text_literal(entry.code_checksum) }},
         {{ entry.metadata_sql or text_literal(none) }}
@@ -676,16 +703,7 @@
         {%- do again.update({source.name: count_of(rows_loaded(source, after, as_of_value()))}) -%}
     {%- endfor -%}
     {%- if not dry_run -%}
-        {%- do write_down(ledger_insert([{
-            'job_name': job,
-            'job_type': 'reset',
-            'status': 'pending',
-            'as_of': as_of_value(),
-            'last_processed_timestamp': after,
-            'error_message': reason,
-            'code_checksum': known.code_checksum,
-            'metadata_sql': text_literal(tojson({'previous_watermark': before.isoformat()})),
-        }])) -%}
+        {%- do write_down(ledger_insert([reset_entry(job, known, after, reason)])) -%}
         {%- do release_run_lock() -%}
     {%- endif -%}
     {%- do log('tidemark:watermark ' ~ tojson({
@@ -694,6 +712,20 @@
         'after': after.isoformat() if after else none,
         'rows': again if after else none,
     })) -%}
+{%- endmacro %}
+
+{#- What a table is known up to, when it was built and by which code is left alone. -#}
+{%- macro reset_entry(job, known, to, reason) -%}
+    {{ return({
+        'job_name': job,
+        'job_type': 'reset',
+        'status': 'pending',
+        'as_of': as_of_value(),
+        'last_processed_timestamp': to,
+        'error_message': reason,
+        'code_checksum': known.code_checksum,
+        'metadata_sql': text_literal(tojson({'previous_watermark': utc_moment(known.watermark).isoformat()})),
+    }) }}
 {%- endmacro %}
 
 {%- macro refuse_watermark(why) -%}

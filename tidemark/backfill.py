@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,18 @@ from tidemark.build import Failure, failures_of
 from tidemark.clock import Interval, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.exits import Exit
-from tidemark.gaps import NEVER_PLANNED, ONE_DAY, Asked, Finding, Look, compare, findings, look
+from tidemark.explain import full_refresh_of, to_refresh
+from tidemark.gaps import (
+    NEVER_PLANNED,
+    ONE_DAY,
+    Asked,
+    Finding,
+    Look,
+    compare,
+    findings,
+    look,
+    settled,
+)
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import StoredMart
@@ -39,14 +50,27 @@ class Started:
 
 
 @dataclass(frozen=True)
+class How:
+    """How the plan is repaired: also when few are damaged, and fully where that is cheaper."""
+
+    even_few: bool = False
+    refresh_if_cheaper: bool = False
+
+
+@dataclass
 class Repair:
-    """One day of the plan, and what came of it."""
+    """One day of the plan, and what came of it.
+
+    Tables are `refreshed` fully where that is cheaper and was asked for; else they are `cheaper`.
+    """
 
     day: date
-    partitions: Mapping[str, int]
-    repaired: int
-    failed: int
+    partitions: Mapping[str, int] = field(default_factory=dict)
+    repaired: int = 0
+    failed: int = 0
     failures: list[Failure] = field(default_factory=list)
+    refreshed: list[str] = field(default_factory=list)
+    cheaper: list[str] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
@@ -86,13 +110,13 @@ def repair(
     dbt: Dbt,
     known: Look,
     asked: Asked,
-    even_few: bool,
+    how: How,
     progress: Progress,
     tell: Callable[[Repair], None],
 ) -> Repairs:
     """Repair what is planned, tell of each day, then test the tables that are sound again."""
     repairs = Repairs(known)
-    for done in _repair_days(dbt, known, asked, even_few, progress):
+    for done in _repair_days(dbt, known, asked, how, progress):
         tell(done)
         repairs.done.append(done)
     repairs.left = findings(dbt, known.as_of, Asked())
@@ -103,7 +127,7 @@ def repair(
 
 
 def _repair_days(
-    dbt: Dbt, known: Look, asked: Asked, even_few: bool, progress: Progress
+    dbt: Dbt, known: Look, asked: Asked, how: How, progress: Progress
 ) -> Iterator[Repair]:
     """One of the plan's days after the other; a failed one stops no other.
 
@@ -111,38 +135,42 @@ def _repair_days(
     was repaired, the plan is read again. What was enough to begin with is enough to go on.
     """
     plan, done = known.findings, list[date]()
-    even_few = even_few or any(finding.decision == "planned" for finding in plan)
+    how = replace(how, even_few=how.even_few or any(each.decision == "planned" for each in plan))
     so_far = Counter[str]()
-    while (day := next_day(plan, done, even_few)) is not None:
+    while (day := next_day(plan, done, how.even_few)) is not None:
         done.append(day)
         with progress(f"Repairing {day}"):
-            started, failures = _repair_day(dbt, known.as_of, day, asked, even_few)
-            ended = Counter(finish(dbt, known.as_of, failures))
+            repair = _repair_day(dbt, known.as_of, day, asked, how)
+            ended = Counter(finish(dbt, known.as_of, repair.failures))
+            if any(finding.plan_day == day and finding.day is None for finding in plan):
+                plan, failures = settled(dbt, known.as_of, asked, known.compared)
+                repair.failures.extend(failures)
         outcomes, so_far = ended - so_far, ended
-        yield Repair(day, started, outcomes["repaired"], outcomes["failed"], failures)
-        if any(finding.plan_day == day and finding.day is None for finding in plan):
-            plan = findings(dbt, known.as_of, asked)
+        repair.repaired, repair.failed = outcomes["repaired"], outcomes["failed"]
+        yield repair
 
 
-def _repair_day(
-    dbt: Dbt, as_of: datetime, day: date, asked: Asked, even_few: bool
-) -> tuple[Mapping[str, int], list[Failure]]:
-    """Request, build and compare again: how many partitions per table, and what failed."""
-    picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": even_few}
+def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) -> Repair:
+    """Request, build and compare again."""
+    picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": how.even_few}
     if asked.table:
         picked["models"] = [asked.table]
     if asked.entity:
         picked["entity"] = asked.entity
     started = start(dbt, as_of, picked)
+    repair = Repair(day, started.partitions)
     if not started.models:
-        return {}, []
+        return repair
     try:
-        failures = build_started(dbt, as_of, started)
-        return started.partitions, failures + compare_again(dbt, as_of, started, asked.days)
+        if how.refresh_if_cheaper:
+            repair.refreshed = to_refresh(dbt, as_of, started.models)
+        failures, repair.cheaper = build_started(dbt, as_of, started, repair.refreshed)
+        repair.failures = failures + compare_again(dbt, as_of, started, asked.days)
     except DatabaseLockedError:
         raise
     except DbtError as error:
-        return started.partitions, [Failure(str(day), "repair", str(error))]
+        repair.failures.append(Failure(str(day), "repair", str(error)))
+    return repair
 
 
 def start(dbt: Dbt, as_of: datetime, picked: Mapping[str, Any]) -> Started:
@@ -160,19 +188,26 @@ def start(dbt: Dbt, as_of: datetime, picked: Mapping[str, Any]) -> Started:
     )
 
 
-def build_started(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
+def build_started(
+    dbt: Dbt, as_of: datetime, started: Started, refreshed: Sequence[str] = ()
+) -> tuple[list[Failure], list[str]]:
     """Build the damaged tables, and what is stored of them further on, through the ordinary models.
 
-    Without tests: they scan whole tables, of which other days may still be damaged.
+    Without tests: they scan whole tables, of which other days may still be damaged. What failed,
+    and which tables a full refresh would have cost less.
     """
     stored = "config.materialized:incremental"
     outcome = dbt.call(
-        "run", "--select", *(f"{model}+,{stored}" for model in started.models), as_of=as_of
+        *("run", "--select", *(f"{model}+,{stored}" for model in started.models)),
+        as_of=as_of,
+        variables=full_refresh_of(refreshed),
     )
     results = outcome.results_of("model")
     if not results:
         raise outcome.failure("dbt built nothing.")
-    return failures_of(results, dbt.lineage)
+    jobs = outcome.events.get("job", [])
+    cheaper = [job["job"] for job in jobs if job["is_refresh_cheaper"]]
+    return failures_of(results, dbt.lineage), cheaper
 
 
 def compare_again(
@@ -315,12 +350,16 @@ def chosen_tables(marts: Mapping[str, StoredMart], selected: Sequence[str]) -> l
 
 
 def steps_of(
-    tables: Iterable[StoredMart], window: tuple[date, date], interval: Interval
+    tables: Iterable[StoredMart],
+    window: tuple[date, date],
+    interval: Interval,
+    refreshed: Sequence[str] = (),
 ) -> list[Step]:
     """The steps of a window, oldest first.
 
     Tables that are replayed from a day on, or rebuilt whole, would do all that lies after a step
-    again in each of them: they come last, once.
+    again in each of them: they come last, once. Of the others, those that are `refreshed` fully
+    come once, too, and first: what is built on them is restated after that.
     """
     tables = list(tables)
     by_day = tuple(t.name for t in tables if t.strategy not in ("replay", "whole"))
@@ -329,14 +368,18 @@ def steps_of(
     while by_day and first < window[1]:
         end = min(first + interval.days * ONE_DAY, window[1])
         steps.append(Step(first, end, by_day))
-        first = end
+        first, by_day = end, tuple(table for table in by_day if table not in refreshed)
     return [*steps, Step(*window, at_once)] if at_once else steps
 
 
 def restate(
-    dbt: Dbt, as_of: datetime, steps: Iterable[Step], progress: Progress
+    dbt: Dbt,
+    as_of: datetime,
+    steps: Iterable[Step],
+    progress: Progress,
+    refreshed: Sequence[str] = (),
 ) -> Iterator[Restated]:
-    """Restate step by step; one that fails stops no other."""
+    """Restate step by step, and refresh some tables fully instead; a failure stops no other."""
     for step in steps:
         with progress(f"Restating {step.first}"):
             outcome = dbt.call(
@@ -345,6 +388,7 @@ def restate(
                 *("--event-time-start", step.first.isoformat()),
                 *("--event-time-end", step.end.isoformat()),
                 as_of=as_of,
+                variables=full_refresh_of(refreshed),
             )
         results = outcome.results_of("model")
         failures = failures_of(results, dbt.lineage)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidemark.engine import Dbt, DbtError, Outcome, first_lines
 from tidemark.exits import Exit
+from tidemark.explain import full_refresh_of
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage
@@ -20,7 +21,10 @@ _TESTS = ("test", "unit_test")
 
 @dataclass
 class Built:
-    """One relation of the build; its post-hook reported `mode`, `rows` and `partitions`."""
+    """One relation of the build; its post-hook reported `mode`, `rows` and `partitions`.
+
+    `is_refresh_cheaper`: they are so many that a full refresh would have taken less time.
+    """
 
     model: str
     status: str
@@ -28,6 +32,7 @@ class Built:
     mode: str
     rows: int | None = None
     partitions: int | None = None
+    is_refresh_cheaper: bool = False
     tests: Counter[str] = field(default_factory=Counter)
 
 
@@ -56,10 +61,13 @@ class BuildReport:
     seconds: float = 0.0
 
 
-def build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) -> BuildReport:
+def build(
+    dbt: Dbt, judgement: Judgement, healed: Iterable[str] = (), refreshed: Iterable[str] = ()
+) -> BuildReport:
     """Build the new models with their tests, and the views that go with them.
 
-    Models to be healed are built besides, with what is built on them, unless it is blocked.
+    Models to be healed are built besides, with what is built on them, unless it is blocked. Those
+    to be `refreshed` are rebuilt whole.
     """
     new, healed = judgement.models(ModelState.NEW), frozenset(healed)
     also = [
@@ -78,6 +86,7 @@ def build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) -> BuildRe
         *("--indirect-selection", "buildable"),
         *("--exclude-resource-type", "unit_test"),
         as_of=judgement.as_of,
+        variables=full_refresh_of(refreshed),
     )
     return read_build(outcome, dbt.lineage)
 
@@ -165,6 +174,7 @@ def _built(result: Any, jobs: Mapping[str, Mapping[str, Any]]) -> Built:
         mode=job.get("mode", "") if materialized == "incremental" else materialized,
         rows=job.get("rows"),
         partitions=job.get("partitions"),
+        is_refresh_cheaper=job.get("is_refresh_cheaper", False),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -14,7 +15,7 @@ from tidemark.lineage import StoredMart
 
 ONE_DAY = timedelta(days=1)
 # They say what of it is to be repaired; made again with every look, so that they are there.
-_VIEWS = ("data_gaps", "backfill_plan")
+_VIEWS = ("data_gaps", "gap_attempts", "backfill_candidates", "backfill_plan")
 # Neither planned nor worth a word, unless everything is asked for.
 NEVER_PLANNED = ("today", "beyond retention", "disabled", "no source")
 # As many cells fit beside a table's name and figures on 110 columns; further days share cells.
@@ -53,6 +54,28 @@ class Finding:
     reason: str
     plan_day: date | None = None
     plan_order: int | None = None
+    strategy: str = ""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is compared again: entities of tables, within some days or from their first day on.
+
+    A replay goes on from what is stored before it: only from the first day on is it seen where
+    damage begins.
+    """
+
+    tables: tuple[str, ...]
+    entities: tuple[str, ...]
+    span: tuple[date, date] | None = None
+
+    @property
+    def coverage(self) -> dict[str, Any]:
+        """As the var `coverage` takes it."""
+        days: dict[str, Any] = {"from_first_day": True}
+        if self.span is not None:
+            days = {"start": self.span[0].isoformat(), "end": self.span[1].isoformat()}
+        return {**days, "entity": list(self.entities)}
 
 
 @dataclass(frozen=True)
@@ -132,15 +155,67 @@ def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = 
     """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
     tables = [asked.table] if asked.table else sorted(among or dbt.stored_marts)
     compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
+    found, failures = settled(dbt, as_of, asked, compared.compared)
     return Look(
         as_of=as_of,
         window=compared.window,
         compared=compared.compared,
-        findings=findings(dbt, as_of, asked),
+        findings=found,
         days=_days(dbt, as_of, asked),
-        failures=compared.failures,
+        failures=[*compared.failures, *failures],
         untouched=compared.untouched,
     )
+
+
+def settled(
+    dbt: Dbt, as_of: datetime, asked: Asked, tables: Iterable[str]
+) -> tuple[list[Finding], list[Failure]]:
+    """What is wrong after all; of some tables, what the plan doubts is compared once more first.
+
+    What is found again is planned then, and may be all that was doubtful; what is mended makes
+    room for others, which may be as doubtful.
+    """
+    among, failures = frozenset(tables), list[Failure]()
+    compared_again = set[Doubt]()
+    while True:
+        found = findings(dbt, as_of, asked)
+        doubtful = doubts(finding for finding in found if finding.model in among)
+        new = [doubt for doubt in doubtful if doubt not in compared_again]
+        if not new:
+            return found, failures
+        for doubt in new:
+            failures += compare(dbt, as_of, doubt.tables, doubt.coverage).failures
+        compared_again.update(new)
+
+
+def doubts(findings: Iterable[Finding]) -> list[Doubt]:
+    """What is to be compared again before it is planned: replayed entities, of others days."""
+    doubtful = [finding for finding in findings if finding.decision == "doubtful"]
+    replayed = [finding for finding in doubtful if finding.strategy == "replay"]
+    by_day: dict[date, list[Finding]] = defaultdict(list)
+    for finding in doubtful:
+        if finding.strategy != "replay" and finding.day is not None:
+            by_day[finding.day].append(finding)
+    asked = [_doubt(replayed)] if replayed else []
+    for first, end in spans(by_day):
+        asked.append(
+            _doubt([f for day in by_day if first <= day < end for f in by_day[day]], (first, end))
+        )
+    return asked
+
+
+def spans(days: Iterable[date]) -> list[tuple[date, date]]:
+    """Consecutive days as [first, end)."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(days):
+        first = found.pop()[0] if found and found[-1][1] == day else day
+        found.append((first, day + ONE_DAY))
+    return found
+
+
+def _doubt(findings: Sequence[Finding], span: tuple[date, date] | None = None) -> Doubt:
+    tables = sorted({finding.model for finding in findings})
+    return Doubt(tuple(tables), tuple(sorted({finding.entity for finding in findings})), span)
 
 
 def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[str, Any]) -> Look:
@@ -181,6 +256,7 @@ def findings(dbt: Dbt, as_of: datetime, asked: Asked) -> list[Finding]:
             reason=row["reason"],
             plan_day=_date(row["plan_day"]),
             plan_order=row["plan_order"],
+            strategy=row["strategy"],
         )
         for row in dbt.show("coverage_findings", as_of)
         if asked.table in (None, row["model_name"]) and asked.entity in (None, row["entity"])

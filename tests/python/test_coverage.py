@@ -17,8 +17,10 @@ import duckdb
 import pytest
 from damage import RAW_TABLES, Damage, spoil
 from exact.marts import day_column_of, entity_of
+from test_cli import Demo
 
 from tidemark.engine import Dbt, DbtError, Outcome
+from tidemark.gaps import Asked, settled
 
 PROJECT = Path(__file__).parents[2]
 SEED_CLOCK = datetime(2025, 10, 15, 12)
@@ -63,6 +65,14 @@ class Warehouse:
     def check(self, *select: str, as_of: datetime = SEED_CLOCK, **asked: Any) -> Outcome:
         selected = select or (STORED,)
         return self.run("run", "--select", *selected, as_of=as_of, coverage=asked)
+
+    def settle(self, marts: Marts) -> None:
+        """Compare again what the plan doubts, as every look of the command line does."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TIDEMARK_DEMO_PATH", str(self.path))
+            found, failures = settled(self.dbt, SEED_CLOCK, Asked(), marts.all)
+        assert failures == []
+        assert "doubtful" not in {finding.decision for finding in found}
 
     def sql(self, *statements: str) -> list[Any]:
         with duckdb.connect(str(self.path)) as connection:
@@ -296,6 +306,7 @@ def test_damage_is_found_and_repaired(
     print(f"round {number}: {len(record)} of {len(damages)} show: {', '.join(record)}")
 
     repairs = 0
+    warehouse.settle(marts)
     while any(
         decision in ("planned", "below minimum") for (decision,) in warehouse.plan("decision")
     ):
@@ -303,6 +314,7 @@ def test_damage_is_found_and_repaired(
         assert repairs <= 9, damages
         done = warehouse.repair(f"repair {repairs}", below_minimum=True)
         assert done["failed"] == 0, (damages, done)
+        warehouse.settle(marts)
     assert warehouse.plan("*") == []
     assert differences(warehouse, fresh, marts) == {}, damages
     surplus = unasked(warehouse, marts, truth, usual)
@@ -550,6 +562,81 @@ def test_a_table_that_others_are_built_on_comes_first(warehouse: Warehouse) -> N
     assert waiting in decisions
     assert warehouse.repair("first", below_minimum=True)["models"].keys() == {"dim_companies"}
     assert warehouse.plan("*") == [], "nothing was wrong with what is built on it"
+
+
+BEFORE_THE_WINDOW = {
+    "mastery_deltas": (
+        "update marts.mastery_deltas set current_mastery = 0.123456 "
+        "where trigger_event_id = 'lrn-00098' and current_mastery = 1",
+        ("learner-01", date(2025, 9, 6)),
+    ),
+    "customer_states": (
+        "update marts.customer_states set existing_since = existing_since - interval 1 day "
+        "where customer_id = 'aurum-003' and activity_date = '2025-09-05'",
+        ("con-aurum", date(2025, 9, 5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("mart", BEFORE_THE_WINDOW)
+def test_a_replay_is_repaired_from_where_damage_begins_though_a_look_begins_later(
+    sound: Warehouse, warehouse: Warehouse, marts: Marts, mart: str
+) -> None:
+    damage, (entity, first_day) = BEFORE_THE_WINDOW[mart]
+    forget_when_written(warehouse, marts)
+    assert warehouse.sql(damage) == [(1,)]
+    # the days after it look wrong, and a repair of these alone would agree with the damage
+    warehouse.check(mart)
+    found = warehouse.gaps()[mart]
+    assert found
+    assert min(day for _, day in found if day) >= FIRST_DAY
+    assert set(warehouse.plan("decision", "reason")) == {
+        ("doubtful", "its first days were not compared")
+    }
+    assert warehouse.repair("too early", below_minimum=True)["models"] == {}
+
+    tidemark = Demo(warehouse.path, warehouse.dbt)
+    told = tidemark.json("backfill", "--table", mart, "--apply", "--below-minimum")
+    assert [(each["entity"], each["day"]) for each in told["plan"]] == [(entity, str(first_day))]
+    assert [(each["repaired"], each["failed"]) for each in told["repairs"]] == [(1, 0)]
+    rows = f"select * exclude (record_loaded_at) from marts.{mart} order by all"
+    assert warehouse.sql(rows) == sound.sql(rows)
+    written = rewritten(warehouse, marts)[mart]
+    assert min(day for who, day in written if who == entity and day) == first_day
+
+
+def test_what_was_mended_since_it_was_found_is_not_repaired(warehouse: Warehouse) -> None:
+    days = ("2025-09-08", "2025-09-09", "2025-09-10")
+    of_acme = f"company_id = 'acme' and activity_date in {days}"
+    warehouse.sql(f"update marts.fact_events_daily set events = events + 1 where {of_acme}")
+    warehouse.check("fact_events_daily", days=45)
+    assert warehouse.plan("decision") == [("planned",)] * 3
+    # of two of the days an event comes late, and the next run rewrites them
+    warehouse.sql(
+        "insert into raw.fact_events select event_id || '-late' as event_id, * exclude (event_id) "
+        "replace (timestamp '2025-10-15 12:10:00' as loaded_at) from raw.fact_events "
+        "where company_id = 'acme' and event_timestamp::date in ('2025-09-08', '2025-09-10') "
+        "qualify row_number() over (partition by event_timestamp::date order by event_id) = 1"
+    )
+    later = SEED_CLOCK + timedelta(hours=1)
+    warehouse.run("run", "--select", "fact_events_daily", as_of=later, run_id="mends")
+    assert set(warehouse.plan("decision", "reason")) == {
+        ("doubtful", "its table was written since it was compared")
+    }
+    warehouse.sql("update marts.fact_events_daily set record_loaded_at = '2000-01-01'")
+
+    tidemark = Demo(warehouse.path, warehouse.dbt)
+    asked = ("--table", "fact_events_daily", "--as-of", later.isoformat())
+    told = tidemark.json("backfill", *asked, "--apply", "--below-minimum")
+    assert [(each["day"], each["decision"]) for each in told["plan"]] == [
+        ("2025-09-09", "below minimum")
+    ]
+    assert [each["repaired"] for each in told["repairs"]] == [1]
+    assert warehouse.sql(
+        "select distinct activity_date from marts.fact_events_daily "
+        "where record_loaded_at <> '2000-01-01' and activity_date < '2025-10-01'"
+    ) == [(date(2025, 9, 9),)]
+    assert warehouse.gaps() == {}
 
 
 def test_health_shows_gaps_and_what_became_of_repairs(warehouse: Warehouse) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 from test_cli import Demo
 from typer.testing import CliRunner
 
@@ -23,11 +27,14 @@ from tidemark.backfill import (
     steps_of,
     tables_to_test,
 )
-from tidemark.build import Failure
+from tidemark.build import Failure, read_build
 from tidemark.clock import Interval
-from tidemark.engine import Dbt, DbtError
-from tidemark.gaps import Finding, Look, TableDay, joined, strip
-from tidemark.lineage import StoredMart
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
+from tidemark.explain import explain, to_refresh
+from tidemark.gaps import Doubt, Finding, Look, TableDay, doubts, joined, strip
+from tidemark.judgement import Judgement
+from tidemark.lineage import Lineage, StoredMart
+from tidemark.report.build import show_build
 
 PROJECT = Path(__file__).parents[2]
 FIRST = date(2025, 10, 1)
@@ -146,6 +153,16 @@ def test_a_window_in_steps(interval: Interval, lengths: list[int]) -> None:
     assert last == Step(*window(16), ("teams", "usage"))
 
 
+def test_tables_that_are_refreshed_come_once_and_before_what_is_built_on_them() -> None:
+    tables = [*MARTS.values(), StoredMart("bounces", "web", "partitions")]
+    first, *others, last = steps_of(tables, window(3), Interval.DAILY, ["sessions", "usage"])
+    assert first.tables == ("stats", "sessions", "bounces")
+    assert [step.tables for step in others] == [("stats", "bounces")] * 2
+    assert last.tables == ("teams", "usage")
+    steps = steps_of([MARTS["sessions"]], window(3), Interval.DAILY, ["sessions"])
+    assert [step.tables for step in steps] == [("sessions",)]
+
+
 def test_a_domain_is_restated_together() -> None:
     assert [mart.name for mart in chosen_tables(MARTS, ["stats"])] == ["sessions", "stats", "teams"]
     assert [mart.name for mart in chosen_tables(MARTS, ["company"])] == ["usage"]
@@ -158,6 +175,31 @@ def test_only_tables_without_known_damage_are_tested() -> None:
     repairs = [Repair(FIRST, {"stats": 1, "sessions": 2}, repaired=3, failed=0)]
     assert tables_to_test(repairs, [finding(3, decision="later")]) == (["sessions"], ["stats"])
     assert tables_to_test(repairs, [finding(3, decision="today")]) == (["sessions", "stats"], [])
+
+
+def test_what_is_doubtful_is_compared_again_by_entity() -> None:
+    doubtful = {"decision": "doubtful", "strategy": "partitions"}
+    replayed = {"decision": "doubtful", "strategy": "replay", "model": "usage"}
+    found = [
+        *(finding(offset, **doubtful) for offset in (0, 1, 5)),
+        finding(1, **{**doubtful, "model": "sessions", "entity": "8"}),
+        *(finding(offset, entity="acme", **replayed) for offset in (2, 3)),
+        finding(9, **{**doubtful, "decision": "later"}),
+        finding(9),
+    ]
+    day = [FIRST + offset * ONE_DAY for offset in range(8)]
+    assert doubts(found) == [
+        Doubt(("usage",), ("acme",)),
+        Doubt(("sessions", "stats"), ("7", "8"), (day[0], day[2])),
+        Doubt(("stats",), ("7",), (day[5], day[6])),
+    ]
+    assert doubts(found)[0].coverage == {"from_first_day": True, "entity": ["acme"]}
+    assert doubts(found)[2].coverage == {
+        "start": "2025-10-06",
+        "end": "2025-10-07",
+        "entity": ["7"],
+    }
+    assert doubts([finding(0)]) == []
 
 
 def test_exit_codes_of_repairs() -> None:
@@ -181,6 +223,7 @@ def test_exit_codes_of_repairs() -> None:
         (["--start", "2025-10-01", "--end", "2025-10-02", "--apply"], "belong to the plan"),
         (["--start", "2025-10-01", "--end", "2025-10-02", "--json"], "add --yes"),
         (["--select", "web"], "belong to a window"),
+        (["--refresh-if-cheaper"], "belongs to --apply or to a window"),
         (["--interval", "hourly"], "hourly"),
         (["--days", "0"], "greater than or equal to 1"),
     ],
@@ -311,10 +354,12 @@ def test_a_day_that_fails_does_not_stop_the_others(
     harm(tidemark)
     build = backfill.build_started
 
-    def break_one_day(dbt: Dbt, as_of: datetime, started: backfill.Started) -> list[Failure]:
+    def break_one_day(
+        dbt: Dbt, as_of: datetime, started: backfill.Started, refreshed: Sequence[str]
+    ) -> tuple[list[Failure], list[str]]:
         if started.window and started.window[0] == date(2025, 10, 6):
             raise DbtError("the disk is full")
-        return build(dbt, as_of, started)
+        return build(dbt, as_of, started, refreshed)
 
     monkeypatch.setattr(backfill, "build_started", break_one_day)
     ran = tidemark("backfill", "--apply")
@@ -334,6 +379,51 @@ def test_a_day_that_fails_does_not_stop_the_others(
     assert all("the disk is full" in message for *_, message in failed)
     # nothing waits to be rewritten by whatever builds next
     assert tidemark.sql("select * from ops.requested_partitions where done_at is null") == []
+
+
+def lose_beyond_the_window(tidemark: Demo) -> None:
+    """Damage that no usual look sees, and that a test of the whole table does."""
+    tidemark.sql(
+        "delete from marts.web_hourly_stats where team_id = 1 and period_bucket < '2025-09-10'"
+    )
+
+
+def failed_tests_of(tidemark: Demo, table: str) -> list[str]:
+    messages = tidemark.sql(
+        "select error_message from ops.etl_job_runs where status = 'failed'"
+        f" and job_name = '{table}' and error_message like 'Test %'"
+    )
+    return [message for (message,) in messages]
+
+
+def test_a_test_that_fails_after_a_repair_is_tried_again_until_it_passes(tidemark: Demo) -> None:
+    harm(tidemark)
+    lose_beyond_the_window(tidemark)
+    told = tidemark.json("backfill", "--apply", "--table", "web_hourly_stats", exit_code=1)
+    assert [(r["repaired"], r["failed"]) for r in told["repairs"]] == [(1, 0)] * 3
+    failed = failed_tests_of(tidemark, "web_hourly_stats")
+    assert len(failed) == len(told["failures"])
+    assert any("every_row_is_accounted_for" in message for message in failed)
+    figures = {(f["metric"], f["subject"]): f["level"] for f in tidemark.json("status")["figures"]}
+    assert figures["job_failures", "web_hourly_stats"] == "warning"
+
+    def decision() -> tuple[str, str]:
+        decisions = {each["model"]: each for each in tidemark.json("check")["models"]}
+        return decisions["web_hourly_stats"]["state"], decisions["web_hourly_stats"]["reason"]
+
+    assert decision() == ("new", "It or a test of it failed the last time.")
+    assert tidemark.json("backfill", "--apply", "--days", "45")["failures"] == []
+    # its build was a success, and no test has failed since
+    assert decision()[0] == "unchanged"
+
+
+def test_a_test_that_fails_in_a_run_that_heals_is_kept(tidemark: Demo) -> None:
+    harm(tidemark)
+    lose_beyond_the_window(tidemark)
+    told = tidemark.json("run", "--heal", exit_code=1)
+    assert (told["healing"]["repaired"], told["healing"]["failed"]) == (4, 0)
+    failed = failed_tests_of(tidemark, "web_hourly_stats")
+    assert any("every_row_is_accounted_for" in message for message in failed)
 
 
 def test_a_table_without_days_is_repaired_before_what_is_built_on_it(
@@ -459,3 +549,127 @@ def test_explain_of_a_window(tidemark: Demo) -> None:
     )
     assert touched["company_daily_usage"]["rows"] == rows
     assert tidemark.sql("select * from ops.etl_job_runs where job_type = 'backfill'") == []
+
+
+# ---- a full refresh that is cheaper ----
+
+
+def where_any_refresh_is_cheaper(tidemark: Demo) -> Demo:
+    """The same tables, of which any part that is rewritten is too much."""
+    variables = {**tidemark.dbt.variables, "refresh_above": {"share": 0, "rows": 0}}
+    dbt = replace(tidemark.dbt, variables=variables)
+    vars(dbt)["manifest"] = tidemark.dbt.manifest
+    return Demo(tidemark.path, dbt)
+
+
+def test_a_run_says_what_is_cheaper_as_a_full_refresh() -> None:
+    heard = SimpleNamespace(
+        success=True,
+        result=None,
+        results=[
+            SimpleNamespace(
+                status="success",
+                execution_time=1.0,
+                node=SimpleNamespace(
+                    name=table,
+                    resource_type="model",
+                    config=SimpleNamespace(materialized="incremental"),
+                ),
+            )
+            for table in ("stats", "sessions")
+        ],
+        events={
+            "job": [
+                {"job": "stats", "mode": "incremental", "is_refresh_cheaper": True},
+                {"job": "sessions", "mode": "incremental", "is_refresh_cheaper": False},
+            ]
+        },
+    )
+    report = read_build(heard, Lineage({}, {}, frozenset()))  # type: ignore[arg-type]
+    out = Console(record=True, width=120, file=StringIO())
+    show_build(out, Judgement(datetime(2025, 10, 15), [], []), report)
+    assert "which --refresh-if-cheaper makes of it: stats.\n" in out.export_text()
+
+
+def test_what_is_cheaper_as_a_full_refresh_is_one_when_told(
+    tidemark: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager = where_any_refresh_is_cheaper(tidemark)
+    (tmp_path / "other").mkdir()
+    shutil.copy(tidemark.path, tmp_path / "other")
+    other = Demo(tmp_path / "other" / tidemark.path.name, tidemark.dbt)
+    tables = ("fact_events_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces")
+    later = datetime(2025, 10, 15, 13)
+    with monkeypatch.context() as patch:
+        patch.setenv("TIDEMARK_DEMO_PATH", str(other.path))
+        jobs = eager.dbt.call("run", "--select", *tables, as_of=later).events["job"]
+    cheaper = {job["job"] for job in jobs if job["is_refresh_cheaper"]}
+    # what is built on a table of sessions is rebuilt with that, and never on its own
+    assert cheaper == {*tables} - {"web_hourly_bounces"}
+
+    told = eager.json("run", "--as-of", later.isoformat(), "--refresh-if-cheaper")
+    modes = {each["model"]: each["mode"] for each in told["build"]["models"]}
+    assert {modes[table] for table in tables} == {"full"}
+    watermarks = (
+        "select job_name, last_processed_timestamp from ops.etl_job_watermarks"
+        f" where job_name in {tables} order by all"
+    )
+    assert eager.sql(watermarks) == other.sql(watermarks)
+    for table in tables:
+        assert rows_of(eager, table) == rows_of(other, table)
+
+
+def test_what_cannot_be_explained_is_left_to_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    dbt, clock = Dbt(PROJECT, "demo"), datetime(2025, 10, 15)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Dbt, "call", refuse)
+    error = DbtError("no such column")
+    assert to_refresh(dbt, clock, ["stats"]) == []
+    with pytest.raises(DbtError, match="no such column"):
+        explain(dbt, clock, ["stats"])
+    error = DatabaseLockedError("in use")
+    with pytest.raises(DatabaseLockedError):
+        to_refresh(dbt, clock, ["stats"])
+
+
+def test_a_repair_refreshes_fully_what_is_cheaper_when_told(tidemark: Demo, sound: Demo) -> None:
+    tidemark.sql(
+        "update marts.web_hourly_stats set pageviews = pageviews + 1 where team_id = 1"
+        " and cast(period_bucket as date) between '2025-10-05' and '2025-10-07'"
+    )
+    eager = where_any_refresh_is_cheaper(tidemark)
+    asked = ("backfill", "--table", "web_hourly_stats", "--apply", "--refresh-if-cheaper")
+    repairs = eager.json(*asked)["repairs"]
+    # nothing is left of it to be repaired on the other days
+    assert [each["refreshed"] for each in repairs] == [["web_hourly_stats"], [], []]
+    assert [each["partitions"] for each in repairs] == [{"web_hourly_stats": 1}, {}, {}]
+    assert rows_of(tidemark, "web_hourly_stats") == rows_of(sound, "web_hourly_stats")
+
+
+def test_a_window_that_is_refreshed_fully_keeps_what_retention_has_taken(
+    tidemark: Demo, sound: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruning = {"dry_run": False, "sources": ["web_events"], "kept_from": "2025-09-25"}
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(tidemark.path))
+    tidemark.dbt.operate("prune", pruning)
+    tidemark.sql("delete from marts.web_hourly_stats where period_bucket >= '2025-10-08'")
+    eager = where_any_refresh_is_cheaper(tidemark)
+    window = ("--start", "2025-10-01", "--end", "2025-10-15", "--interval", "weekly")
+    told = eager.json("backfill", *window, "--select", "web", "--yes", "--refresh-if-cheaper")
+    assert told["failures"] == []
+    assert [set(step["tables"]) for step in told["steps"]] == [
+        {"web_hourly_bounces", "web_hourly_stats", "web_sessions"},
+        {"web_hourly_bounces"},
+        {"dim_web_teams"},
+    ]
+    full = tidemark.sql(
+        "select job_name, max(ledger_entry) from ops.etl_job_runs where status = 'success'"
+        " and job_type = 'model' and job_name in ('web_hourly_stats', 'web_sessions')"
+        " group by job_name having count(*) = 2"
+    )
+    assert {job for job, _ in full} == {"web_hourly_stats", "web_sessions"}
+    for table in ("web_hourly_stats", "web_sessions", "web_hourly_bounces"):
+        assert rows_of(tidemark, table) == rows_of(sound, table)

@@ -15,6 +15,7 @@ from tidemark.commands.options import (
     Json,
     Log,
     ProjectDir,
+    RefreshIfCheaper,
     Target,
     Vars,
     Yes,
@@ -26,6 +27,7 @@ from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
+    from tidemark.backfill import How
     from tidemark.engine import Dbt
     from tidemark.gaps import Asked, Look
 
@@ -135,6 +137,7 @@ def backfill(
         ),
     ] = None,
     yes: Yes = False,
+    refresh_if_cheaper: RefreshIfCheaper = False,
     explain: Explain = False,
     target: Target = None,
     as_of: AsOf = None,
@@ -156,6 +159,11 @@ def backfill(
             " belong to the plan",
             param_hint="--start",
         )
+    if refresh_if_cheaper and start is None and not apply:
+        raise typer.BadParameter(
+            "--refresh-if-cheaper belongs to --apply or to a window",
+            param_hint="--refresh-if-cheaper",
+        )
     if explain and start is None:
         raise typer.BadParameter(
             "--explain belongs to a window; without --apply the plan is shown anyway",
@@ -175,14 +183,17 @@ def backfill(
     dbt = begin("backfill", log_format, project_dir, target, vars_)
     if start is not None and end is not None:
         window, every = (start, end), interval or Interval.DAILY
-        _restate(dbt, window, every, select or [], as_of, yes, explain, json_)
+        asked = (as_of, yes, refresh_if_cheaper, explain)
+        _restate(dbt, window, every, select or [], *asked, json_)
+    from tidemark.backfill import How
     from tidemark.gaps import Asked
 
-    _repair(dbt, as_of, Asked(days, table, entity), apply, below_minimum, json_)
+    how = How(below_minimum, refresh_if_cheaper) if apply else None
+    _repair(dbt, as_of, Asked(days, table, entity), how, json_)
 
 
 def _repair(
-    dbt: Dbt, as_of: datetime | None, asked: Asked, apply: bool, even_few: bool, json_: bool
+    dbt: Dbt, as_of: datetime | None, asked: Asked, how: How | None, json_: bool
 ) -> NoReturn:
     from tidemark.backfill import Repairs, repair
     from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
@@ -193,12 +204,12 @@ def _repair(
         known = _look(dbt, as_of, asked)
     show_plan(out, known)
     repairs = Repairs(known)
-    if apply:
+    if how:
         with explained(
             "backfill", json_, "What was repaired before that is complete and recorded."
         ):
             repairs = repair(
-                *(dbt, known, asked, even_few),
+                *(dbt, known, asked, how),
                 progress=lambda doing: logs.progress(dbt, doing),
                 tell=lambda done: show_repair(out, done),
             )
@@ -213,6 +224,7 @@ def _restate(
     selected: list[str],
     as_of: datetime | None,
     yes: bool,
+    refresh: bool,
     dry: bool,
     json_: bool,
 ) -> NoReturn:
@@ -224,9 +236,14 @@ def _restate(
         steps_of,
         whole_days,
     )
-    from tidemark.explain import explain
+    from tidemark.explain import cheaper_whole, explain
     from tidemark.gaps import the_clock
-    from tidemark.report.explain import show_touched, touched_as_json
+    from tidemark.report.explain import (
+        show_cheaper,
+        show_refreshed,
+        show_touched,
+        touched_as_json,
+    )
     from tidemark.report.restate import restated_as_json, show_restated, show_steps, show_tested
     from tidemark.report.tables import console
 
@@ -237,25 +254,34 @@ def _restate(
         clock = the_clock(dbt, as_of)
         with refused("--end"):
             refuse_the_future(window[1], clock)
-    steps = steps_of(tables, whole_days(*window), interval)
+        names, days = [table.name for table in tables], whole_days(*window)
+        with logs.progress(dbt, "Explaining"):
+            touched = explain(dbt, clock, names, days, must_know=dry)
+    refreshed = cheaper_whole(touched) if refresh else []
+    steps = steps_of(tables, days, interval, refreshed)
     show_steps(out, clock, steps)
     if dry:
-        with explained("backfill", json_, "Nothing was restated."):
-            names = [table.name for table in tables]
-            touched = explain(dbt, clock, names, whole_days(*window))
         show_touched(out, touched)
         told = {"as_of": clock.isoformat(), **touched_as_json(touched)}
         leave("backfill", json_, Exit.DONE, told)
+    if refresh:
+        show_refreshed(out, refreshed)
+    else:
+        show_cheaper(out, cheaper_whole(touched))
     if not yes and not typer.confirm("Shall these days be rewritten?"):
         typer.echo("Nothing was restated.")
         raise typer.Exit(Exit.FAILED)
     done = []
     with explained("backfill", json_, "What was restated before that is complete and recorded."):
-        for restated in restate(dbt, clock, steps, lambda doing: logs.progress(dbt, doing)):
+        for restated in restate(
+            *(dbt, clock, steps),
+            progress=lambda doing: logs.progress(dbt, doing),
+            refreshed=refreshed,
+        ):
             show_restated(out, restated)
             done.append(restated)
         with logs.progress(dbt, "Testing"):
-            failures = failed_tests(dbt, clock, [table.name for table in tables])
+            failures = failed_tests(dbt, clock, names)
         show_tested(out, failures)
     code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
     leave("backfill", json_, code, restated_as_json(clock, done, failures))

@@ -12,6 +12,7 @@ from rich.table import Table
 from tidemark.build import BuildReport, Built
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
+from tidemark.report.explain import show_cheaper
 from tidemark.report.judgement import judgement_as_json
 from tidemark.report.tables import count, number, show_failures, table
 from tidemark.report.values import as_values
@@ -30,6 +31,7 @@ def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
             " it takes up what is still open. dbt's whole message is in logs/dbt.log."
         )
     _show_end(out, judgement, report)
+    show_cheaper(out, [built.model for built in report.models if built.is_refresh_cheaper])
 
 
 def _built_table(models: Sequence[Built]) -> Table:

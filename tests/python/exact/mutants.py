@@ -231,8 +231,8 @@ MUTANTS = [
         "rows instead of calendar days",
         Patch(
             USAGE,
-            "partition by company_id order by activity_date rows between 6 preceding",
-            "partition by company_id, is_reported order by activity_date rows between 6 preceding",
+            "sum(events) over (\n            partition by company_id order by",
+            "sum(events) over (\n            partition by company_id, is_reported order by",
         ),
     ),
     Mutant(

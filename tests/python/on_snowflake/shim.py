@@ -30,8 +30,9 @@ HIDDEN: Mapping[str, str] = {
     "temporary tables": "they are plain tables, dropped when their session ends: other sessions "
     "see them, and nothing takes them back when a session dies",
     "query tags": "the statement that sets one is recorded, and does nothing",
-    "warehouses": "the statement that changes one is recorded, and does nothing",
-    "grants": "they are recorded, and do nothing: every role may do everything",
+    "warehouses": "the statement that makes or changes one is recorded, and does nothing",
+    "roles and grants": "they are recorded, and do nothing: every role may do everything",
+    "pipes": "the statement that makes one is recorded, and does nothing",
     "comments": "they are recorded, and do nothing",
     "clustering": "it is recorded, and does nothing",
     "constraints": "a contract's not null is recorded, and holds nothing back",
@@ -64,6 +65,7 @@ _TRANSIENT = re.compile(r"^create or replace transient table", re.IGNORECASE)
 _MADE_OF_ROWS = re.compile(r"^create or replace table\s+(\S+).*\bselect\b", re.I | re.DOTALL)
 _DOES_NOTHING = re.compile(
     r"^(alter session (set|unset) query_tag|use warehouse|use role|grant|revoke|comment on"
+    r"|create (warehouse|role|pipe) if not exists"
     r"|alter (table|view) \S+ (alter|cluster by|resume recluster|set comment))\b",
     re.IGNORECASE,
 )

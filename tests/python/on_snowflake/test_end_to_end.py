@@ -34,6 +34,7 @@ from tidemark import cli
 from tidemark.commands import session
 from tidemark.engine import Dbt, DbtError, Outcome
 
+from . import gates
 from .costs import kind, per_node, shown
 from .loader import SEEDS, create_raw_tables, load_seeds
 from .shim import DATABASE, ENVIRONMENT, HIDDEN, Emulator, Statement, emulated_snowflake
@@ -380,3 +381,10 @@ def test_what_it_told(both: Both, capsys: pytest.CaptureFixture[str]) -> None:
             print("\n" + "\n".join(shown(run, per_node(both.sent[run]))))
         print("\n" + "\n".join([*both.told, "Untested, since the emulator hides it:"]))
         print("\n".join(f"  {what}: {how}" for what, how in HIDDEN.items()))
+
+
+def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
+    """Hooks, strategies and operations of all the tests before this one included."""
+    sent = [statement.sql for statement in both.emulator.statements]
+    assert gates.violations(sent) == {}
+    both.told.append(f"{len(sent):,} statements sent, {len(set(sent)):,} distinct, 0 violations")
