@@ -382,7 +382,7 @@ def test_a_day_that_fails_does_not_stop_the_others(
 
 
 def lose(tidemark: Demo, *days: str) -> None:
-    """Delete days of a team. Those before the window no usual look sees, but a test of the table."""
+    """Delete days of a team; those before the window only a test of the whole table sees."""
     told = ", ".join(f"'{day}'" for day in days)
     tidemark.sql(
         "delete from marts.web_hourly_stats where team_id = 1"
