@@ -2,7 +2,7 @@
 # target that you call sets up .venv and the dbt packages, once.
 
 SCALE    ?= 10
-ONLY     ?= spine web startup
+ONLY     ?= spine web startup ingest
 EXAMPLES ?= 500
 KILLS    ?= 30
 DAMAGES  ?= 105
@@ -16,7 +16,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts test-exact test-coverage test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ test: setup ## Build and test everything on the demo data, then run the Python t
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
 
+test-snowflake: EXAMPLES = 0
+test-snowflake: setup ## The project on an emulated Snowflake; with EXAMPLES=50 that many histories, too
+	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m snowflake
+
 test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=105)
 	TIDEMARK_DAMAGES=$(DAMAGES) $(BIN)/pytest -m coverage
 
@@ -45,8 +49,8 @@ test-mutants: setup ## Plant faults one at a time; the differential test must fi
 alerts: setup ## Print the mails of an outage and its end, from a mail server of the tests' own
 	@TIDEMARK_SHOW_MAILS=1 $(BIN)/pytest --quiet -k story_of_an_outage tests/python/test_alerts.py
 
-test-faults: setup ## Kill, stop, starve and break runs; writes docs/faults.md (KILLS=30)
-	@rm -f docs/faults.md
+test-faults: setup ## Kill, stop, starve and break runs and ingestion; writes their pages in docs (KILLS=30)
+	@rm -f docs/faults.md docs/ingestion_faults.md
 	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
 SQL := models analyses snapshots tests
@@ -71,7 +75,7 @@ docs: setup ## Write the documentation site as one file, target/site/index.html
 	@cp target/static_index.html target/site/index.html
 	@echo "Open target/site/index.html"
 
-bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup)
+bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events, ONLY=web, spine, startup, ingest)
 	$(BIN)/python benchmarks/run.py --only $(ONLY) --scale $(SCALE)
 
 # Valid for every supported Python, and free of the address that the packages came from.

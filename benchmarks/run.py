@@ -3,6 +3,7 @@
     python benchmarks/run.py --scale 10
     python benchmarks/run.py --only web --scale 50
     python benchmarks/run.py --only startup
+    python benchmarks/run.py --only ingest
 
 Every ratio compares two times of this one run, on this machine. README.md explains the rows.
 """
@@ -22,6 +23,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import ingest
 import startup
 from data import LATE_DAYS, START, Stream, spine, web, web_year
 from engine import Call, Project, peak_memory, reset_peak_memory
@@ -46,7 +48,9 @@ COVERED_DAYS = 30
 LOADED = timedelta(minutes=10)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-STARTUP = "startup"
+STARTUP, INGEST = "startup", "ingest"
+# Rows of each million: ingestion takes as long for the first as for the last.
+INGESTED = 100_000
 # People take half a second for an instant.
 INSTANT = 0.5
 
@@ -504,6 +508,15 @@ def measure_startup(table: Table, folder: Path, rounds: int) -> None:
         row(table, what, str(this), str(against), this.wall / against.wall, 1.3)
 
 
+def measure_ingest(table: Table, folder: Path, rows: int) -> None:
+    table.add_section()
+    table.add_row(f"[bold]{INGEST}[/bold]: {rows:,} rows, wall seconds")
+    with console.status("the consumer"):
+        ours, alone = ingest.consumer(folder, rows)
+    share = ours.per_second / alone.per_second
+    row(table, "events into files, against pyarrow alone", str(ours), str(alone), share)
+
+
 def row(
     table: Table,
     what: str,
@@ -545,8 +558,8 @@ def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parts = [*SUBJECTS, STARTUP]
-    defaults = ["spine", "web", STARTUP]
+    parts = [*SUBJECTS, STARTUP, INGEST]
+    defaults = ["spine", "web", STARTUP, INGEST]
     parser.add_argument(
         "--only", nargs="+", choices=parts, default=defaults, help="(all but web-year)"
     )
@@ -571,6 +584,9 @@ def main() -> None:
     for name in options.only:
         if name == STARTUP:
             measure_startup(table, folder / name, options.repeats)
+            continue
+        if name == INGEST:
+            measure_ingest(table, folder / name, round(options.scale * INGESTED))
             continue
         bench = Bench(SUBJECTS[name], options.scale, options.repeats, options.rounds, folder / name)
         stream = bench.stream

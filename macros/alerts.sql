@@ -16,7 +16,7 @@
         {%- set sql -%}
             select {{ columns | join(', ') }} from {{ ops_table('pipeline_health') }} where critical_at is not null
         {%- endset -%}
-        {%- for row in run_query(sql).rows -%}
+        {%- for row in named_rows(sql) -%}
             {%- set figure = {'amount': row['amount'] | float if row['amount'] is not none else none} -%}
             {%- for column in columns if column != 'amount' -%}
                 {%- set value = row[column] -%}
@@ -49,7 +49,7 @@
     left join {{ ledger }} as failures
         on runs.run_id = failures.run_id and runs.job_name = failures.job_name and failures.status = 'failed'
     where
-        runs.job_type = 'model'
+        runs.job_type in ('model', 'ingest')
         and runs.status = 'success'
         and failures.run_id is null
         and (runs.job_name like 'dbt %' or runs.job_name in ('{{ jobs | join("', '") }}'))

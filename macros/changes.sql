@@ -380,6 +380,9 @@
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
+        {%- if flags.WHICH in ('run', 'build', 'snapshot') and model.resource_type != 'unit_test' -%}
+            {%- do open_session() -%}
+        {%- endif -%}
         {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
         {%- if is_coverage() and is_incremental() -%}
             {%- set mode, window = 'coverage', coverage_window() -%}

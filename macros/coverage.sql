@@ -348,6 +348,7 @@
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
+    {%- do take_run_lock() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set now, attempts = timestamp_literal(wall_clock()), ops_table('backfill_attempts') -%}
     {%- set given_up = wall_clock() - modules.datetime.timedelta(hours=var('backfill').abandoned_after_hours) -%}
@@ -398,6 +399,7 @@
         where {{ picked }}
     {%- endset -%}
     {%- do write_down(sql) -%}
+    {%- do release_run_lock() -%}
     {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ open_attempts(of_this_run()) -%}
     {%- set models = {} -%}
     {%- for row in run_query(started ~ ') as started group by model_name order by model_name').rows -%}

@@ -12,15 +12,16 @@
     {{ return("cast(convert_timezone('UTC', " ~ column ~ ") as timestamp_ntz)") }}
 {%- endmacro %}
 
-{#- Milliseconds since 1970 of a time with or without zone, which `datediff` would compare in the session's zone. -#}
+{#- Milliseconds since 1970, fractions cut off, of a time with or without zone, which `datediff` would compare in the
+    session's zone. DuckDB's own `epoch_ms` rounds; Snowflake does not say what it does. -#}
 {%- macro epoch_millisecond(column) -%}
     {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__epoch_millisecond(column) -%}
-    {{ return('epoch_ms(' ~ column ~ ')') }}
+    {{ return('(epoch_us(' ~ column ~ ') // 1000)') }}
 {%- endmacro %}
 {%- macro snowflake__epoch_millisecond(column) -%}
-    {{ return('date_part(epoch_millisecond, ' ~ column ~ ')') }}
+    {{ return('trunc(date_part(epoch_microsecond, ' ~ column ~ ') / 1000)') }}
 {%- endmacro %}
 
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
@@ -38,7 +39,8 @@
 {%- endmacro %}
 {%- macro snowflake__each_day(first, last) -%}
     {%- set offsets = 'array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1)' -%}
-    {{ return('lateral (select dateadd(day, value, ' ~ first ~ ') as date_day from table(flatten(' ~ offsets ~ ')))') }}
+    {%- set date_day = 'cast(dateadd(day, cast(value as integer), ' ~ first ~ ') as date)' -%}
+    {{ return('lateral (select ' ~ date_day ~ ' as date_day from table(flatten(input => ' ~ offsets ~ ')))') }}
 {%- endmacro %}
 
 {#- All columns of one row of `relation_alias` as JSON text. -#}
@@ -60,7 +62,7 @@
     {{ return('cast(hash(' ~ columns ~ ') as hugeint)') }}
 {%- endmacro %}
 {%- macro snowflake__row_hash(columns) -%}
-    {{ return('cast(hash(' ~ columns ~ ') as number(38, 0))') }}
+    {{ return('hash(' ~ columns ~ ')') }}
 {%- endmacro %}
 
 {#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
@@ -120,7 +122,8 @@
     {{ return('json_extract_string(' ~ parsed ~ ", '$.\"" ~ key ~ "\"')") }}
 {%- endmacro %}
 {%- macro snowflake__json_text(column, key) -%}
-    {{ return('cast(get(try_parse_json(' ~ column ~ "), '" ~ key ~ "') as varchar)") }}
+    {#- the JSON value null becomes null only as text -#}
+    {{ return('cast(try_parse_json(' ~ column ~ '):"' ~ key ~ '" as varchar)') }}
 {%- endmacro %}
 
 {#- JSON values, in the order given or of the keys; each engine has its own type for them, and its own functions. -#}
@@ -149,12 +152,28 @@
     {{ return('object_agg(' ~ key ~ ', cast(' ~ value ~ ' as variant))') }}
 {%- endmacro %}
 
-{#- The run lock: whoever has opened a DuckDB file for writing holds it alone, and a killed process holds nothing. -#}
+{#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed
+    process holds nothing. -#}
+{%- macro take_run_lock() -%}
+    {{ return(adapter.dispatch('take_run_lock')()) }}
+{%- endmacro %}
 {%- macro duckdb__take_run_lock() -%}
+{%- endmacro %}
+{%- macro renew_run_lock() -%}
+    {{ return(adapter.dispatch('renew_run_lock')()) }}
 {%- endmacro %}
 {%- macro duckdb__renew_run_lock() -%}
 {%- endmacro %}
+{%- macro release_run_lock(holder=none) -%}
+    {{ return(adapter.dispatch('release_run_lock')(holder)) }}
+{%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
+{%- endmacro %}
+
+{#- The rows of a query by their columns' names: Snowflake answers in upper case. -#}
+{%- macro named_rows(sql) -%}
+    {%- set found = run_query(sql) -%}
+    {{ return(found.rename(found.column_names | map('lower') | list).rows) }}
 {%- endmacro %}
 
 {#- What time the engine says it is, in UTC: machines that run Tidemark need not agree. -#}
@@ -166,4 +185,144 @@
 {%- endmacro %}
 {%- macro snowflake__engine_clock() -%}
     {{ return('sysdate()') }}
+{%- endmacro %}
+
+{#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let
+    in. -#}
+{%- macro landing_ddl() -%}
+    {{ return(adapter.dispatch('landing_ddl')()) }}
+{%- endmacro %}
+{%- macro duckdb__landing_ddl() -%}
+    {{ return(raw_tables_ddl()) }}
+{%- endmacro %}
+{%- macro snowflake__landing_ddl() -%}
+    {{ return(snowflake_landing_ddl()) }}
+{%- endmacro %}
+
+{#- Landed files. DuckDB reads them where they are, Snowflake through the stage of create_landing, whose files have no
+    columns but parts of `$1`. Its COPY keeps a load history of its own besides; a transaction that is rolled back takes
+    both back. -#}
+{%- macro landed_columns(root, path) -%}
+    {{ return(adapter.dispatch('landed_columns')(root, path)) }}
+{%- endmacro %}
+{%- macro duckdb__landed_columns(root, path) -%}
+    select column_name from (describe {{ 'select * from ' ~ duckdb__landed_file(root, path) }})
+{%- endmacro %}
+{%- macro snowflake__landed_columns(root, path) -%}
+    select column_name
+    from table(infer_schema(
+        location => '@{{ raw_schema() }}.landing/{{ path }}', file_format => '{{ raw_schema() }}.landing_parquet'
+    ))
+{%- endmacro %}
+
+{#- How many rows a file has, and their earliest load time. -#}
+{%- macro landed_rows(root, path, loaded_at) -%}
+    {{ return(adapter.dispatch('landed_rows')(root, path, loaded_at)) }}
+{%- endmacro %}
+{%- macro duckdb__landed_rows(root, path, loaded_at) -%}
+    select count(*), min({{ loaded_at }}) from {{ duckdb__landed_file(root, path) }}
+{%- endmacro %}
+{%- macro snowflake__landed_rows(root, path, loaded_at) -%}
+    select count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
+    from @{{ raw_schema() }}.landing/{{ path }} (file_format => '{{ raw_schema() }}.landing_parquet')
+{%- endmacro %}
+
+{#- Columns go by their names. -#}
+{%- macro load_file(root, path, relation) -%}
+    {{ return(adapter.dispatch('load_file')(root, path, relation)) }}
+{%- endmacro %}
+{%- macro duckdb__load_file(root, path, relation) -%}
+    insert into {{ relation }} by name
+    select * from {{ duckdb__landed_file(root, path) }}
+{%- endmacro %}
+{%- macro snowflake__load_file(root, path, relation) -%}
+    copy into {{ relation }}
+    from @{{ raw_schema() }}.landing
+    files = ('{{ path }}')
+    file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
+    match_by_column_name = case_insensitive
+    on_error = abort_statement
+{%- endmacro %}
+
+{%- macro duckdb__landed_file(root, path) -%}
+    {#- a folder called `a=b` is no column -#}
+    {{ return('read_parquet(' ~ text_literal(root ~ '/' ~ path) ~ ', hive_partitioning = false)') }}
+{%- endmacro %}
+
+{#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what
+    it costs can be told by its tag: the history of queries knows it, and no dbt. -#}
+{%- macro open_session() -%}
+    {{ return(adapter.dispatch('open_session')()) }}
+{%- endmacro %}
+{%- macro duckdb__open_session() -%}
+{%- endmacro %}
+{%- macro snowflake__open_session() -%}
+    {%- set tag = {'project': project_name, 'model': model.name, 'run_id': run_id()} -%}
+    {%- do run_query('alter session set query_tag = ' ~ text_literal(tojson(tag))) -%}
+    {%- if var('warehouses') -%}
+        {%- do run_query('use warehouse ' ~ var('warehouses').get(domain_of(model), target.warehouse)) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- How many rows a model's query gave. Snowflake has said so when it made a table of them. -#}
+{%- macro count_new_rows(relation) -%}
+    {{ return(adapter.dispatch('count_new_rows')(relation)) }}
+{%- endmacro %}
+{%- macro duckdb__count_new_rows(relation) -%}
+    {{ return(count_of('(select count(*) from ' ~ relation ~ ')')) }}
+{%- endmacro %}
+{%- macro snowflake__count_new_rows(relation) -%}
+    {%- set made = load_result('create_tmp_relation') -%}
+    {%- set rows = made.response.rows_inserted if made else none -%}
+    {#- it says nothing where it inserted nothing -#}
+    {{ return(duckdb__count_new_rows(relation) if rows is none else rows) }}
+{%- endmacro %}
+
+{#- Before a table is replaced whole, or by --empty: where its success is not recorded in the transaction of its data,
+    the ledger forgets it first. A run that dies in between then leaves a table that is rebuilt, and not one that claims
+    to hold what it did. -#}
+{%- macro forget_before_rebuild() -%}
+    {{ return(adapter.dispatch('forget_before_rebuild')()) }}
+{%- endmacro %}
+{%- macro duckdb__forget_before_rebuild() -%}
+{%- endmacro %}
+{%- macro snowflake__forget_before_rebuild() -%}
+    {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
+    {%- set is_replaced = config.get('materialized') == 'incremental' and not is_incremental() -%}
+    {%- if execute and last_watermark() and not is_coverage() and (is_replaced or is_partial) -%}
+        {%- do run_query(ledger_insert([{
+            'job_name': model.name,
+            'job_type': 'reset',
+            'status': 'pending',
+            'as_of': as_of_value(),
+            'error_message': 'It is being rebuilt whole.',
+        }])) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- dbt's own, for an increment of a model whose code has not changed. dbt asks Snowflake for the types of the query and
+    of the contract, two statements per model and run; the table that the rows go into is made with the contract's
+    types, and on_schema_change compares that with what is stored. -#}
+{%- macro snowflake__get_assert_columns_equivalent(sql) -%}
+    {%- set known_code = ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
+    {%- if not is_incremental() or known_code != model.checksum.checksum -%}
+        {{ return(assert_columns_equivalent(sql)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- dbt's own, but for the table of an increment's rows: Snowflake drops it with the session, which ends with the
+    model. -#}
+{%- macro drop_relation_if_exists(relation) -%}
+    {{ return(adapter.dispatch('drop_relation_if_exists')(relation)) }}
+{%- endmacro %}
+{%- macro default__drop_relation_if_exists(relation) -%}
+    {%- if relation is not none -%}
+        {%- do adapter.drop_relation(relation) -%}
+    {%- endif -%}
+{%- endmacro %}
+{%- macro snowflake__drop_relation_if_exists(relation) -%}
+    {%- set is_temporary = config.get('materialized') == 'incremental' and not config.get('tmp_relation_type') -%}
+    {%- if not (relation and is_temporary and relation.identifier.endswith('__dbt_tmp')) -%}
+        {{ return(default__drop_relation_if_exists(relation)) }}
+    {%- endif -%}
 {%- endmacro %}

@@ -17,10 +17,10 @@
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
+    {%- set counts, failures = counted_rows(unreadable), last_failures() -%}
     {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
-        {%- do facts.sources.update({source.name: source_facts(source, source.name not in unreadable)}) -%}
+        {%- do facts.sources.update({source.name: source_facts(source, counts)}) -%}
     {%- endfor -%}
-    {%- set counts, failures = {}, last_failures() -%}
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts, failures)}) -%}
     {%- endfor -%}
@@ -28,32 +28,54 @@
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
 {%- endmacro %}
 
-{%- macro source_facts(source, is_readable) -%}
-    {%- set relation = relation_of(source) -%}
-    {%- set exists = load_relation(relation) is not none -%}
-    {%- if not (exists and is_readable) -%}
-        {{ return({
-            'exists': exists,
-            'is_readable': false,
-            'has_rows': false,
-            'newest_visible': none,
-            'waiting_rows': none,
-        }) }}
-    {%- endif -%}
-    {%- set loaded_at = source.loaded_at_field -%}
+{#- All that is counted in raw tables, in one statement: per source, and per watermark of the models below it, which
+    mostly share one. Of sources that cannot be read there is nothing. -#}
+{%- macro counted_rows(unreadable) -%}
+    {%- set wanted, counts = {}, {} -%}
+    {%- for source in graph.sources.values() if source.source_name == 'raw' and source.name not in unreadable -%}
+        {%- if load_relation(relation_of(source)) is not none -%}
+            {%- do wanted.update({source.name: [source, none]}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) -%}
+        {%- set watermark = ledger_state().jobs.get(node.name, {}).get('watermark') -%}
+        {%- for source in sources_above(node.unique_id) if watermark and source.name in wanted -%}
+            {%- do wanted.update({source.name ~ watermark: [source, watermark]}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
     {%- set sql -%}
+        {%- for key, (source, watermark) in wanted.items() %}
         select
-            exists (select 1 from {{ relation }}) as has_rows,
-            (select max({{ loaded_at }}) from {{ relation }} where {{ loaded_at }} <= {{ as_of() }}) as newest_visible,
-            (select count(*) from {{ relation }} where {{ loaded_at }} > {{ as_of() }}) as waiting_rows
+            '{{ key }}',
+            {%- if watermark %}
+            {{ rows_loaded(source, watermark, as_of_value()) }},
+            {{ overlap_rows(source, watermark) }},
+            {{ timestamp_literal(none) }}
+            {%- else %}
+            (select count(*) from {{ source.relation_name }}),
+            {{ rows_loaded(source, as_of_value(), none) }},
+            (
+                select max({{ source.loaded_at_field }}) from {{ source.relation_name }}
+                where {{ source.loaded_at_field }} <= {{ as_of() }}
+            )
+            {%- endif %}
+            {{- ' union all' if not loop.last else '' }}
+        {%- endfor %}
     {%- endset -%}
-    {%- set row = run_query(sql).rows[0] -%}
+    {%- for row in (run_query(sql).rows if wanted else []) -%}
+        {%- do counts.update({row[0]: {'rows': row[1] | int, 'others': row[2] | int, 'newest': row[3]}}) -%}
+    {%- endfor -%}
+    {{ return(counts) }}
+{%- endmacro %}
+
+{%- macro source_facts(source, counts) -%}
+    {%- set counted = counts.get(source.name, {}) -%}
     {{ return({
-        'exists': true,
-        'is_readable': true,
-        'has_rows': row[0],
-        'newest_visible': utc_moment(row[1]).isoformat() if row[1] else none,
-        'waiting_rows': row[2] | int,
+        'exists': load_relation(relation_of(source)) is not none,
+        'is_readable': source.name in counts,
+        'has_rows': counted.get('rows', 0) > 0,
+        'newest_visible': utc_moment(counted.newest).isoformat() if counted.newest else none,
+        'waiting_rows': counted.get('others'),
     }) }}
 {%- endmacro %}
 
@@ -61,9 +83,9 @@
     {%- set job = ledger_state().jobs.get(node.name, {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
     {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
-        {%- set counted = rows_since(source, job.watermark, counts) -%}
-        {%- do new_rows.update({source.name: counted.new_rows}) -%}
-        {%- do late_rows.update({source.name: rows_behind(source, job, counted.overlap_rows)}) -%}
+        {%- set counted = counts[source.name ~ job.watermark] -%}
+        {%- do new_rows.update({source.name: counted.rows}) -%}
+        {%- do late_rows.update({source.name: rows_behind(source, job, counted.others)}) -%}
     {%- endfor -%}
     {{ return({
         'exists': load_relation(relation_of(node)) is not none,
@@ -77,22 +99,6 @@
         'failed': failures.get(node.name, 0) > job.get('read_entry', 0),
         'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
     }) }}
-{%- endmacro %}
-
-{#- How many visible rows were loaded after the watermark, and how many lie in the overlap before it. Models mostly
-    share a watermark: each (source, watermark) is counted once, in `counts`. -#}
-{%- macro rows_since(source, watermark, counts) -%}
-    {%- set key = source.name ~ watermark -%}
-    {%- if key not in counts -%}
-        {%- set sql -%}
-            select
-                {{ rows_loaded(source, watermark, as_of_value()) }} as new_rows,
-                {{ overlap_rows(source, watermark) }} as overlap_rows
-        {%- endset -%}
-        {%- set row = run_query(sql).rows[0] -%}
-        {%- do counts.update({key: {'new_rows': row[0] | int, 'overlap_rows': row[1] | int}}) -%}
-    {%- endif -%}
-    {{ return(counts[key]) }}
 {%- endmacro %}
 
 {#- How many more rows lie in the overlap before a job's watermark than its last run saw there: they committed late. -#}

@@ -189,8 +189,10 @@
     group by {{ clock }}.as_of
 {%- endmacro %}
 
-{#- Per job: its watermark, its last success, and what failed since. -#}
-{%- macro job_results(ledger) -%}
+{#- Per job of a type: its watermark, its last success, and what failed since. -#}
+{%- macro job_results(ledger, job_type='model') -%}
+    {#- a failed test is a further failure of its model in one run; a load may bring several of an ingest job -#}
+    {%- set failure = 'run_id' if job_type == 'model' else 'ledger_entry' %}
     select
         jobs.job_name,
         watermarks.last_processed_timestamp,
@@ -201,7 +203,9 @@
         jobs.partitions_touched,
         jobs.failures,
         jobs.failed_at,
-        jobs.error_message
+        jobs.ended_at,
+        jobs.error_message,
+        jobs.metadata_json
     from (
         select
             job_name,
@@ -209,15 +213,17 @@
             max(case when status = 'success' then {{ seconds_between('started_at', 'completed_at') }} end) as seconds,
             max(case when status = 'success' then records_processed end) as records_processed,
             max(case when status = 'success' then partitions_touched end) as partitions_touched,
-            count(distinct case when status = 'failed' then run_id end) as failures,
+            count(distinct case when status = 'failed' then {{ failure }} end) as failures,
             max(case when status = 'failed' then completed_at end) as failed_at,
-            max_by(error_message, ledger_entry) as error_message
+            max(completed_at) as ended_at,
+            max_by(error_message, ledger_entry) as error_message,
+            max_by(metadata_json, ledger_entry) as metadata_json
         from (
             select
                 *,
                 max(case when status = 'success' then ledger_entry end) over (partition by job_name) as success_entry
             from {{ ledger }}
-            where job_type = 'model' and status in ('success', 'failed')
+            where job_type = '{{ job_type }}' and status in ('success', 'failed')
         ) as ended
         where ledger_entry >= coalesce(success_entry, 0)
         group by job_name

@@ -113,10 +113,14 @@
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set limits, plans, obstacles = retention_limits(kept_from), [], [] -%}
+    {%- set found = prunable_sources(sources) -%}
+    {%- if not dry_run -%}
+        {%- do take_run_lock() -%}
+    {%- endif -%}
     {%- if unfinished_runs() -%}
         {%- do obstacles.append('A run is going on, or was killed: the next run that ends clears that.') -%}
     {%- endif -%}
-    {%- for source in prunable_sources(sources) -%}
+    {%- for source in found -%}
         {%- set readers = readers_of(source) -%}
         {#- a floor only rises: what lies below it is gone -#}
         {%- set floor = [limits.raw, ledger_state().floors.get(source.name)] | select | max -%}
@@ -131,9 +135,13 @@
     {%- endfor -%}
     {%- set changes = plans | selectattr('changes') | list -%}
     {%- if obstacles and not dry_run -%}
+        {%- do release_run_lock() -%}
         {{ exceptions.raise_compiler_error(obstacles | join('\n') ~ '\nNothing was deleted.') }}
-    {%- elif changes and not dry_run -%}
-        {%- do write_down(in_one_transaction(prune_statements(changes, reason))) -%}
+    {%- elif not dry_run -%}
+        {%- if changes -%}
+            {%- do write_down(in_one_transaction(prune_statements(changes, reason))) -%}
+        {%- endif -%}
+        {%- do release_run_lock() -%}
     {%- endif -%}
     {%- for plan in plans -%}
         {%- do log(plan_in_words(plan, dry_run), info=true) -%}

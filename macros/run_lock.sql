@@ -3,9 +3,6 @@
     that is killed releases nothing. -#}
 
 {#- A run that holds it may take it again: a command has one run id over all its calls. -#}
-{%- macro take_run_lock() -%}
-    {{ return(adapter.dispatch('take_run_lock')()) }}
-{%- endmacro %}
 {%- macro default__take_run_lock() -%}
     {%- set is_mine = 'holder = ' ~ text_literal(run_id()) -%}
     {%- set is_free = 'holder is null or ' ~ is_mine ~ ' or expires_at <= ' ~ engine_clock() -%}
@@ -21,9 +18,6 @@
 {%- endmacro %}
 
 {#- Before each mart, as soon as a third of the lease is over. -#}
-{%- macro renew_run_lock() -%}
-    {{ return(adapter.dispatch('renew_run_lock')()) }}
-{%- endmacro %}
 {%- macro default__renew_run_lock() -%}
     {%- set leased_at = graph.get('tidemark_run_lock' ~ invocation_id) -%}
     {%- set third = modules.datetime.timedelta(minutes=var('run_lock_minutes')) / 3 -%}
@@ -39,9 +33,6 @@
 {%- endmacro %}
 
 {#- At the end of a run. As an operation it takes the lock from a run that is known to be dead. -#}
-{%- macro release_run_lock(holder=none) -%}
-    {{ return(adapter.dispatch('release_run_lock')(holder)) }}
-{%- endmacro %}
 {%- macro default__release_run_lock(holder=none) -%}
     {%- set free = 'holder = null, taken_at = null, expires_at = null' -%}
     {%- do update_run_lock(free, 'holder = ' ~ text_literal(holder or run_id())) -%}

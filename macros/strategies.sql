@@ -71,7 +71,7 @@
         {{ return(coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
-    {%- do run_state().update({'rows': count_of('(select count(*) from ' ~ args.temp_relation ~ ')')}) -%}
+    {%- do run_state().update({'rows': count_new_rows(args.temp_relation)}) -%}
     {%- set dml -%}
         {{ deletion }};
 

@@ -25,6 +25,7 @@ from tidemark.logs import tell
 if TYPE_CHECKING:
     from tidemark.build import BuildReport
     from tidemark.judgement import Judgement
+    from tidemark.load import BroughtIn, Load
 
 _VARIABLE = "TIDEMARK_ALERT_URLS"
 # How many of a kind a message names; a column lost upstream may fail every model below it.
@@ -105,6 +106,28 @@ def of_build(report: BuildReport) -> list[Finding]:
         for failure in report.failures
     ]
     return failed + [Finding(kind, name, State.GOOD) for kind, name in report.passed]
+
+
+def of_load(load: Load) -> list[Finding]:
+    """How a load went, and the last run of each ingest job that reported."""
+    findings = [
+        Finding("ingest", job, State.GOOD)
+        if report.status == "success"
+        else Finding("ingest", job, State.FAILED, report.error or "", f"ingest {job}")
+        for job, report in load.last_jobs.items()
+    ]
+    state = State.GOOD if load.is_done else State.FAILED
+    return [*findings, Finding("load", "", state, load.error or "", "load")]
+
+
+def of_brought_in(brought: BroughtIn | None) -> list[Finding]:
+    """The same of a run that ingests."""
+    if brought is None:
+        return []
+    findings = of_load(brought.load) if brought.load else []
+    if brought.error:
+        findings = [*findings, Finding("load", "", State.FAILED, brought.error, "load")]
+    return findings
 
 
 def of_levels(figures: Iterable[Figure], with_sources: bool = False) -> list[Finding]:
@@ -190,22 +213,41 @@ def _names(findings: Sequence[Finding]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def after_run(dbt: Dbt, judgement: Judgement, built: BuildReport, on_success: bool = False) -> None:
+def after_run(
+    dbt: Dbt,
+    judgement: Judgement,
+    built: BuildReport,
+    on_success: bool = False,
+    ingested: Sequence[Finding] = (),
+) -> None:
     """Tell what a run has changed; a success as such only to those who want it."""
     if not os.environ.get(_VARIABLE):
         return
     with _harmless():
-        jobs = [failure.job for failure in built.failures if failure.job]
-        facts = _facts(dbt, jobs, judgement.as_of)
+        failed = [finding for finding in ingested if finding.state is State.FAILED]
+        jobs = [failure.job for failure in built.failures] + [finding.job for finding in failed]
+        facts = _facts(dbt, filter(None, jobs), judgement.as_of)
         findings = [
+            *ingested,
             *of_build(built),
             *of_sources(judgement.checks),
             *of_levels(facts.figures),
             Finding("run", "", State.GOOD),
         ]
-        is_success = not (built.failures or judgement.models(ModelState.BLOCKED))
+        is_success = not (built.failures or failed or judgement.models(ModelState.BLOCKED))
         success = _success(judgement, built) if on_success and is_success else ""
         _deliver(dbt, findings, facts, judgement.as_of, success)
+
+
+def after_load(dbt: Dbt, load: Load) -> None:
+    """Tell how a load went, and the ingest jobs that have reported since the one before."""
+    if not os.environ.get(_VARIABLE):
+        return
+    with _harmless():
+        findings = of_load(load)
+        jobs = [finding.job for finding in findings if finding.state is State.FAILED]
+        # The levels are judged by what runs and checks have seen.
+        _deliver(dbt, findings, _facts(dbt, jobs, load.as_of), load.as_of)
 
 
 def after_look(dbt: Dbt, health: Health) -> None:
@@ -218,8 +260,8 @@ def after_look(dbt: Dbt, health: Health) -> None:
 
 
 @contextmanager
-def told_when_it_fails(dbt: Dbt) -> Iterator[None]:
-    """Tell that a run failed as a whole; the error goes on to who explains it."""
+def told_when_it_fails(dbt: Dbt, command: str = "run") -> Iterator[None]:
+    """Tell that a command failed as a whole; the error goes on to who explains it."""
     try:
         yield
     except Exception as error:
@@ -229,7 +271,7 @@ def told_when_it_fails(dbt: Dbt) -> Iterator[None]:
                 is_locked = isinstance(error, DatabaseLockedError)
                 facts = Facts() if is_locked else _facts(dbt, [])
                 text = first_lines(str(error) or type(error).__name__)
-                failed = [Finding("run", "", State.FAILED, text)]
+                failed = [Finding(command, "", State.FAILED, text)]
                 _deliver(dbt, failed, facts, is_recorded=not is_locked)
         raise
 

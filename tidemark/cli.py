@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tidemark import interrupts
-from tidemark.commands import demo, look, repair, run, serve, steer
+from tidemark.commands import demo, ingest, ingest_events, load, look, repair, run, serve, steer
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -16,8 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+ingest.ingest.add_typer(ingest_events.app)
 # In this order the help lists them.
-for group in (run, look, serve, repair, demo, steer):
+for group in (run, ingest, load, look, serve, repair, demo, steer):
     app.add_typer(group.app)
 
 

@@ -6,13 +6,16 @@ Time passes by moving the clock; the raw tables stand still and reveal what was 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from rich.console import Console
@@ -24,12 +27,16 @@ from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
 from tidemark.health import look
+from tidemark.ingest.local_api import LocalApi, serving
 from tidemark.judgement import judge
+from tidemark.load import landing_of, load
 from tidemark.report.build import run_as_json, show_build
 from tidemark.report.cadence import cadence_as_json, show_cadence
 from tidemark.report.gaps import look_as_json, show_gaps
 from tidemark.report.health import health_as_json, show_health
+from tidemark.report.ingest import show_usage, usage_as_json
 from tidemark.report.judgement import show_judgement
+from tidemark.report.load import load_as_json, show_load
 from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
 from tidemark.report.tables import show_rows
 from tidemark.watermarks import change
@@ -37,6 +44,7 @@ from tidemark.watermarks import change
 _DATABASE = "demo.duckdb"
 # A directory of its own, so that the parsed project of other commands stays valid.
 _TARGET_PATH = Path("target") / "demo"
+_LANDING = _TARGET_PATH / "landing"
 _FINDINGS, _FLAGS = "late_findings", "churn_flags"
 
 
@@ -143,6 +151,42 @@ class Advise(Step):
         seen = cadence.look(dbt, every=self.every, as_of=self.as_of)
         show_cadence(out, seen)
         return Exit.DONE, cadence_as_json(seen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Step):
+    """`tidemark ingest usage`, for some days."""
+
+    as_of: datetime
+    first: date
+    last: date
+
+    @property
+    def command(self) -> str:
+        return f"tidemark ingest usage --start {self.first} --end {self.last}{self.at}"
+
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        from tidemark.ingest import usage
+        from tidemark.ingest.usage_api import Settings
+
+        landing = landing_of(dbt)
+        plan = usage.prepare(landing, self.as_of, self.first, self.last)
+        came = usage.ingest(landing, Settings.of(), plan, lambda: self.as_of)
+        show_usage(out, came, plan, None)
+        return (Exit.FAILED if came.open else Exit.DONE), usage_as_json(came, plan)
+
+
+class Take(Step):
+    """`tidemark load`."""
+
+    @property
+    def command(self) -> str:
+        return f"tidemark load{self.at}"
+
+    def take(self, dbt: Dbt, out: Console) -> tuple[int, dict[str, Any]]:
+        done = load(dbt, landing_of(dbt), self.as_of)
+        show_load(out, done)
+        return (Exit.DONE if done.is_done else Exit.FAILED), load_as_json(done)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,11 +341,98 @@ STORY: tuple[Step, ...] = (
         as_of=_STALE,
         table="web_hourly_stats",
     ),
+    Ask(
+        "Two days from the API",
+        "Until here the raw tables were seeds. A usage API on this machine now stands in for"
+        " yours: in the night it is asked for two days. Its answers land as files, each with its"
+        " load time; the warehouse is not needed for that.",
+        as_of=datetime(2025, 10, 17, 5),
+        first=date(2025, 10, 15),
+        last=date(2025, 10, 16),
+    ),
+    Ask(
+        "One of them again",
+        "At five the API had not yet counted all of the second day. A further answer is a further"
+        " file; the later load time wins, company by company.",
+        as_of=datetime(2025, 10, 17, 6),
+        first=date(2025, 10, 16),
+        last=date(2025, 10, 16),
+    ),
+    Take(
+        "From files into raw tables",
+        "Each file once: its rows and the ledger's row of it are one transaction. Models whose last"
+        " run has gone past these load times will look again.",
+        _STALE,
+    ),
+    Run(
+        "The marts follow",
+        "What is new is the usage; the hourly sources are as stale as before.",
+        _STALE,
+        Exit.BLOCKED,
+    ),
+    Show(
+        "What came of it",
+        "Both days were answered twice, the first one also in the seeds; each counts once.",
+        _STALE,
+        analysis="answered_days",
+    ),
 )
+
+_TOKEN = "demo"
+
+
+class _Answers:
+    """What the API of the demo knows; of the second day only a part when it is asked first."""
+
+    days: ClassVar = {
+        date(2025, 10, 15): [
+            *(("acme", 24, 118), ("borealis", 14, 67), ("cobalt", 17, 84), ("dynamo", 11, 50)),
+            *(("ember", 7, 32), ("renamed", 12, 51), ("silent-only-in-outage", 8, 34)),
+            ("usage-only", 5, 21),
+        ],
+        date(2025, 10, 16): [
+            *(("acme", 21, 99), ("borealis", 14, 66), ("cobalt", 16, 77), ("dynamo", 10, 47)),
+            *(("ember", 8, 36), ("renamed", 12, 54), ("silent-only-in-outage", 7, 32)),
+            ("usage-only", 4, 19),
+        ],
+    }
+
+    def __init__(self) -> None:
+        self.asked: Counter[date] = Counter()
+
+    def __call__(self, day: date) -> list[tuple[str, int, int]]:
+        self.asked[day] += 1
+        known = self.days[day]
+        is_counting = day == max(self.days) and self.asked[day] == 1
+        return [("acme", 13, 58), *known[1:5]] if is_counting else known
 
 
 def tell(project_dir: Path, out: Console, until: datetime | None = None) -> list[dict[str, Any]]:
     """Tell the story from the beginning, and return what each step did."""
+    landing = project_dir / _LANDING
+    shutil.rmtree(landing, ignore_errors=True)
+    with serving(LocalApi(_Answers(), _TOKEN)) as url:
+        here = {"TIDEMARK_LANDING": str(landing), "TIDEMARK_USAGE_URL": url}
+        with _environment({**here, "TIDEMARK_USAGE_TOKEN": _TOKEN}):
+            return _tell_all(project_dir, out, until)
+
+
+@contextmanager
+def _environment(given: Mapping[str, str]) -> Iterator[None]:
+    """What the reader's own settings are to the commands, for as long as the story lasts."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _tell_all(project_dir: Path, out: Console, until: datetime | None) -> list[dict[str, Any]]:
     os.environ["TIDEMARK_DEMO_PATH"] = _DATABASE
     for leftover in (_DATABASE, f"{_DATABASE}.wal"):
         (project_dir / leftover).unlink(missing_ok=True)

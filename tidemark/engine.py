@@ -174,7 +174,8 @@ class Dbt:
         tables = [result.agate_table for result in outcome.results]
         return [
             {
-                column: _plain(value)
+                # Snowflake answers in upper case
+                column.lower(): _plain(value)
                 for column, value in zip(table.column_names, row.values(), strict=True)
             }
             for table in tables

@@ -15,6 +15,17 @@ def listen() -> None:
         signal.signal(number, _interrupt)
 
 
+def only_notice() -> None:
+    """Only remember the next signal, for a loop that ends itself; one more interrupts that, too."""
+    for number in _CALLED:
+        signal.signal(number, _notice)
+
+
+def is_noticed() -> bool:
+    """Whether there was a signal."""
+    return bool(_noticed)
+
+
 def raise_if_noticed() -> None:
     """Raise what was swallowed on its way: DuckDB makes a failed query of it, dbt a failed node."""
     if _noticed:
@@ -26,6 +37,11 @@ def take() -> str:
     called = [_CALLED[number] for number in _noticed]
     _noticed.clear()
     return called[0] if called else _CALLED[signal.SIGINT]
+
+
+def _notice(number: int, _: FrameType | None) -> None:
+    _noticed.append(signal.Signals(number))
+    listen()
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:

@@ -10,13 +10,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from tidemark.engine import Dbt
 
 LOG = logging.getLogger("tidemark")
@@ -107,18 +109,7 @@ def hear(message: Any) -> None:
 @contextmanager
 def progress(dbt: Dbt, doing: str) -> Iterator[None]:
     """Show how far dbt is, as long as people look on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    out = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal or writes_json(),
-    ) as bar:
+    with _bar() as bar:
         task = bar.add_task(doing, total=None)
 
         def watch(message: Any) -> None:
@@ -132,3 +123,28 @@ def progress(dbt: Dbt, doing: str) -> Iterator[None]:
             yield
         finally:
             dbt.listeners.remove(watch)
+
+
+@contextmanager
+def counted(doing: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how many of so many things are done; each is told by a call."""
+    with _bar() as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda: bar.update(task, advance=1)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    out = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal or writes_json(),
+    ) as bar:
+        yield bar

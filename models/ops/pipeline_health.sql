@@ -7,6 +7,10 @@
     ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
     ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+    ('job_failures', 'ingest_jobs', 'failures', 'error_message', 'failed_at'),
+    ('job_time', 'ingest_jobs', 'seconds', 'null', 'completed_at'),
+    ('job_rows', 'ingest_jobs', 'records_processed', 'null', 'completed_at'),
+    ('ingest_lag', 'ingest_jobs', 'lag', 'null', 'ended_at'),
     ('decisions', 'decisions', 'models', 'null', 'checked_at'),
     ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
     ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),
@@ -63,6 +67,19 @@ jobs as (
     cross join clock
     left join job_results on measured.subject = job_results.job_name
     where measured.metric = 'watermark_lag'
+
+),
+
+ingest_jobs as (
+
+    select
+        job_results.*,
+        job_results.job_name as subject,
+        -- what a consumer of events has still to read, if the job is one
+        cast({{ json_text('job_results.metadata_json', 'lag') }} as bigint) as lag,
+        clock.as_of
+    from ({{ job_results(ledger, job_type='ingest') }}) as job_results
+    cross join clock
 
 ),
 

@@ -19,14 +19,14 @@ raw_rows as (
 
     select
         count(*) as all_rows,
-        count(case when rows.loaded_at is null then 1 end) as without_load_time,
-        count(case when rows.loaded_at > clock.watermark then 1 end) as waiting,
+        count(case when versions.loaded_at is null then 1 end) as without_load_time,
+        count(case when versions.loaded_at > clock.watermark then 1 end) as waiting,
         count(
-            case when rows.loaded_at <= clock.watermark and rows.quarantine_reason is not null then 1 end
+            case when versions.loaded_at <= clock.watermark and versions.quarantine_reason is not null then 1 end
         ) as quarantined
-    from {{ model }} as rows
+    from {{ model }} as versions
     cross join clock
-    where not coalesce({{ earlier_than('rows.activity_date', floor) }}, false)
+    where not coalesce({{ earlier_than('versions.activity_date', floor) }}, false)
 
 ),
 

@@ -116,6 +116,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "_tell", tell_and_copy)
         patch.setattr(demo, "_DATABASE", str(path))
+        patch.setattr(demo, "_LANDING", home / "landing")
         patch.setattr(demo, "Dbt", lambda *_, **__: dbt)
         end = Demo(path, dbt)
         told = end.json("demo", "--project-dir", str(PROJECT))
@@ -581,7 +582,7 @@ def test_one_run_id_in_the_log_and_in_the_ledger(tidemark: Demo) -> None:
 
 def test_the_demo_tells_its_story(story: Story) -> None:
     _, skipped, known, hour, changed_numbers, before, answer, after, *rest = story.steps
-    advice, doubt, stale, status, _, missing, repaired = rest
+    advice, doubt, stale, status, _, missing, repaired, *rest = rest
     assert set(states(skipped).values()) == {"unchanged"}
 
     rebuilt = {model for model, state in states(hour).items() if state == "new"}
@@ -644,6 +645,27 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert (gap["model"], gap["days"], gap["decision"]) == ("web_hourly_stats", 3, "planned")
     assert [(each["repaired"], each["failed"]) for each in repaired["repairs"]] == [(1, 0)] * 3
     assert repaired["left"] == repaired["failures"] == []
+
+    asked, again, loaded, follows, answered = rest
+    assert [day["rows"] for day in asked["days"] + again["days"]] == [8, 5, 8]
+    assert sum(file["records"] for file in loaded["loaded"]) == 24
+    assert follows["exit_code"] == 3
+    assert built(follows)["company_daily_usage"]["status"] == "success"
+    assert [(row["answers"], row["events"]) for row in answered["rows"]][1:] == [(2, 457), (2, 430)]
+
+
+def test_seeding_again_keeps_what_was_loaded_besides(story: Story, tmp_path: Path) -> None:
+    path = tmp_path / "tidemark.duckdb"
+    shutil.copy(story.end.path, path)
+    end = Demo(path, story.end.dbt)
+    held = "select * from raw.product_usage_daily order by all"
+    before = end.sql(held)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+        for options in ((), ("--full-refresh",)):
+            seeded = end.dbt.call("seed", "--select", "product_usage_daily", *options)
+            assert seeded.success, seeded.errors
+            assert end.sql(held) == before
 
 
 def test_the_console_script_prints_json_alone(tidemark: Demo) -> None:

@@ -22,8 +22,11 @@ from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tidemark.engine import Dbt
     from tidemark.judgement import Judgement
+    from tidemark.load import BroughtIn
 
 app = typer.Typer()
 
@@ -58,10 +61,20 @@ def run(
     heal: Annotated[
         bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
     ] = False,
+    ingest: Annotated[
+        bool,
+        typer.Option(
+            "--ingest",
+            help="Bring in what is new before: ingest what the environment sets up"
+            " (TIDEMARK_USAGE_URL, TIDEMARK_CRM_PATH), and load what has landed.",
+        ),
+    ] = False,
     refresh_if_cheaper: RefreshIfCheaper = False,
     explain: Explain = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
+    if ingest and explain:
+        raise typer.BadParameter("--explain changes nothing", param_hint="--ingest")
     if heal and explain:
         raise typer.BadParameter(
             "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
@@ -74,10 +87,12 @@ def run(
     from tidemark.report.build import run_as_json, show_build
     from tidemark.report.explain import show_refreshed
     from tidemark.report.judgement import show_judgement
+    from tidemark.report.load import brought_in_as_json
     from tidemark.report.repair import healing_as_json, show_healed, show_healing
     from tidemark.report.tables import console
 
     out = console(quiet=json_)
+    brought = _bring_in(dbt, as_of, json_) if ingest else None
     with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
@@ -108,12 +123,27 @@ def run(
             with logs.progress(dbt, "Comparing again"):
                 end_healing(dbt, judgement, healing, built.failures)
             show_healed(out, healing)
-    alerts.after_run(dbt, judgement, built, alert_on_success)
+    alerts.after_run(dbt, judgement, built, alert_on_success, alerts.of_brought_in(brought))
     code = exit_code(judgement, built, skip_exit_code)
-    if healing and not healing.is_done:
+    if (healing and not healing.is_done) or (brought and not brought.is_done):
         code = Exit.FAILED
     told = run_as_json(judgement, built)
-    leave("run", json_, code, {**told, "healing": healing_as_json(healing)})
+    also = {"healing": healing_as_json(healing), "brought_in": brought_in_as_json(brought)}
+    leave("run", json_, code, {**told, **also})
+
+
+def _bring_in(dbt: Dbt, as_of: datetime | None, json_: bool) -> BroughtIn:
+    from tidemark import alerts
+    from tidemark.load import bring_in
+    from tidemark.report.load import show_brought_in
+    from tidemark.report.tables import console
+
+    untouched = "What has landed is complete, and each file is loaded whole or not at all."
+    told_when_it_fails = alerts.told_when_it_fails(dbt)
+    with explained("run", json_, untouched), told_when_it_fails, logs.progress(dbt, "Loading"):
+        brought = bring_in(dbt, as_of)
+    show_brought_in(console(quiet=json_), brought)
+    return brought
 
 
 def _explain(dbt: Dbt, judgement: Judgement, json_: bool) -> NoReturn:

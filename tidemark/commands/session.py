@@ -53,8 +53,9 @@ def begin_log(command: str, log_format: LogFormat, run_id: str) -> None:
 
 @contextmanager
 def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
-    """Turn a dbt call that failed as a whole into a message, what it left, and exit code 1."""
+    """Turn what failed as a whole into a message, what it left, and exit code 1."""
     from tidemark.engine import DatabaseLockedError, DbtError
+    from tidemark.ingest import IngestError
 
     try:
         yield
@@ -64,6 +65,9 @@ def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
             advice = "Try again when the other process has ended."
         else:
             advice = "dbt's whole log is in logs/dbt.log."
+    except IngestError as error:
+        # It says itself what to do next.
+        message, advice = str(error), ""
     except KeyboardInterrupt as interrupt:
         message = str(interrupt) or f"Interrupted by {interrupts.take()}."
         advice = f"Repeat `tidemark {command}`: it takes up what is still open."
@@ -74,7 +78,7 @@ def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     if as_json:
         leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
     if not logs.writes_json():
-        typer.echo(f"{message}\n{untouched} {advice}", err=True)
+        typer.echo(f"{message}\n{untouched} {advice}".rstrip(), err=True)
     raise typer.Exit(Exit.FAILED)
 
 

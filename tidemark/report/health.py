@@ -21,8 +21,11 @@ def show_health(out: Console, health: Health) -> None:
     """One screen: sources, jobs, the last run, and what is not normal."""
     show_clock(out, health.as_of)
     out.print(_sources_table(health))
-    if jobs := health.of("watermark_lag"):
-        out.print(_jobs_table(health, list(jobs)))
+    jobs = list(health.of("watermark_lag"))
+    if jobs:
+        out.print(_jobs_table(health, jobs))
+    if ingested := [job for job in health.of("job_failures") if job not in jobs]:
+        out.print(_ingestion_table(health, ingested))
     for figure in health.figures:
         if figure.metric == "run_time":
             ended = f"{figure.subject} ended in {figure.detail} after {figure.amount:.1f} s"
@@ -78,6 +81,24 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
             f"{took:.2f}" if took is not None else "-",
             number(figures["job_rows"].amount),
             number(figures["job_partitions"].amount),
+        )
+    return shown
+
+
+def _ingestion_table(health: Health, jobs: Sequence[str]) -> Table:
+    columns = ("last success", "seconds", "rows", "failures since", "lag")
+    shown = table("ingestion", *columns, wrapping=columns, right=(2, 3, 4, 5))
+    for job, figures in health.of("job_failures", "job_time", "job_rows", "ingest_lag").items():
+        if job not in jobs:
+            continue
+        failures, took = figures["job_failures"], figures["job_time"].amount
+        shown.add_row(
+            f"[{colour(failures.level)}]{job}[/]",
+            short_time(figures["job_time"].reference_time),
+            f"{took:.2f}" if took is not None else "-",
+            number(figures["job_rows"].amount),
+            number(failures.amount),
+            number(figures["ingest_lag"].amount),
         )
     return shown
 

@@ -129,12 +129,17 @@ windowed as (
 
     select
         *,
-        max(active_on) over (partition by company_id order by activity_date rows unbounded preceding) as last_active_on,
-        sum(active_users) over seven_days as active_users_7d,
-        sum(events) over seven_days as events_7d
+        max(active_on) over (
+            partition by company_id order by activity_date rows between unbounded preceding and current row
+        ) as last_active_on,
+        -- rows are calendar days here: the calendar has no gaps
+        sum(active_users) over (
+            partition by company_id order by activity_date rows between 6 preceding and current row
+        ) as active_users_7d,
+        sum(events) over (
+            partition by company_id order by activity_date rows between 6 preceding and current row
+        ) as events_7d
     from daily
-    -- rows are calendar days here: the calendar has no gaps
-    window seven_days as (partition by company_id order by activity_date rows between 6 preceding and current row)
 
 ),
 

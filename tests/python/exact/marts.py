@@ -143,21 +143,23 @@ def create_reference(
         made.add(name)
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, relation: str) -> Table:
+def fetch(
+    connection: duckdb.DuckDBPyConnection, relation: str, keys_in_order: bool = True
+) -> Table:
+    """The rows of a relation. The keys of JSON come in an order, those of objects do not."""
     found = connection.execute(f"select * from {relation}")
-    columns = tuple(column[0] for column in found.description or ())
-    # the keys of JSON have an order; 0.50 and 0.5 are the same number
+    # Snowflake answers in upper case
+    columns = tuple(column[0].lower() for column in found.description or ())
     is_json = [str(column[1]) == "JSON" for column in found.description or ()]
-    table = Table(
-        columns,
-        Counter(
-            tuple(
-                json.dumps(json.loads(value)) if of_json and value is not None else value
-                for value, of_json in zip(row, is_json, strict=True)
-            )
-            for row in found.fetchall()
-        ),
-    )
+
+    def plain(value: Any, of_json: bool) -> Any:
+        # 0.50 and 0.5 are the same number
+        if of_json and value is not None:
+            return json.dumps(json.loads(value), sort_keys=not keys_in_order)
+        return value
+
+    rows = (map(plain, row, is_json) for row in found.fetchall())
+    table = Table(columns, Counter(map(tuple, rows)))
     return table.select(tuple(column for column in columns if column != NOT_COMPARED))
 
 
@@ -187,13 +189,17 @@ def all_differences(
     other: duckdb.DuckDBPyConnection,
     names: Iterable[str],
     called: str,
+    keys_in_order: bool = True,
 ) -> list[str]:
     """Say how the marts of one database differ from those of another."""
     return [
         line
         for name in names
         for line in differences(
-            name, fetch(one, f"marts.{name}"), fetch(other, f"marts.{name}"), called
+            name,
+            fetch(one, f"marts.{name}", keys_in_order),
+            fetch(other, f"marts.{name}", keys_in_order),
+            called,
         )
     ]
 

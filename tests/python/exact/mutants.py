@@ -231,8 +231,8 @@ MUTANTS = [
         "rows instead of calendar days",
         Patch(
             USAGE,
-            "window seven_days as (partition by company_id order by",
-            "window seven_days as (partition by company_id, is_reported order by",
+            "sum(events) over (\n            partition by company_id order by",
+            "sum(events) over (\n            partition by company_id, is_reported order by",
         ),
     ),
     Mutant(

@@ -10,9 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from tidemark.engine import Dbt, Outcome
 
-from .marts import MARTS_OF
+from .marts import MARTS_OF, connect
+from .raw import create
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,8 +33,17 @@ _BROKEN = {
 class Project:
     """The project, or a copy of it, on whatever database file a call names."""
 
-    def __init__(self, domains: Sequence[str], target_path: Path, root: Path = ROOT):
-        self.dbt = Dbt(root, "duckdb", {"domains": list(domains)}, target_path)
+    # whether the keys of JSON come in the order that the definitions give them
+    keys_in_order = True
+
+    def __init__(
+        self,
+        domains: Sequence[str],
+        target_path: Path,
+        root: Path = ROOT,
+        target: str = "duckdb",
+    ):
+        self.dbt = Dbt(root, target, {"domains": list(domains)}, target_path)
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
         nodes = self.dbt.manifest.nodes.values()
         marts = {n.name: n for n in nodes if n.resource_type == "model" and n.schema == "marts"}
@@ -50,6 +62,24 @@ class Project:
             [node.unique_id for node in marts.values()]
             + [n.unique_id for n in nodes if n.resource_type == "test" and _holds_up_others(n)]
         )
+
+    @contextmanager
+    def stepping(self) -> Iterator[None]:
+        """Around the steps of one history."""
+        yield
+
+    def connect(self, database: Path, /) -> duckdb.DuckDBPyConnection:
+        """The warehouse in which steps are taken."""
+        return connect(database)
+
+    def create_raw_tables(self, database: Path, /) -> None:
+        """Where steps are taken, empty."""
+        with self.connect(database) as connection:
+            create(connection)
+
+    def refresh(self, database: Path, clock: datetime) -> None:
+        """Build everything anew in another file."""
+        self.succeed(database, clock, "run", "--full-refresh")
 
     def call(self, database: Path, clock: datetime, *args: str) -> Outcome:
         """One dbt command on one file at one clock."""

@@ -28,19 +28,19 @@ def replay(history: History, project: Project, folder: Path, full_refresh: bool 
     """Play every step in one file, then refresh another one at the last clock; all must agree."""
     database = folder / "steps" / FILE_NAME
     database.parent.mkdir(parents=True)
-    with connect(database) as connection:
-        raw.create(connection)
-    for number, step in enumerate(history.steps):
-        _commit(history.rows, number, database)
-        _take(step, project, database)
-        if step.builds_everything:
-            _compare_with_references(project, database, history, number)
-    if full_refresh:
-        _compare_with_full_refresh(project, database, history)
+    with project.stepping():
+        project.create_raw_tables(database)
+        for number, step in enumerate(history.steps):
+            _commit(history.rows, number, project, database)
+            _take(step, project, database)
+            if step.builds_everything:
+                _compare_with_references(project, database, history, number)
+        if full_refresh:
+            _compare_with_full_refresh(project, database, history)
 
 
-def _commit(rows: tuple[Row, ...], number: int, database: Path) -> None:
-    with connect(database) as connection:
+def _commit(rows: tuple[Row, ...], number: int, project: Project, database: Path) -> None:
+    with project.connect(database) as connection:
         for name, table in raw.TABLES.items():
             committed = (row.values for row in rows if (row.table, row.step) == (name, number))
             ordered = ([values[c] for c in table.columns] for values in committed if values)
@@ -82,7 +82,7 @@ def _restate(step: Step, project: Project, database: Path) -> None:
     model = project.incremental[step.picks[0] % len(project.incremental)]
     day = day_column_of(model)
     window = f"{day} >= $first and {day} < $end"
-    _spoil(database, model, window, ghost=True, first=first, end=end)
+    _spoil(project, database, model, window, ghost=True, first=first, end=end)
     selection = ("--select", model) if step.picks[1] % 2 else ()
     days = ("--event-time-start", str(first), "--event-time-end", str(end))
     project.succeed(database, step.clock, "run", *selection, *days)
@@ -104,13 +104,14 @@ def _repair(step: Step, project: Project, database: Path) -> None:
     """Spoil one stored partition and ask for it."""
     model = project.incremental[step.picks[0] % len(project.incremental)]
     entity, day = entity_of(model), f"cast({day_column_of(model)} as date)"
-    with connect(database) as connection:
+    with project.connect(database) as connection:
         stored = connection.execute(
             f"select distinct {entity}, {day} from marts.{model} order by all"
         ).fetchall()
     if stored:
         wanted, on_day = stored[step.picks[1] % len(stored)]
-        _spoil(database, model, f"{entity} = $entity and {day} = $day", entity=wanted, day=on_day)
+        partition = f"{entity} = $entity and {day} = $day"
+        _spoil(project, database, model, partition, entity=wanted, day=on_day)
         project.request(database, step.clock, model, str(wanted), str(on_day))
 
 
@@ -119,7 +120,7 @@ def _erase(step: Step, project: Project, database: Path) -> None:
     assert step.partition is not None
     name, entity, day = step.partition
     table = raw.TABLES[name]
-    with connect(database) as connection:
+    with project.connect(database) as connection:
         partition = f"{table.entity} = ? and cast({table.event_time} as date) = ?"
         connection.execute(f"delete from raw.{name} where {partition}", [entity, day])
     if step.picks[1] % 4 == 0:
@@ -132,7 +133,7 @@ def _erase(step: Step, project: Project, database: Path) -> None:
 
 def _set_watermarks_back(step: Step, project: Project, database: Path) -> None:
     """Say in the ledger, as a reset does, that the incremental models have to look further back."""
-    with connect(database) as connection:
+    with project.connect(database) as connection:
         for model in project.incremental:
             connection.execute(
                 """
@@ -145,11 +146,16 @@ def _set_watermarks_back(step: Step, project: Project, database: Path) -> None:
 
 
 def _spoil(
-    database: Path, model: str, condition: str, ghost: bool = False, **values: object
+    project: Project,
+    database: Path,
+    model: str,
+    condition: str,
+    ghost: bool = False,
+    **values: object,
 ) -> None:
     """Make stored rows wrong; a ghost is a row of somebody who does not exist."""
     entity = entity_of(model)
-    with connect(database) as connection:
+    with project.connect(database) as connection:
         if ghost:
             connection.execute(
                 f"insert into marts.{model} select * replace ('0' as {entity}) "
@@ -158,7 +164,8 @@ def _spoil(
             )
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns() "
-            "where schema_name = 'marts' and table_name = ? and column_name <> ?",
+            "where database_name = current_database() and schema_name ilike 'marts' "
+            "and table_name ilike ? and column_name not ilike ?",
             [model, entity],
         ).fetchall()
         wrong = ", ".join(
@@ -172,14 +179,16 @@ def _spoil(
 def _compare_with_references(
     project: Project, database: Path, history: History, number: int
 ) -> None:
-    with connect(database) as connection:
+    in_order = project.keys_in_order
+    with project.connect(database) as connection:
         connection.execute(f"set variable as_of = timestamp '{history.steps[number].clock}'")
         made: set[str] = set()
         found: list[str] = []
         for name in project.marts:
             if name in references():
                 create_reference(connection, name, made, "temporary table")
-                actual, expected = fetch(connection, f"marts.{name}"), fetch(connection, name)
+                actual = fetch(connection, f"marts.{name}", in_order)
+                expected = fetch(connection, name, in_order)
                 found.extend(differences(name, actual, expected, "the definition"))
     _fail_with(found, history, number)
 
@@ -188,15 +197,17 @@ def _compare_with_full_refresh(project: Project, database: Path, history: Histor
     clock = history.steps[-1].clock
     other = database.parent.parent / "full" / FILE_NAME
     other.parent.mkdir()
-    with connect(other) as connection:
-        connection.execute(f"attach '{database}' as steps (read_only)")
-        raw.create(connection)
+    with connect(other) as refreshed, project.connect(database) as stepped:
+        raw.create(refreshed)
         for name in raw.TABLES:
             # in another order: results must not depend on it
-            connection.execute(f"insert into raw.{name} from steps.raw.{name} order by all desc")
-    project.succeed(other, clock, "run", "--full-refresh")
-    with connect(database) as stepped, connect(other) as refreshed:
-        found = all_differences(stepped, refreshed, project.marts, "the full refresh")
+            rows = stepped.execute(f"select * from raw.{name} order by all desc").fetchall()
+            raw.insert(refreshed, f"raw.{name}", rows)
+    project.refresh(other, clock)
+    with project.connect(database) as stepped, connect(other) as refreshed:
+        found = all_differences(
+            stepped, refreshed, project.marts, "the full refresh", project.keys_in_order
+        )
     _fail_with(found, history, len(history.steps) - 1)
 
 

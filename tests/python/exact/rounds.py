@@ -109,4 +109,9 @@ def drawn(number: int) -> list[History]:
 @cache
 def _project(domains: tuple[str, ...]) -> Project:
     """One parse for all rounds of a process."""
-    return Project(domains, Path(tempfile.mkdtemp(prefix="tidemark-exact-")))
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-exact-"))
+    if os.environ.get("TIDEMARK_EXACT_TARGET", "duckdb") == "duckdb":
+        return Project(domains, folder)
+    from .emulated import EmulatedProject
+
+    return EmulatedProject(domains, folder)

@@ -1,4 +1,4 @@
-"""The table of faults, docs/faults.md: each test that is run puts its row there."""
+"""Tables of faults, as docs/faults.md: each test that is run puts its row there."""
 
 from __future__ import annotations
 
@@ -33,12 +33,21 @@ class Page:
     def add(self, fault: str, seen: str, differing: int) -> None:
         """Put a fault's row in its place, or at the end; it must say that nothing differs."""
         if self.path:
-            rows = self.path.read_text().split("---: |\n")[1] if self.path.exists() else ""
-            by_fault = {row.split(" | ")[0]: row for row in rows.splitlines(keepends=True)}
-            shown = re.sub(r"[\s─]+", " ", seen.replace(f"{self.folder}/", "")).strip()
-            shown = shown if len(shown) <= _MOST else shown[:_MOST].rsplit(" ", 1)[0] + " …"
-            cells = (fault, shown.replace("|", "\\|"), str(differing))
-            row = f"| {' | '.join(cells)} |\n"
-            by_fault[row.split(" | ")[0]] = row
-            self.path.write_text(_HEAD + "".join(sorted(by_fault.values())))
+            shown = seen.replace(f"{self.folder}/", "")
+            put_row(self.path, _HEAD, fault, shown, str(differing))
         assert differing == 0, f"{differing} rows differ from a full refresh after: {fault}"
+
+
+def put_row(page: Path, head: str, *cells: str) -> None:
+    """Put a row in its place of a page's table, or make the page; the first cell is its key."""
+    rows = page.read_text().removeprefix(head) if page.exists() else ""
+    by_key = {row.split(" | ")[0]: row for row in rows.splitlines(keepends=True)}
+    row = f"| {' | '.join(_cell(cell) for cell in cells)} |\n"
+    by_key[row.split(" | ")[0]] = row
+    page.write_text(head + "".join(sorted(by_key.values())))
+
+
+def _cell(text: str) -> str:
+    shown = re.sub(r"[\s─]+", " ", text).strip()
+    shown = shown if len(shown) <= _MOST else shown[:_MOST].rsplit(" ", 1)[0] + " …"
+    return shown.replace("|", "\\|")

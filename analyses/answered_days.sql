@@ -1,0 +1,40 @@
+-- How often the usage API answered for each of the last days, and what the mart makes of it. An answer that was loaded
+-- twice, or asked for twice, adds nothing: the latest version of each company's day counts.
+{{ config(enabled='company' in var('domains')) }}
+
+with answers as (
+
+    select
+        usage_date,
+        count(*) as answers
+    from {{ ref('stg_usage_answers') }}
+    where usage_date >= cast('2025-10-14' as date)
+    group by usage_date
+
+),
+
+company_days as (
+
+    select
+        activity_date,
+        count(case when events > 0 then 1 end) as active_companies,
+        sum(events) as events
+    from {{ ref('company_daily_activity') }}
+    group by activity_date
+
+),
+
+final as (
+
+    select
+        answers.usage_date,
+        answers.answers,
+        company_days.active_companies,
+        company_days.events
+    from answers
+    left join company_days on answers.usage_date = company_days.activity_date
+
+)
+
+select * from final
+order by usage_date

@@ -1,0 +1,154 @@
+{#- Where loaders write: the raw tables, with the columns that the sources' YAML gives them, and on Snowflake what files
+    are loaded with and who may do what. -#}
+
+{#- run-operation: makes what loaders need, or with `dry_run` prints what that is. What is there stays as it is. -#}
+{%- macro create_landing(dry_run=false) -%}
+    {%- if dry_run -%}
+        {%- do print(landing_ddl() | trim) -%}
+    {%- else -%}
+        {%- do write_down(landing_ddl()) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- DDL that makes a raw table, unless it is there. -#}
+{%- macro raw_table_ddl(source) -%}
+    create table if not exists {{ api.Relation.create(source.database, source.schema, source.identifier) }} (
+    {%- for column in source.columns.values() %}
+        {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
+    {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- All raw tables of the domains that are switched on, and their schema. -#}
+{%- macro raw_tables_ddl() -%}
+    create schema if not exists {{ raw_schema() }};
+    {%- for source in raw_sources() %}
+
+    {{ raw_table_ddl(source) }};
+    {%- endfor %}
+{%- endmacro %}
+
+{%- macro raw_sources() -%}
+    {{ return(graph.sources.values() | selectattr('source_name', 'equalto', 'raw') | sort(attribute='name') | list) }}
+{%- endmacro %}
+
+{%- macro raw_schema() -%}
+    {%- set database = var('raw_database') or target.database -%}
+    {%- set relation = api.Relation.create(database=database, schema=var('raw_schema')) -%}
+    {{ return(relation.include(identifier=false)) }}
+{%- endmacro %}
+
+
+{#- Snowflake -#}
+
+{#- The roles that own and grant things are Snowflake's own: who runs this holds them, as ACCOUNTADMIN does. -#}
+{%- macro snowflake_landing_ddl() -%}
+    {%- set marts = api.Relation.create(database=target.database, schema=target.schema).include(identifier=false) %}
+    use role sysadmin;
+
+    create warehouse if not exists {{ target.warehouse }}
+        warehouse_size = xsmall auto_suspend = 60 auto_resume = true initially_suspended = true;
+    {%- for database in [target.database, raw_schema().database] | unique %}
+
+    create database if not exists {{ database }};
+    {%- endfor %}
+
+    create schema if not exists {{ marts }};
+
+    {{ raw_tables_ddl() }}
+
+    create file format if not exists {{ raw_schema() }}.landing_parquet type = parquet use_logical_type = true;
+
+    create stage if not exists {{ raw_schema() }}.landing
+    {%- if var('landing').url %}
+        url = {{ text_literal(var('landing').url) }}
+    {%- endif %}
+    {%- if var('landing').storage_integration %}
+        storage_integration = {{ var('landing').storage_integration }}
+    {%- endif %}
+        file_format = (format_name = {{ text_literal(raw_schema() ~ '.landing_parquet') }});
+    {%- for source in raw_sources() %}
+
+    {{ pipe_ddl(source) }};
+    {%- endfor %}
+
+    {{ roles_ddl(marts) }}
+{%- endmacro %}
+
+{#- Rows that a pipe loads get the time that it reads them for their load time: it tells no job of a file that it has
+    loaded late, and rows that seem to be older than the last run would not be seen. -#}
+{%- macro pipe_ddl(source) -%}
+    {%- set table = api.Relation.create(source.database, source.schema, source.identifier) -%}
+    create pipe if not exists {{ raw_schema() }}.{{ source.name }}_pipe
+        {%- if var('landing').url %}
+        auto_ingest = true
+        {%- endif %}
+        as copy into {{ table }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
+        from (
+            select
+            {%- for column in source.columns.values() %}
+                {%- if column.name == source.loaded_at_field %}
+                cast(convert_timezone('UTC', metadata$start_scan_time) as timestamp_ntz)
+                {%- else %}
+                cast($1:{{ column.name }} as {{ column.data_type }})
+                {%- endif %}
+                {{- ',' if not loop.last }}
+            {%- endfor %}
+            from @{{ raw_schema() }}.landing/{{ source.name }}/
+        )
+{%- endmacro %}
+
+{#- Loaders write raw tables, the transformer reads them and writes all else, reporters read the marts. -#}
+{%- macro roles_ddl(marts) -%}
+    {%- set raw, roles = raw_schema(), var('landing').roles -%}
+    use role useradmin;
+    {%- for role in roles.values() %}
+
+    create role if not exists {{ role }};
+
+    grant role {{ role }} to role sysadmin;
+    {%- endfor %}
+
+    use role securityadmin;
+    {%- for role in roles.values() %}
+
+    grant usage on warehouse {{ target.warehouse }} to role {{ role }};
+    {%- endfor %}
+    {%- for role in [roles.loader, roles.transformer] %}
+
+    grant usage on database {{ raw.database }} to role {{ role }};
+
+    grant usage on schema {{ raw }} to role {{ role }};
+    {%- endfor %}
+    {%- for scope in ['all', 'future'] %}
+
+    grant select, insert, update, delete, truncate on {{ scope }} tables in schema {{ raw }} to role {{ roles.loader }};
+
+    grant select on {{ scope }} tables in schema {{ raw }} to role {{ roles.transformer }};
+
+    grant select on {{ scope }} views in schema {{ raw }} to role {{ roles.transformer }};
+    {%- endfor %}
+    {#- one by one: Snowflake refuses grants on all pipes of a schema -#}
+    {%- for source in raw_sources() %}
+
+    grant operate, monitor on pipe {{ raw }}.{{ source.name }}_pipe to role {{ roles.loader }};
+    {%- endfor %}
+
+    grant usage on file format {{ raw }}.landing_parquet to role {{ roles.loader }};
+
+    grant {{ 'usage' if var('landing').url else 'read, write' }} on stage {{ raw }}.landing to role {{ roles.loader }};
+
+    grant usage, create schema on database {{ target.database }} to role {{ roles.transformer }};
+
+    grant ownership on schema {{ marts }} to role {{ roles.transformer }} copy current grants;
+
+    grant usage on database {{ target.database }} to role {{ roles.reporter }};
+
+    grant usage on schema {{ marts }} to role {{ roles.reporter }};
+    {%- for scope in ['all', 'future'] %}
+    {%- for kind in ['tables', 'views'] %}
+
+    grant select on {{ scope }} {{ kind }} in schema {{ marts }} to role {{ roles.reporter }};
+    {%- endfor %}
+    {%- endfor %}
+{%- endmacro %}

@@ -1,0 +1,173 @@
+{#- From the landing into the raw tables. The files of one name are one delivery, such as a day's usage and the answer
+    that it came with. A delivery, its files in ops.landed_files, and what it means for watermarks are one transaction:
+    it is there once, or not at all. -#}
+
+{#- run-operation: loads what is not loaded yet, in the order given, which is that of the load times. Paths are lines,
+    relative to the root. It stops at a delivery that fails, having said which it was: the command line goes on with the
+    others. Says, too, which of the reports the ledger has not heard of. -#}
+{%- macro load_landing(root, files='', reports='') -%}
+    {%- do create_ops_tables() -%}
+    {%- do take_run_lock() -%}
+    {%- set known, deliveries, new_reports = loaded_paths(), {}, [] -%}
+    {%- for path in reports.splitlines() if path not in known -%}
+        {%- do new_reports.append(path) -%}
+    {%- endfor -%}
+    {%- for path in files.splitlines() if path not in known -%}
+        {%- do deliveries.setdefault(path.split('/')[-1], []).append(path) -%}
+    {%- endfor -%}
+    {%- for paths in deliveries.values() -%}
+        {%- do log('tidemark:loading ' ~ tojson({'paths': paths})) -%}
+        {%- do load_delivery(root, paths) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:landing ' ~ tojson({'as_of': as_of_value().isoformat(), 'new_reports': new_reports})) -%}
+{%- endmacro %}
+
+{%- macro loaded_paths() -%}
+    {%- set paths, sql = {}, 'select path from ' ~ ops_table('landed_files') ~ " where status = 'loaded'" -%}
+    {%- for row in run_query(sql).rows -%}
+        {%- do paths.update({row[0]: true}) -%}
+    {%- endfor -%}
+    {{ return(paths) }}
+{%- endmacro %}
+
+{%- macro load_delivery(root, paths) -%}
+    {%- set dml, landed, resets = [], [], [] -%}
+    {%- for path in paths -%}
+        {%- set source = source_of(path) -%}
+        {%- do make_raw_table(source) -%}
+        {%- do refuse_columns(source, run_query(landed_columns(root, path)).columns[0].values()) -%}
+        {%- set seen = run_query(landed_rows(root, path, source.loaded_at_field)).rows[0] -%}
+        {%- set earliest = utc_moment(seen[1]) if seen[1] else none -%}
+        {%- do dml.append(load_file(root, path, relation_of(source))) -%}
+        {%- do landed.append({
+            'path': path,
+            'table_name': source.name,
+            'records': seen[0] | int,
+            'loaded_at': landed_at(path),
+            'status': 'loaded',
+        }) -%}
+        {%- do resets.extend(overtaken_jobs(source, earliest, path)) -%}
+    {%- endfor -%}
+    {%- do dml.append(landed_files_insert(landed)) -%}
+    {%- if resets -%}
+        {%- do dml.append(ledger_insert(resets)) -%}
+    {%- endif -%}
+    {%- do write_down(in_one_transaction(dml | join(';\n\n'))) -%}
+    {%- set told = {'files': [], 'set_back': resets | map(attribute='job_name') | list} -%}
+    {%- for file in landed -%}
+        {%- do told.files.append(dict(file, loaded_at=file.loaded_at.isoformat())) -%}
+    {%- endfor -%}
+    {%- do log('tidemark:loaded ' ~ tojson(told)) -%}
+{%- endmacro %}
+
+{#- The raw table that a file belongs to: its folder's name. -#}
+{%- macro source_of(path) -%}
+    {{ return(raw_sources() | selectattr('name', 'equalto', path.split('/')[0]) | first) }}
+{%- endmacro %}
+
+{#- The load time of a file, from its name: 20251015T120500000000Z-2025-10-14.parquet. -#}
+{%- macro landed_at(path) -%}
+    {%- set stamp = path.split('/')[-1].split('-')[0] -%}
+    {{ return(modules.datetime.datetime.strptime(stamp, '%Y%m%dT%H%M%S%fZ')) }}
+{%- endmacro %}
+
+{%- macro make_raw_table(source) -%}
+    {%- set made = graph.setdefault('tidemark_raw_tables' ~ invocation_id, {}) -%}
+    {%- if source.name not in made and load_relation(relation_of(source)) is none -%}
+        {%- do adapter.create_schema(relation_of(source).without_identifier()) -%}
+        {%- do write_down(raw_table_ddl(source)) -%}
+    {%- endif -%}
+    {%- do made.update({source.name: true}) -%}
+{%- endmacro %}
+
+{#- A column that is missing would be null, and its rows be quarantined one by one; one that nobody knows would be
+    lost. -#}
+{%- macro refuse_columns(source, landed) -%}
+    {%- set landed, missing, unknown = landed | map('lower') | list, [], [] -%}
+    {%- for column in source.columns.values() if column.config.meta.required and column.name not in landed -%}
+        {%- do missing.append(column.name) -%}
+    {%- endfor -%}
+    {%- for name in landed if name not in source.columns -%}
+        {%- do unknown.append(name) -%}
+    {%- endfor -%}
+    {%- if missing or unknown -%}
+        {%- set whats = [
+            'lacks ' ~ missing | join(', ') if missing else '',
+            'has ' ~ unknown | join(', ') ~ ', which ' ~ source.name ~ ' does not know' if unknown else '',
+        ] -%}
+        {{ exceptions.raise_compiler_error('It ' ~ whats | select | join(' and ') ~ '.') }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Models look at what was loaded since their watermark. A file may wait in the landing until a run has gone past its
+    load time: the next run has to look again at what was loaded since then, as after `tidemark watermark set`. -#}
+{%- macro overtaken_jobs(source, earliest, path) -%}
+    {%- set entries = [] -%}
+    {%- for node in nodes_reading(source) if earliest -%}
+        {%- set known = ledger_state().jobs.get(node.name, {}) -%}
+        {%- if known.get('watermark') and overlap_start(known.watermark) > earliest -%}
+            {%- set reason = path ~ ' was loaded after a run that had gone past its load time.' -%}
+            {%- do entries.append(reset_entry(node.name, known, earliest, reason)) -%}
+            {%- do known.update({'watermark': earliest}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(entries) }}
+{%- endmacro %}
+
+{#- The marts and snapshots above a raw table, over any number of models. -#}
+{%- macro nodes_reading(source) -%}
+    {%- set readers = graph.setdefault('tidemark_readers' ~ invocation_id, {}) -%}
+    {%- if source.name not in readers -%}
+        {%- set found = [] -%}
+        {%- for node in graph.nodes.values() if is_recorded(node) -%}
+            {%- if source.name in sources_above(node.unique_id) | map(attribute='name') -%}
+                {%- do found.append(node) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- do readers.update({source.name: found}) -%}
+    {%- endif -%}
+    {{ return(readers[source.name]) }}
+{%- endmacro %}
+
+{%- macro landed_files_insert(files) -%}
+    insert into {{ ops_table('landed_files') }}
+    {%- for file in files %}
+    select
+        {{ text_literal(file.path) }},
+        {{ text_literal(file.table_name) }},
+        {{ number_literal(file.records) }},
+        {{ timestamp_literal(file.loaded_at) }},
+        {{ text_literal(run_id()) }},
+        {{ timestamp_literal(wall_clock()) }},
+        {{ text_literal(file.status) }},
+        {{ text_literal(file.error_message) }}
+        {{- ' union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{#- run-operation: the end of a load. Which files could not be loaded and why; a row of the ledger for each run of an
+    ingest job that reported here, each report once, and for the load itself. -#}
+{%- macro close_load(jobs, failed_files=[]) -%}
+    {%- set entries, files = [], [] -%}
+    {%- for file in failed_files -%}
+        {%- do files.append(dict(
+            file, table_name=file.path.split('/')[0], loaded_at=landed_at(file.path), status='failed'
+        )) -%}
+    {%- endfor -%}
+    {%- for job in jobs -%}
+        {%- do entries.append(dict(
+            job, job_type='ingest', as_of=as_of_value(), metadata_sql=text_literal(tojson(job.figures))
+        )) -%}
+        {%- if job.path -%}
+            {%- do files.append({
+                'path': job.path, 'table_name': 'jobs', 'loaded_at': landed_at(job.path), 'status': 'loaded'
+            }) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set dml = [ledger_insert(entries)] -%}
+    {%- if files -%}
+        {%- do dml.append(landed_files_insert(files)) -%}
+    {%- endif -%}
+    {%- do write_down(in_one_transaction(dml | join(';\n\n'))) -%}
+    {%- do release_run_lock() -%}
+{%- endmacro %}

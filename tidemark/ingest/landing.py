@@ -1,0 +1,309 @@
+"""The landing area: what was ingested, in immutable files, before the warehouse has it.
+
+    <root>/<raw table>/<day of the load time>/<load time>-<name>.parquet
+    <root>/rejected/<job>/<time>-<name>, with the reason beside it
+    <root>/jobs/<end>-<job>.json
+
+The root is a folder or the URL of a bucket, `s3://bucket/prefix`. Names sort in the order of the
+load times. A file is there whole or not at all, and never changes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from uuid import uuid4
+
+from tidemark.clock import parse_clock, show_time
+from tidemark.ingest import IngestError, reaching
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# To the microsecond, as precise as the warehouse's timestamps.
+_TIME = "%Y%m%dT%H%M%S%fZ"
+_LANDED = re.compile(
+    r"(?P<table>\w+)/\d{4}-\d{2}-\d{2}/(?P<time>\d{8}T\d{12}Z)-(?P<name>[^/]+)\.parquet"
+)
+_REPORT = re.compile(r"jobs/\d{8}T\d{12}Z-[^/]+\.json")
+# Folders that hold no raw table.
+_REJECTED, _JOBS = "rejected", "jobs"
+
+
+class LandingError(IngestError):
+    """The landing area cannot be read or written; a file is there whole or not at all."""
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file of rows of one raw table; `path` is relative to the root, `size` in bytes."""
+
+    path: str
+    table: str
+    name: str
+    loaded_at: datetime
+    size: int
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """How a run of an ingest job went, for the ledger; times in UTC, without zone."""
+
+    job: str
+    started_at: datetime
+    completed_at: datetime
+    status: str
+    records: int
+    error: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def now() -> datetime:
+    """The machine's time in UTC, without zone."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def refuse_earlier_clock(files: Iterable[LandedFile], clock: datetime) -> None:
+    """Raise IngestError if what is landed now would stand below what it should supersede."""
+    latest = max((file.loaded_at for file in files), default=clock)
+    if clock < latest:
+        raise IngestError(
+            f"The clock, {show_time(clock)}, lies before what landed last, {show_time(latest)}: the"
+            " later load time of a day wins, so the older answer would. Nothing was asked for. Set"
+            " the clock right."
+        )
+
+
+class _Store(Protocol):
+    """Where files are kept, by paths relative to the root."""
+
+    def put(self, path: str, content: bytes) -> None:
+        """Make a file, durable when this returns. Raises FileExistsError if there is one."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file."""
+
+    def find(self, folder: str) -> dict[str, int]:
+        """All files below a folder, with their sizes in bytes."""
+
+    def folders(self) -> list[str]:
+        """The folders of the root."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A landing area. Raises LandingError wherever it cannot be read or written."""
+
+    root: str
+
+    @classmethod
+    def at(cls, root: str | None = None, project_dir: Path | None = None) -> Landing:
+        """The given root, else TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS.
+
+        Without any of them it is the folder `landing` of the project. A relative TIDEMARK_LANDING
+        is meant from the project's folder, as paths in its profile are.
+        """
+        project = (project_dir or Path()).resolve()
+        bucket = os.environ.get("S3_BUCKET_RAW_EVENTS")
+        known = root or os.environ.get("TIDEMARK_LANDING") or (f"s3://{bucket}" if bucket else "")
+        known = known or "landing"
+        if "://" in known:
+            return cls(known.rstrip("/"))
+        return cls(str((Path.cwd() if root else project) / known))
+
+    def url(self, path: str) -> str:
+        """Where a file is, for those who do not know the root."""
+        return f"{self.root}/{path}"
+
+    def path_of(self, table: str, name: str, loaded_at: datetime) -> str:
+        """Where `land` puts a file."""
+        return f"{table}/{loaded_at:%Y-%m-%d}/{loaded_at.strftime(_TIME)}-{name}.parquet"
+
+    def land(
+        self,
+        table: str,
+        rows: pa.Table,
+        name: str,
+        loaded_at: datetime,
+        compression: str = "zstd",
+    ) -> str:
+        """Land rows of a raw table, all its columns, the load time among them: the file's path.
+
+        To land the same again under the same name and load time is harmless.
+        """
+        import pyarrow.parquet as pq
+
+        content = io.BytesIO()
+        pq.write_table(rows, content, compression=compression)
+        return self._put(self.path_of(table, name, loaded_at), content.getvalue())
+
+    def reject(self, job: str, name: str, content: bytes, reason: str) -> str:
+        """Keep what could not be used, as it came: its path. The reason is beside it."""
+        path = self._put(f"{_REJECTED}/{job}/{now().strftime(_TIME)}-{name}", content)
+        self._put(f"{path}.reason.txt", f"{reason}\n".encode())
+        return path
+
+    def report(self, report: JobReport) -> str:
+        """Leave the report of a job's run, for the ledger: its path."""
+        told = {name: _value(value) for name, value in vars(report).items()}
+        path = f"{_JOBS}/{report.completed_at.strftime(_TIME)}-{report.job}.json"
+        return self._put(path, json.dumps(told, indent=2).encode())
+
+    def files(self, table: str | None = None) -> list[LandedFile]:
+        """The landed files of one raw table, or of all, in the order of their load times.
+
+        Where the answer of a day is listed, its rows are: they land first, and are listed last.
+        """
+        with reaching(self.root, "read", LandingError):
+            tables = [table] if table else sorted(self._store.folders(), reverse=True)
+            found = [self._store.find(each) for each in tables if each not in (_REJECTED, _JOBS)]
+        landed = [
+            LandedFile(path, told["table"], told["name"], _read_time(told["time"]), size)
+            for sizes in found
+            for path, size in sizes.items()
+            if (told := _LANDED.fullmatch(path))
+        ]
+        return sorted(landed, key=lambda file: (file.path.rpartition("/")[2], file.table))
+
+    def report_paths(self) -> list[str]:
+        """Where the reports of all runs are, in the order of their ends."""
+        with reaching(self.root, "read", LandingError):
+            return sorted(path for path in self._store.find(_JOBS) if _REPORT.fullmatch(path))
+
+    def reports(self) -> dict[str, JobReport]:
+        """The reports of all runs by path, in the order of their ends."""
+        return {path: self.read_report(path) for path in self.report_paths()}
+
+    def read_report(self, path: str) -> JobReport:
+        """The report of one run."""
+        with self.open(path) as file:
+            content = file.read()
+        try:
+            told = json.loads(content)
+            times = {name: parse_clock(told[name]) for name in ("started_at", "completed_at")}
+            return JobReport(**{**told, **times})
+        except (ValueError, TypeError, KeyError) as error:
+            raise LandingError(f"{self.url(path)} is no report of a job: {error}") from None
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Read a file."""
+        with reaching(self.url(path), "read", LandingError), self._store.open(path) as file:
+            yield file
+
+    @cached_property
+    def _store(self) -> _Store:
+        return _Bucket(self.root) if "://" in self.root else _Folder(Path(self.root))
+
+    def _put(self, path: str, content: bytes) -> str:
+        with reaching(self.url(path), "written", LandingError):
+            try:
+                self._store.put(path, content)
+            except FileExistsError:
+                # A put whose answer was lost is repeated by the client, and meets its own file.
+                with self._store.open(path) as file:
+                    is_same = file.read() == content
+                if not is_same:
+                    raise LandingError(
+                        f"{self.url(path)} is there already, with other content. Landed files never"
+                        " change: land it with a later load time."
+                    ) from None
+        return path
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder of this machine."""
+
+    root: Path
+
+    def put(self, path: str, content: bytes) -> None:
+        final = self.root / path
+        _make_durable_folder(final.parent)
+        if final.exists():
+            raise FileExistsError(final)
+        # Names with a dot are never listed: a killed job leaves one behind, which may be deleted.
+        temporary = final.with_name(f".{uuid4().hex}.tmp")
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(final)
+        _sync_folder(final.parent)
+
+    def open(self, path: str) -> BinaryIO:
+        return (self.root / path).open("rb")
+
+    def find(self, folder: str) -> dict[str, int]:
+        files = (file for file in (self.root / folder).rglob("[!.]*") if file.is_file())
+        return {file.relative_to(self.root).as_posix(): file.stat().st_size for file in files}
+
+    def folders(self) -> list[str]:
+        if not self.root.is_dir():
+            return []
+        return [each.name for each in self.root.iterdir() if each.is_dir()]
+
+
+class _Bucket:
+    """A place in an object store; a put is whole or not at all there, and makes no second one."""
+
+    def __init__(self, root: str) -> None:
+        import fsspec
+
+        # Another process may have landed something since the last listing.
+        self.files, self.root = fsspec.core.url_to_fs(root, use_listings_cache=False)
+
+    def put(self, path: str, content: bytes) -> None:
+        self.files.pipe_file(f"{self.root}/{path}", content, mode="create")
+
+    def open(self, path: str) -> BinaryIO:
+        opened: BinaryIO = self.files.open(f"{self.root}/{path}", "rb")
+        return opened
+
+    def find(self, folder: str) -> dict[str, int]:
+        found = self.files.find(f"{self.root}/{folder}", detail=True)
+        return {self._relative(path): known["size"] for path, known in found.items()}
+
+    def folders(self) -> list[str]:
+        try:
+            listed = self.files.ls(self.root, detail=True)
+        except FileNotFoundError:
+            return []
+        return [self._relative(each["name"]) for each in listed if each["type"] == "directory"]
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(f"{self.root}/").rstrip("/")
+
+
+def _make_durable_folder(folder: Path) -> None:
+    """Make a folder and those above it, each known to the disk."""
+    if not folder.is_dir():
+        _make_durable_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk keep what a folder holds: a rename is lost without, when the power fails."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_time(text: str) -> datetime:
+    return datetime.strptime(text, _TIME)
+
+
+def _value(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
