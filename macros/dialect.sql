@@ -232,7 +232,7 @@
 {%- macro snowflake__landed_rows(root, paths, loaded_at) -%}
     {%- for path in paths %}
     select {{ text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
-    from @{{ raw_schema() }}.landing/{{ path }} (file_format => '{{ raw_schema() }}.landing_parquet')
+    from '@{{ raw_schema() }}.landing/{{ path }}' (file_format => '{{ raw_schema() }}.landing_parquet')
     {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
