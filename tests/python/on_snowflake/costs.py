@@ -11,7 +11,9 @@ from .shim import Statement
 _KINDS = {
     # the services layer answers: no warehouse is woken up
     "metadata": r"show|describe|create schema|create or replace (transient |temporary )?view"
-    r"|create table if not exists \S+ \(|drop|alter table|comment|grant|use",
+    r"|create table if not exists \S+ \(|drop|alter table|comment|grant|use"
+    # how many rows a table has is known without reading it
+    r"|select \(select count\(\*\) from \S+\)$",
     "session": r"alter session",
     "transaction": r"begin|commit|rollback",
 }

@@ -161,6 +161,7 @@ def emulated_snowflake() -> Iterator[Emulator]:
         mock.patch.object(FakeSnowflakeConnection, "close", close_tidily),
         # DuckDB knows MERGE itself
         mock.patch.object(transforms, "merge", lambda expression: [expression]),
+        mock.patch.object(transforms, "create_table_as", _name_columns(transforms.create_table_as)),
         # fakesnow adds up doubles, so that text may be added up; Snowflake's sums are exact
         mock.patch.object(transforms, "numeric_agg_implicit_cast", lambda expression: expression),
     ):
@@ -198,6 +199,23 @@ def _concerned(code: CodeType) -> tuple[type, ...] | None:
     asked = re.findall(r"isinstance\(\s*expression,\s*(\([^)]*\)|[\w.]+)", getsource(called))
     kinds = re.findall(r"exp\.(\w+)", " ".join(asked))
     return tuple(getattr(exp, kind) for kind in kinds) or None
+
+
+def _name_columns(create_table_as: Any) -> Any:
+    """Name the columns of `select *`, as fakesnow does, but in DuckDB's SQL."""
+    from sqlglot import exp
+
+    def create(expression: Any, duck_conn: Any) -> Any:
+        query = expression.args.get("expression")
+        if isinstance(query, exp.Subquery):
+            query = query.unnest()
+        named = isinstance(expression, exp.Create) and isinstance(expression.this, exp.Schema)
+        if named and isinstance(query, exp.Select) and query.is_star:
+            described = duck_conn.execute(f"describe {query.sql(dialect='duckdb')}").fetchall()
+            query.set("expressions", [exp.column(name, quoted=True) for name, *_ in described])
+        return create_table_as(expression, duck_conn)
+
+    return create
 
 
 def _describe_last_sql(cursor: Any) -> list[Any]:
