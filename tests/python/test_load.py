@@ -305,6 +305,29 @@ def test_ingest_jobs_are_in_ledger_status_and_metrics(home: Home) -> None:
     assert 'tidemark_unread_messages{job="ingest usage"} 4.0' in lines
 
 
+def test_a_long_list_of_a_report_is_left_out_of_the_ledger(home: Home) -> None:
+    days = [f"2025-{month:02}-{day:02}" for month in range(1, 7) for day in range(1, 29)]
+    report(home.landing, CLOCK, days=len(days), open_days=days)
+    home("load")
+    ((told,),) = home.sql(
+        "select metadata_json from ops.etl_job_runs where job_name = 'ingest usage'"
+    )
+    assert json.loads(told) == {"days": len(days)}
+
+
+def test_a_load_before_the_clock_of_the_ledger_is_refused(home: Home) -> None:
+    land_day(home.landing, date(2025, 10, 14), CLOCK)
+    home("load", "--as-of", LATER.isoformat())
+    home.sql(
+        "insert into ops.etl_job_runs by name select 100 as ledger_entry, 'dim_companies' as"
+        f" job_name, 'model' as job_type, 'success' as status, timestamp '{LATER}' as as_of"
+    )
+    land_day(home.landing, date(2025, 10, 15), CLOCK)
+    told = home("load", "--as-of", CLOCK.isoformat(), exit_code=1)
+    assert "lies before the clock of the ledger" in told["error"]
+    assert home.sql("select count(*) from raw.usage_answers") == [(1,)]
+
+
 def test_a_report_that_cannot_be_read_fails_the_load(home: Home) -> None:
     report(home.landing, CLOCK)
     Path(home.landing.root, "jobs", "20251015T120100000000Z-crm.json").write_text("{")
