@@ -27,9 +27,10 @@ from tidemark import alerts, cli
 from tidemark.commands import session
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
+from tidemark.ingest import configured
 from tidemark.ingest.landing import JobReport, Landing
 from tidemark.ingest.local_api import LocalApi, serving
-from tidemark.load import Load
+from tidemark.load import BroughtIn, Load
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -370,6 +371,50 @@ def test_what_a_job_has_lost_is_told_though_its_next_run_went_well() -> None:
     for reports, expected in (([lost, well], lost), ([failed, well], well), ([well, lost], lost)):
         done = Load(CLOCK, CLOCK, jobs={str(number): each for number, each in enumerate(reports)})
         assert done.last_jobs == {"events": expected}
+
+
+def test_jobs_of_a_run_fail_alone_and_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOKEN", "REASK_DAYS"):
+        monkeypatch.delenv(f"TIDEMARK_USAGE_{name}", raising=False)
+    monkeypatch.setenv("TIDEMARK_USAGE_URL", "http://127.0.0.1:9/usage")
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", str(tmp_path / "crm"))
+    landing = Landing(str(tmp_path / "landing"))
+
+    def reports() -> list[tuple[str, str, str | None]]:
+        return [(each.job, each.status, each.error) for each in landing.reports().values()]
+
+    configured.ingest(landing, CLOCK)
+    (usage_job, status, error), crm_job = reports()
+    assert (usage_job, status) == ("usage", "failed")
+    assert "TIDEMARK_USAGE_TOKEN must be set" in error
+    # It has begun, and so reported itself: once.
+    assert crm_job[:2] == ("crm", "failed")
+
+    (tmp_path / "crm").mkdir()
+    header = "company_id,name,country,industry_tag,last_contact_at,load_date"
+    (tmp_path / "crm" / "crm.csv").write_text(f"{header}\nc1,Company,,,,2025-10-15\n")
+    monkeypatch.setenv("TIDEMARK_USAGE_TOKEN", "secret")
+    configured.ingest(landing, CLOCK)
+    *_, (_, status, error), crm_job = reports()
+    assert (status, "--start must say" in error) == ("failed", True)
+    assert crm_job == ("crm", "success", None)
+    assert [file.table for file in landing.files()] == ["crm_daily"]
+
+
+def test_a_run_that_brought_nothing_in_tells_so() -> None:
+    brought = BroughtIn(error="s3://bucket cannot be read: away")
+    assert not brought.is_done
+    assert [(each.subject, each.state.value) for each in alerts.of_brought_in(brought)] == [
+        ("load", "failed")
+    ]
+    load = Load("landing", CLOCK, CLOCK)
+    assert BroughtIn(load).is_done
+    for job, status in (("usage", "success"), ("crm", "failed"), ("crm", "success")):
+        load.jobs[f"{len(load.jobs)}"] = JobReport(job, CLOCK, CLOCK, status, 1)
+        # The last word of each job counts.
+        assert BroughtIn(load).is_done == (status == "success")
 
 
 # ---- from a bucket ----
