@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,13 +12,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from tidemark.engine import Dbt
 from tidemark.ingest.events import Job
 from tidemark.ingest.events_settings import Settings
 from tidemark.ingest.landing import Landing
+from tidemark.load import load
 
 # The cluster of the tests: librdkafka's own, in a process beside the consumer.
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "python"))
@@ -74,6 +78,36 @@ def consumer(folder: Path, rows: int) -> tuple[Rate, Rate]:
             took = _by_pyarrow(folder / "alone" / f"{first}", messages, settings.batch_size)
             alone = Rate(alone.rows + len(messages), alone.seconds + took)
     return ours, alone
+
+
+def loader(folder: Path, project: Path) -> tuple[Rate, Rate]:
+    """The loader on the files that the consumer has landed, and DuckDB: one statement on all."""
+    landing, database = Landing(str(folder / "landing")), folder / "tidemark.duckdb"
+    os.environ["TIDEMARK_DUCKDB_PATH"] = str(database)
+    dbt = Dbt(project, "duckdb", {"domains": ["learning"]}, folder / "target")
+    dbt.manifest  # noqa: B018
+    began = time.perf_counter()
+    done = load(dbt, landing)
+    took = time.perf_counter() - began
+    rows = sum(file.records for file in done.loaded)
+    if not done.is_done:
+        raise RuntimeError(done.error)
+    return Rate(rows, took), Rate(rows, _by_duckdb(folder / "alone.duckdb", database, landing))
+
+
+def _by_duckdb(alone: Path, loaded: Path, landing: Landing) -> float:
+    """Fill the same table in a file of its own, and close that: seconds."""
+    urls = [landing.url(file.path) for file in landing.files()]
+    with duckdb.connect(str(loaded), read_only=True) as connection:
+        ((ddl,),) = connection.execute(
+            "select sql from duckdb_tables() where table_name = ?", [TOPIC]
+        ).fetchall()
+    connection = duckdb.connect(str(alone))
+    connection.execute(f"create schema raw; {ddl}")
+    began = time.perf_counter()
+    connection.execute(f"insert into raw.{TOPIC} by name select * from read_parquet({urls})")
+    connection.close()
+    return time.perf_counter() - began
 
 
 def _by_pyarrow(folder: Path, messages: Sequence[bytes], batch_size: int) -> float:

@@ -515,6 +515,10 @@ def measure_ingest(table: Table, folder: Path, rows: int) -> None:
         ours, alone = ingest.consumer(folder, rows)
     share = ours.per_second / alone.per_second
     row(table, "events into files, against pyarrow alone", str(ours), str(alone), share)
+    with console.status("the loader"):
+        ours, alone = ingest.loader(folder, HERE.parent)
+    share = ours.per_second / alone.per_second
+    row(table, "files into the raw table, against DuckDB alone", str(ours), str(alone), share)
 
 
 def row(

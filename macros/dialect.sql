@@ -199,54 +199,68 @@
     {{ return(snowflake_landing_ddl()) }}
 {%- endmacro %}
 
-{#- Landed files. DuckDB reads them where they are, Snowflake through the stage of create_landing, whose files have no
-    columns but parts of `$1`. Its COPY keeps a load history of its own besides; a transaction that is rolled back takes
-    both back. -#}
-{%- macro landed_columns(root, path) -%}
-    {{ return(adapter.dispatch('landed_columns')(root, path)) }}
+{#- Landed files, some of one raw table: their columns, a row of path and name each. DuckDB reads them where they are,
+    Snowflake through the stage of create_landing, whose files have no columns but parts of `$1`. -#}
+{%- macro landed_columns(root, paths) -%}
+    {{ return(adapter.dispatch('landed_columns')(root, paths)) }}
 {%- endmacro %}
-{%- macro duckdb__landed_columns(root, path) -%}
-    select column_name from (describe {{ 'select * from ' ~ duckdb__landed_file(root, path) }})
+{%- macro duckdb__landed_columns(root, paths) -%}
+    select file_name[{{ root | length + 2 }}:], name
+    from parquet_schema({{ duckdb_urls(root, paths) }})
+    {#- the schema itself is its first element -#}
+    where num_children is null
 {%- endmacro %}
-{%- macro snowflake__landed_columns(root, path) -%}
-    select column_name
+{%- macro snowflake__landed_columns(root, paths) -%}
+    {%- for path in paths %}
+    select {{ text_literal(path) }}, column_name
     from table(infer_schema(
         location => '@{{ raw_schema() }}.landing/{{ path }}', file_format => '{{ raw_schema() }}.landing_parquet'
     ))
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
 {%- endmacro %}
 
-{#- How many rows a file has, and their earliest load time. -#}
-{%- macro landed_rows(root, path, loaded_at) -%}
-    {{ return(adapter.dispatch('landed_rows')(root, path, loaded_at)) }}
+{#- How many rows they have, and the earliest load time; a file without rows may be left out. -#}
+{%- macro landed_rows(root, paths, loaded_at) -%}
+    {{ return(adapter.dispatch('landed_rows')(root, paths, loaded_at)) }}
 {%- endmacro %}
-{%- macro duckdb__landed_rows(root, path, loaded_at) -%}
-    select count(*), min({{ loaded_at }}) from {{ duckdb__landed_file(root, path) }}
+{%- macro duckdb__landed_rows(root, paths, loaded_at) -%}
+    select filename[{{ root | length + 2 }}:], count(*), min({{ loaded_at }})
+    from read_parquet({{ duckdb_urls(root, paths) }}, filename = true, hive_partitioning = false)
+    group by filename
 {%- endmacro %}
-{%- macro snowflake__landed_rows(root, path, loaded_at) -%}
-    select count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
-    from @{{ raw_schema() }}.landing/{{ path }} (file_format => '{{ raw_schema() }}.landing_parquet')
+{%- macro snowflake__landed_rows(root, paths, loaded_at) -%}
+    {%- for path in paths %}
+    select {{ text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
+    from '@{{ raw_schema() }}.landing/{{ path }}' (file_format => '{{ raw_schema() }}.landing_parquet')
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
 {%- endmacro %}
 
-{#- Columns go by their names. -#}
-{%- macro load_file(root, path, relation) -%}
-    {{ return(adapter.dispatch('load_file')(root, path, relation)) }}
+{#- Their rows into a table, column by column of the same name. Snowflake keeps a load history of its own besides; a
+    transaction that is rolled back takes that back, too. -#}
+{%- macro copy_files(root, paths, relation) -%}
+    {{ return(adapter.dispatch('copy_files')(root, paths, relation)) }}
 {%- endmacro %}
-{%- macro duckdb__load_file(root, path, relation) -%}
+{%- macro duckdb__copy_files(root, paths, relation) -%}
     insert into {{ relation }} by name
-    select * from {{ duckdb__landed_file(root, path) }}
+    select * from read_parquet({{ duckdb_urls(root, paths) }}, union_by_name = true, hive_partitioning = false)
 {%- endmacro %}
-{%- macro snowflake__load_file(root, path, relation) -%}
+{%- macro snowflake__copy_files(root, paths, relation) -%}
     copy into {{ relation }}
     from @{{ raw_schema() }}.landing
-    files = ('{{ path }}')
+    files = ('{{ paths | join("', '") }}')
     file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
     match_by_column_name = case_insensitive
     on_error = abort_statement
 {%- endmacro %}
 
-{%- macro duckdb__landed_file(root, path) -%}
-    {#- a folder called `a=b` is no column -#}
-    {{ return('read_parquet(' ~ text_literal(root ~ '/' ~ path) ~ ', hive_partitioning = false)') }}
+{%- macro duckdb_urls(root, paths) -%}
+    {%- set urls = [] -%}
+    {%- for path in paths -%}
+        {%- do urls.append(text_literal(root ~ '/' ~ path)) -%}
+    {%- endfor -%}
+    {{ return('[' ~ urls | join(', ') ~ ']') }}
 {%- endmacro %}
 
 {#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what

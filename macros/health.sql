@@ -191,7 +191,7 @@
 
 {#- Per job of a type: its watermark, its last success, and what failed since. -#}
 {%- macro job_results(ledger, job_type='model') -%}
-    {#- a failed test is a further failure of its model in one run; a load may bring several of an ingest job -#}
+    {#- a failed test is no further failure of its model; a load may bring several failures of an ingest job -#}
     {%- set failure = 'run_id' if job_type == 'model' else 'ledger_entry' %}
     select
         jobs.job_name,

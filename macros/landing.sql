@@ -12,7 +12,7 @@
 
 {#- DDL that makes a raw table, unless it is there. -#}
 {%- macro raw_table_ddl(source) -%}
-    create table if not exists {{ api.Relation.create(source.database, source.schema, source.identifier) }} (
+    create table if not exists {{ relation_of(source) }} (
     {%- for column in source.columns.values() %}
         {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
     {%- endfor %}
@@ -78,12 +78,11 @@
 {#- Rows that a pipe loads get the time that it reads them for their load time: it tells no job of a file that it has
     loaded late, and rows that seem to be older than the last run would not be seen. -#}
 {%- macro pipe_ddl(source) -%}
-    {%- set table = api.Relation.create(source.database, source.schema, source.identifier) -%}
     create pipe if not exists {{ raw_schema() }}.{{ source.name }}_pipe
         {%- if var('landing').url %}
         auto_ingest = true
         {%- endif %}
-        as copy into {{ table }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
+        as copy into {{ relation_of(source) }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
         from (
             select
             {%- for column in source.columns.values() %}

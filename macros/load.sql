@@ -2,10 +2,11 @@
     that it came with. A delivery, its files in ops.landed_files, and what it means for watermarks are one transaction:
     it is there once, or not at all. -#}
 
-{#- run-operation: loads what is not loaded yet, in the order given, which is that of the load times. Paths are lines,
-    relative to the root. It stops at a delivery that fails, having said which it was: the command line goes on with the
-    others. Says, too, which of the reports the ledger has not heard of. -#}
-{%- macro load_landing(root, files='', reports='') -%}
+{#- run-operation: loads what is not loaded yet, in the order given, which is that of the load times, so many deliveries
+    at once. Paths are lines, relative to the root. It stops where it fails, having said at which files: the command
+    line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not
+    heard of. -#}
+{%- macro load_landing(root, files='', reports='', at_once=1) -%}
     {%- do create_ops_tables() -%}
     {%- do take_run_lock() -%}
     {%- set known, deliveries, new_reports = loaded_paths(), {}, [] -%}
@@ -15,9 +16,10 @@
     {%- for path in files.splitlines() if path not in known -%}
         {%- do deliveries.setdefault(path.split('/')[-1], []).append(path) -%}
     {%- endfor -%}
-    {%- for paths in deliveries.values() -%}
-        {%- do log('tidemark:loading ' ~ tojson({'paths': paths})) -%}
-        {%- do load_delivery(root, paths) -%}
+    {%- for some in deliveries.values() | batch(at_once) -%}
+        {%- set paths = some | sum(start=[]) -%}
+        {%- do log('tidemark:loading ' ~ tojson({'paths': paths, 'deliveries': some | length})) -%}
+        {%- do load_files(root, paths) -%}
     {%- endfor -%}
     {%- do log('tidemark:landing ' ~ tojson({'as_of': as_of_value().isoformat(), 'new_reports': new_reports})) -%}
 {%- endmacro %}
@@ -30,23 +32,36 @@
     {{ return(paths) }}
 {%- endmacro %}
 
-{%- macro load_delivery(root, paths) -%}
-    {%- set dml, landed, resets = [], [], [] -%}
+{%- macro load_files(root, paths) -%}
+    {%- set dml, landed, resets, by_table = [], [], [], {} -%}
     {%- for path in paths -%}
-        {%- set source = source_of(path) -%}
+        {%- do by_table.setdefault(path.split('/')[0], []).append(path) -%}
+    {%- endfor -%}
+    {%- for table, paths in by_table.items() -%}
+        {%- set source = raw_sources() | selectattr('name', 'equalto', table) | first -%}
         {%- do make_raw_table(source) -%}
-        {%- do refuse_columns(source, run_query(landed_columns(root, path)).columns[0].values()) -%}
-        {%- set seen = run_query(landed_rows(root, path, source.loaded_at_field)).rows[0] -%}
-        {%- set earliest = utc_moment(seen[1]) if seen[1] else none -%}
-        {%- do dml.append(load_file(root, path, relation_of(source))) -%}
-        {%- do landed.append({
-            'path': path,
-            'table_name': source.name,
-            'records': seen[0] | int,
-            'loaded_at': landed_at(path),
-            'status': 'loaded',
-        }) -%}
-        {%- do resets.extend(overtaken_jobs(source, earliest, path)) -%}
+        {%- set columns, rows = {}, {} -%}
+        {%- for row in run_query(landed_columns(root, paths)).rows -%}
+            {%- do columns.setdefault(row[0], []).append(row[1]) -%}
+        {%- endfor -%}
+        {%- for path in paths -%}
+            {%- do refuse_columns(source, path, columns.get(path, [])) -%}
+        {%- endfor -%}
+        {%- for row in run_query(landed_rows(root, paths, source.loaded_at_field)).rows -%}
+            {%- do rows.update({row[0]: (row[1] | int, utc_moment(row[2]) if row[2] else none)}) -%}
+        {%- endfor -%}
+        {%- do dml.append(copy_files(root, paths, relation_of(source))) -%}
+        {%- for path in paths -%}
+            {%- set records, earliest = rows.get(path, (0, none)) -%}
+            {%- do landed.append({
+                'path': path,
+                'table_name': table,
+                'records': records,
+                'loaded_at': landed_at(path),
+                'status': 'loaded',
+            }) -%}
+            {%- do resets.extend(overtaken_jobs(source, earliest, path)) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- do dml.append(landed_files_insert(landed)) -%}
     {%- if resets -%}
@@ -58,11 +73,6 @@
         {%- do told.files.append(dict(file, loaded_at=file.loaded_at.isoformat())) -%}
     {%- endfor -%}
     {%- do log('tidemark:loaded ' ~ tojson(told)) -%}
-{%- endmacro %}
-
-{#- The raw table that a file belongs to: its folder's name. -#}
-{%- macro source_of(path) -%}
-    {{ return(raw_sources() | selectattr('name', 'equalto', path.split('/')[0]) | first) }}
 {%- endmacro %}
 
 {#- The load time of a file, from its name: 20251015T120500000000Z-2025-10-14.parquet. -#}
@@ -82,7 +92,7 @@
 
 {#- A column that is missing would be null, and its rows be quarantined one by one; one that nobody knows would be
     lost. -#}
-{%- macro refuse_columns(source, landed) -%}
+{%- macro refuse_columns(source, path, landed) -%}
     {%- set landed, missing, unknown = landed | map('lower') | list, [], [] -%}
     {%- for column in source.columns.values() if column.config.meta.required and column.name not in landed -%}
         {%- do missing.append(column.name) -%}
@@ -95,7 +105,7 @@
             'lacks ' ~ missing | join(', ') if missing else '',
             'has ' ~ unknown | join(', ') ~ ', which ' ~ source.name ~ ' does not know' if unknown else '',
         ] -%}
-        {{ exceptions.raise_compiler_error('It ' ~ whats | select | join(' and ') ~ '.') }}
+        {{ exceptions.raise_compiler_error(path ~ ' ' ~ whats | select | join(' and ') ~ '.') }}
     {%- endif -%}
 {%- endmacro %}
 

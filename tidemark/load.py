@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,9 @@ from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome, first_l
 from tidemark.ingest import IngestError
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 
+# Deliveries of one transaction. A file of 1250 rows takes 39 ms by itself, 23 as one of twenty, and
+# 21 as one of fifty (measured).
+_AT_ONCE = 50
 # Under this name the ledger keeps loads; ingest jobs are called `ingest usage` and the like.
 LOAD = "load"
 
@@ -95,35 +98,50 @@ def load(dbt: Dbt, landing: Landing, as_of: datetime | None = None) -> Load:
     done = Load(as_of or now(), now())
     done.unknown.update(file.table for file in landed if file.table not in known)
     with _giving_back_the_lock(dbt, as_of):
-        while True:
-            # As lines, since dbt reads its arguments as YAML: 50,000 paths in 0.02 s, as a list
-            # in 3.4 s (measured).
-            given = {
-                "root": landing.root,
-                "files": "\n".join(paths),
-                "reports": "\n".join(reports),
-            }
-            outcome = dbt.call(
-                *("run-operation", "load_landing", "--no-write-json"),
-                *("--args", json.dumps(given)),
-                as_of=as_of,
-            )
-            done.loaded += _loaded(outcome)
-            for delivery in outcome.events.get("loaded", []):
-                done.set_back += delivery["set_back"]
-            if outcome.success:
-                break
-            failed = _failed(outcome)
-            done.failed += failed
-            gone = {file.path for file in failed}
-            paths = [path for path in paths if path not in gone]
-        told = outcome.event("landing")
+        told = _Loader(dbt, landing.root, as_of, done).load(paths, reports)
         done.as_of = parse_clock(told["as_of"])
-        done.set_back = sorted(set(done.set_back))
         done.jobs, unreadable = _read_reports(landing, told["new_reports"])
         done.failed += unreadable
         dbt.operate("close_load", _records(done), as_of)
     return done
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Calls the macro that loads until it has gone through all files."""
+
+    dbt: Dbt
+    root: str
+    as_of: datetime | None
+    done: Load
+
+    def load(
+        self, paths: Sequence[str], reports: Sequence[str] = (), at_once: int = _AT_ONCE
+    ) -> dict[str, Any]:
+        """Load these files, so many deliveries at once: what the macro says at its end."""
+        while True:
+            # As lines, since dbt reads its arguments as YAML: 50,000 paths in 0.02 s, as a list
+            # in 3.4 s (measured).
+            lines = {"files": "\n".join(paths), "reports": "\n".join(reports)}
+            given = json.dumps({"root": self.root, **lines, "at_once": at_once})
+            outcome = self.dbt.call(
+                *("run-operation", "load_landing", "--no-write-json", "--args", given),
+                as_of=self.as_of,
+            )
+            for told in outcome.events.get("loaded", []):
+                self.done.loaded += [_read_file(file) for file in told["files"]]
+                self.done.set_back = sorted({*self.done.set_back, *told["set_back"]})
+            if outcome.success:
+                return outcome.event("landing")
+            begun = _failed(outcome)
+            if begun["deliveries"] > 1:
+                # Which of them it is shows one by one.
+                self.load(begun["paths"], at_once=1)
+            else:
+                reason = first_lines("\n".join(outcome.errors)) or "dbt failed without a word."
+                self.done.failed += [FailedFile(path, reason) for path in begun["paths"]]
+            gone = frozenset(begun["paths"])
+            paths = [path for path in paths if path not in gone]
 
 
 def landing_of(dbt: Dbt, root: str | None = None) -> Landing:
@@ -186,26 +204,17 @@ def _giving_back_the_lock(dbt: Dbt, as_of: datetime | None) -> Iterator[None]:
         raise
 
 
-def _loaded(outcome: Outcome) -> list[LoadedFile]:
-    return [
-        LoadedFile(
-            path=file["path"],
-            table=file["table_name"],
-            records=file["records"],
-            loaded_at=parse_clock(file["loaded_at"]),
-        )
-        for delivery in outcome.events.get("loaded", [])
-        for file in delivery["files"]
-    ]
+def _read_file(told: Mapping[str, Any]) -> LoadedFile:
+    loaded_at = parse_clock(told["loaded_at"])
+    return LoadedFile(told["path"], told["table_name"], told["records"], loaded_at)
 
 
-def _failed(outcome: Outcome) -> list[FailedFile]:
-    """The files of the delivery that the macros began and did not finish."""
+def _failed(outcome: Outcome) -> dict[str, Any]:
+    """The deliveries that the macro began and did not finish."""
     begun = outcome.events.get("loading", [])
     if len(begun) <= len(outcome.events.get("loaded", [])):
         raise outcome.failure("dbt failed without a word.")
-    reason = first_lines("\n".join(outcome.errors)) or "dbt failed without a word."
-    return [FailedFile(path, reason) for path in begun[-1]["paths"]]
+    return begun[-1]
 
 
 def _read_reports(

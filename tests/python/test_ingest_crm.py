@@ -225,6 +225,12 @@ def test_the_same_bytes_are_skipped_and_a_new_delivery_supersedes(tidemark: Tide
         ("crm-2025-10-14", 10),
         ("crm-2025-10-14", 11),
     ]
+    # what was corrected is taken back
+    tidemark.deliver("crm_2025-10-14.csv", companies(10))
+    assert tidemark.json()["crm_2025-10-14.csv"]["status"] == "landed"
+    assert [len(rows) for _, rows in tidemark.landed()] == [10, 11, 10]
+    tidemark.deliver("crm_2025-10-14.csv", companies(11))
+    tidemark.json()
     # both versions lie in the folder: neither lands again
     tidemark.deliver("crm_2025-10-14_first.csv", companies(10))
     assert {file["status"] for file in tidemark.json().values()} == {"skipped"}

@@ -503,6 +503,29 @@ def test_a_second_consumer_takes_over_what_the_first_has_not_committed(
     assert cluster.committed(GROUP, 2) == [7, 7]
 
 
+def test_what_cannot_land_when_a_partition_is_taken_away_comes_again(
+    cluster: Cluster, landing: Landing
+) -> None:
+    cluster.produce({0: events(5), 1: events(5, 10)})
+    in_the_way = Path(landing.root) / "learner_events"
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+    stop = threading.Event()
+    jobs = [Job(settings(cluster), landing, False, stop.is_set) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        try:
+            first = pool.submit(jobs[0].run)
+            _wait_until(lambda: jobs[0]._batches.messages == 10)
+            second = pool.submit(jobs[1].run)
+            assert "cannot be written" in (first.result(PATIENCE).report.error or "")
+            in_the_way.unlink()
+            _wait_until(lambda: jobs[1]._batches.messages == 10)
+        finally:
+            stop.set()
+        assert second.result().report.status == "success"
+    assert landed(landing) == dict.fromkeys(ids(10), 1)
+
+
 def test_a_consumer_that_runs_for_long_reports_now_and_then(
     cluster: Cluster, landing: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

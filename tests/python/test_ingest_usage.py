@@ -308,12 +308,15 @@ def test_pages_are_put_together(api: Api, tidemark: Tidemark) -> None:
     assert tidemark.current == {DAY: many}
 
 
-def test_a_clock_before_what_has_landed_is_refused(tidemark: Tidemark) -> None:
+def test_a_clock_that_cannot_be_right_is_refused(tidemark: Tidemark) -> None:
     tidemark.json("--start", DAYS[0])
     tidemark.clock -= AN_HOUR
     ran = tidemark("--start", DAYS[0])
     assert ran.exit_code == 1
     assert "lies before what landed last, 2025-10-15 12:00 UTC" in ran.stderr
+    tidemark.clock = datetime(2999, 1, 1)
+    ran = tidemark("--start", "2998-12-31")
+    assert (ran.exit_code, "lies in the future" in ran.stderr) == (1, True)
     assert tidemark.answered == list(DAYS)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,6 +59,28 @@ def test_files_come_in_the_order_of_their_load_times(landing: Landing) -> None:
     landing.land("product_usage_daily", rows(1), "2025-10-14", LOADED_AT)
     tables = [file.table for file in landing.files()]
     assert tables == ["product_usage_daily", "usage_answers", "crm_daily"]
+
+
+def test_no_answer_is_listed_without_its_rows(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if both land while the area is listed, folder by folder."""
+    for table in ("product_usage_daily", "usage_answers"):
+        landing.land(table, rows(1), "2025-10-13", LOADED_AT)
+    store = type(landing._store)
+    find = store.find
+
+    def find_and_land(self: Any, folder: str) -> dict[str, int]:
+        found: dict[str, int] = find(self, folder)
+        for table in ("product_usage_daily", "usage_answers"):
+            landing.land(table, rows(1), "2025-10-14", LOADED_AT)
+        return found
+
+    monkeypatch.setattr(store, "find", find_and_land)
+    listed = {(file.table, file.name) for file in landing.files()}
+    assert ("usage_answers", "2025-10-14") not in listed or len(listed) == 4
+    # so it was the answers that were listed first
+    assert ("product_usage_daily", "2025-10-14") in listed
 
 
 def test_a_landed_file_never_changes(landing: Landing) -> None:
@@ -144,6 +167,7 @@ import os, signal, sys
 from datetime import datetime
 import pyarrow as pa
 from pathlib import Path
+from typing import Any
 from tidemark.ingest.landing import Landing
 where, after, root = sys.argv[1], sys.argv[2] == "after", sys.argv[3]
 place = Path if where == "rename" else os

@@ -27,7 +27,7 @@ from tidemark.ingest.landing import (
     Landing,
     LandingError,
     now,
-    refuse_earlier_clock,
+    refuse_wrong_clock,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _DROP = 0.1
 _HEADER = 200
 
 # What the file's metadata remembers of where it came from.
-_SHA256 = b"tidemark.source_sha256"
+_SHA256, _SOURCE = b"tidemark.source_sha256", b"tidemark.source_name"
 
 
 class Status(str, Enum):
@@ -140,7 +140,7 @@ def ingest(
     began, delivered = now(), list[Delivered]()
     try:
         landed = _Landed(landing)
-        refuse_earlier_clock(landed.files, clock())
+        refuse_wrong_clock(landed.files, clock())
         sources = find(source)
         with counted(len(sources)) as done:
             for each in sources:
@@ -291,20 +291,30 @@ class _Landed:
         self.files = landing.files(TABLE)
 
     @cached_property
-    def _days_of(self) -> dict[str, set[str]]:
-        """Under which names the same bytes have landed: digest -> names."""
+    def _known(self) -> tuple[dict[str, set[str]], dict[str, str]]:
+        """Under which names the same bytes have landed, and what each source last held: digests."""
         import pyarrow.parquet as pq
 
         days: dict[str, set[str]] = {}
+        last: dict[str, str] = {}
         for file in self.files:
             with self.landing.open(file.path) as opened:
-                digest = (pq.read_schema(opened).metadata or {}).get(_SHA256, b"").decode()
+                told = pq.read_schema(opened).metadata or {}
+            digest = told.get(_SHA256, b"").decode()
             days.setdefault(digest, set()).add(file.name)
-        return days
+            last[told.get(_SOURCE, b"").decode()] = digest
+        return days, last
 
     def has(self, digest: str, source: Source) -> bool:
-        """Whether these bytes have landed, under the date that the name tells if it tells one."""
-        days = self._days_of.get(digest, set())
+        """Whether a file brings nothing new.
+
+        What was corrected and is delivered under its name as it was before is new. Under a name
+        that has not landed, it is a copy: of the date that the name tells, if it tells one.
+        """
+        days_of, last = self._known
+        if source.name in last:
+            return last[source.name] == digest
+        days = days_of.get(digest, set())
         day = source.date_in_name
         return bool(days) if day is None else _name(day) in days
 
@@ -321,11 +331,15 @@ class _Landed:
             rows: int = pq.read_metadata(opened).num_rows
         return rows
 
-    def add(self, rows: pa.Table, load_date: date, digest: str, loaded_at: datetime) -> None:
+    def add(
+        self, rows: pa.Table, load_date: date, digest: str, source: Source, loaded_at: datetime
+    ) -> None:
         """Land a file."""
-        rows = rows.replace_schema_metadata({_SHA256: digest})
+        rows = rows.replace_schema_metadata({_SHA256: digest, _SOURCE: source.name})
         path = self.landing.land(TABLE, rows, _name(load_date), loaded_at)
-        self._days_of.setdefault(digest, set()).add(_name(load_date))
+        days_of, last = self._known
+        days_of.setdefault(digest, set()).add(_name(load_date))
+        last[source.name] = digest
         self.files.append(LandedFile(path, TABLE, _name(load_date), loaded_at, rows.nbytes))
 
 
@@ -357,7 +371,7 @@ def _deliver(landed: _Landed, source: Source, loaded_at: datetime) -> Delivered:
             reason = f"supersedes what landed {show_time(last.loaded_at)}"
     if kept := _reject(landed.landing, source, parsed.bad):
         warnings.append(f"bad rows are kept in {kept}")
-    landed.add(_table(parsed, loaded_at), parsed.load_date, digest, loaded_at)
+    landed.add(_table(parsed, loaded_at), parsed.load_date, digest, source, loaded_at)
     return Delivered(
         source.name,
         Status.LANDED,

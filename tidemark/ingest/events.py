@@ -317,7 +317,7 @@ class Job:
             self._period.lost += beginning.lost
             self._problems.append(problem)
             tell(logging.ERROR, problem, lost=beginning.lost)
-            # Committed even if no message follows, or it would be lost again by every run.
+            # Committed even if no message follows, or every run would tell of it again.
             self._landed[partition] = beginning.offset
             self._waiting_since = monotonic()
 

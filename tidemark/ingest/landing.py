@@ -72,13 +72,20 @@ def now() -> datetime:
     return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
-def refuse_earlier_clock(files: Iterable[LandedFile], clock: datetime) -> None:
-    """Raise IngestError if what is landed now would stand below what it should supersede."""
+def refuse_wrong_clock(files: Iterable[LandedFile], clock: datetime) -> None:
+    """Raise IngestError if what is landed now would stand below what it should supersede.
+
+    Or above what comes later: a clock ahead of the machine's does that.
+    """
+    if clock > now():
+        raise IngestError(
+            f"The clock, {show_time(clock)}, lies in the future. Nothing was touched."
+        )
     latest = max((file.loaded_at for file in files), default=clock)
     if clock < latest:
         raise IngestError(
             f"The clock, {show_time(clock)}, lies before what landed last, {show_time(latest)}: the"
-            " later load time of a day wins, so the older answer would. Nothing was asked for. Set"
+            " later load time of a day wins, so the older answer would. Nothing was touched. Set"
             " the clock right."
         )
 

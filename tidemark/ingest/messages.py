@@ -26,16 +26,18 @@ _REQUIRED = frozenset(REQUIRED)
 _AN_INSTANT = timedelta(microseconds=1)
 # JSON of any shape, kept as text.
 _DOCUMENTS = ("data", "metadata")
+_TEXTS = (*REQUIRED, "session_id", "version", "partition_date")
 # Whatever a message says of these, the consumer knows better.
-_OURS = frozenset({"processed_at", "s3_path"})
-_KNOWN = frozenset({*REQUIRED, *_DOCUMENTS, *_OURS, "session_id", "version", "partition_date"})
+_OURS = ("processed_at", "s3_path")
+_KNOWN = frozenset({*_TEXTS, *_DOCUMENTS, *_OURS})
 
 # The scanner behind `json.loads`: it says where a value ends, so that its text can be kept as it
 # came. Read and written again, 1e400 would be infinite and a long decimal would be rounded.
 _SPACE = r"[ \t\n\r]*"
+# Without a choice at every character it takes two thirds of the time.
+_NAME = r'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"'
 _FIRST, _NEXT = (
-    re.compile(rf'{start}{_SPACE}"((?:[^"\\\x00-\x1f]|\\.)*)"{_SPACE}:{_SPACE}').match
-    for start in (rf"{_SPACE}\{{", rf"{_SPACE},")
+    re.compile(f"{_SPACE}{start}{_SPACE}{_NAME}{_SPACE}:{_SPACE}").match for start in (r"\{", ",")
 )
 _END = re.compile(rf"{_SPACE}\}}{_SPACE}").fullmatch
 _EMPTY = re.compile(rf"{_SPACE}\{{{_SPACE}\}}{_SPACE}").fullmatch
@@ -85,17 +87,22 @@ def read(value: bytes | None) -> tuple[Row, set[str]]:
     if not fields.keys() >= _REQUIRED:
         missing = [name for name in REQUIRED if name not in fields]
         raise NotARowError(f"{', '.join(missing)} is missing")
-    timestamp = _timestamp(_text(fields, "timestamp"))
+    for name in _TEXTS:
+        text = fields.get(name)
+        if text is not None and not isinstance(text, str):
+            raise NotARowError(f"{name} is {_kind(text)}, not text")
+    timestamp = _moment("timestamp", fields["timestamp"])
+    partition = _moment("partition_date", fields.get("partition_date")) or timestamp
     row = Row(
-        _text(fields, "learner_id"),
-        _text(fields, "event_type"),
-        _text(fields, "event_id"),
-        _text(fields, "session_id"),
+        fields["learner_id"],
+        fields["event_type"],
+        fields["event_id"],
+        fields.get("session_id"),
         timestamp,
-        _document(fields, "data"),
-        _document(fields, "metadata"),
-        _text(fields, "version"),
-        _day(_text(fields, "partition_date")) or (timestamp.date() if timestamp else None),
+        fields.get("data"),
+        fields.get("metadata"),
+        fields.get("version"),
+        partition.date() if partition else None,
     )
     return row, fields.keys() - _KNOWN
 
@@ -109,21 +116,22 @@ def table_of(rows: Sequence[Row], loaded_at: datetime, landed_in: str) -> pa.Tab
     import pyarrow as pa
 
     count, at, text = len(rows), pa.timestamp("us"), pa.string()
+    told = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
     loaded = pa.repeat(pa.scalar(loaded_at, at), count)
-    if len({(row.event_id, row.learner_id) for row in rows}) < count:
+    if len({*zip(told["event_id"], told["learner_id"], strict=True)}) < count:
         loaded = pa.array(_in_order(rows, loaded_at), at)
     return pa.table(
         {
-            "learner_id": pa.array([row.learner_id for row in rows], text),
-            "event_type": pa.array([row.event_type for row in rows], text),
-            "event_id": pa.array([row.event_id for row in rows], text),
-            "session_id": pa.array([row.session_id for row in rows], text),
-            "timestamp": pa.array([row.timestamp for row in rows], at),
-            "data": pa.array([row.data for row in rows], text),
-            "metadata": pa.array([row.metadata for row in rows], text),
-            "version": pa.array([row.version for row in rows], text),
+            "learner_id": pa.array(told["learner_id"], text),
+            "event_type": pa.array(told["event_type"], text),
+            "event_id": pa.array(told["event_id"], text),
+            "session_id": pa.array(told["session_id"], text),
+            "timestamp": pa.array(told["timestamp"], at),
+            "data": pa.array(told["data"], text),
+            "metadata": pa.array(told["metadata"], text),
+            "version": pa.array(told["version"], text),
             "processed_at": loaded,
-            "partition_date": pa.array([row.partition_date for row in rows], pa.date32()),
+            "partition_date": pa.array(told["partition_date"], pa.date32()),
             "s3_path": pa.repeat(pa.scalar(landed_in, text), count),
         }
     )
@@ -148,7 +156,7 @@ def _fields(value: bytes | None) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise NotARowError(f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     try:
-        fields = dict(_members(text))
+        fields = _members(text)
     except (ValueError, RecursionError):
         raise NotARowError(_what_else(text)) from None
     # Only an escape can make half of a surrogate pair.
@@ -158,11 +166,13 @@ def _fields(value: bytes | None) -> dict[str, Any]:
     return fields
 
 
-def _members(text: str) -> list[tuple[str, Any]]:
-    """Name and value of each member. Raises ValueError for what is no object."""
-    members: list[tuple[str, Any]] = []
-    found, scan = _FIRST(text), _DECODER.raw_decode
-    end = 0
+def _members(text: str) -> dict[str, Any]:
+    """The members of an object; of a name that comes twice, the last one, as JSON parsers do.
+
+    Raises ValueError for what is no object.
+    """
+    members: dict[str, Any] = {}
+    found, scan, end = _FIRST(text), _DECODER.raw_decode, 0
     while found:
         name, start = found[1], found.end()
         if "\\" in name:
@@ -170,7 +180,7 @@ def _members(text: str) -> list[tuple[str, Any]]:
         value, end = scan(text, start)
         if name in _DOCUMENTS and value is not None and not isinstance(value, str):
             value = text[start:end]
-        members.append((name, value))
+        members[name] = value
         found = _NEXT(text, end)
     if not (_END(text, end) if members else _EMPTY(text)):
         raise ValueError
@@ -187,30 +197,11 @@ def _what_else(text: str) -> str:
         return f"it is not JSON: {error}"
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str | None:
-    value = fields.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise NotARowError(f"{name} is {_kind(value)}, not text")
-
-
-def _document(fields: Mapping[str, Any], name: str) -> str | None:
-    value: str | None = fields.get(name)
-    return value
-
-
-def _timestamp(text: str | None) -> datetime | None:
+def _moment(name: str, text: str | None) -> datetime | None:
     try:
         return None if text is None else parse_clock(text)
     except ValueError as error:
-        raise NotARowError(f"timestamp: {error}") from None
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return None if text is None else parse_clock(text).date()
-    except ValueError as error:
-        raise NotARowError(f"partition_date: {error}") from None
+        raise NotARowError(f"{name}: {error}") from None
 
 
 def _refuse_surrogates(name: str, value: Any) -> None:

@@ -23,7 +23,7 @@ from tidemark.ingest.landing import (
     Landing,
     LandingError,
     now,
-    refuse_earlier_clock,
+    refuse_wrong_clock,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def prepare(
 ) -> Plan:
     """Plan with the answers that have landed. Raises ValueError as `plan` does, and IngestError."""
     files = landing.files(_ANSWERS)
-    refuse_earlier_clock([*files, *landing.files(_ROWS)], clock)
+    refuse_wrong_clock([*files, *landing.files(_ROWS)], clock)
     return plan(files, clock, start, end, days, reask)
 
 

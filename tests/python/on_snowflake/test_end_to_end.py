@@ -382,9 +382,28 @@ def test_a_folder_may_have_a_warehouse_of_its_own(both: Both) -> None:
     }
 
 
+# What no test above has called, and what changes the tables for good.
+OPERATIONS: dict[str, dict[str, Any]] = {
+    "tell_clock": {},
+    "gate_facts": {"count_quarantined": True},
+    "cadence_facts": {"days": 60},
+    "alert_facts": {"jobs": ["fact_events_daily"]},
+    "record_alerts": {"alerts": [{"channel": "JSON 1", "subject": "run", "state": "failed"}]},
+    "close_interrupted_run": {"reason": "it's over"},
+    "prune": {"dry_run": False, "kept_from": "2025-09-05", "reason": "the end"},
+    "set_watermark": {"job": "web_sessions", "to": "2025-10-19 00:00:00", "reason": "a doubt"},
+}
+
+
 def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
-    """Hooks, strategies and operations of all the tests before this one included."""
+    """Hooks, strategies and operations of all the tests above included."""
+    for operation, arguments in OPERATIONS.items():
+        both.snowflake.operate(operation, arguments, AFTER_ALL)
+    explain = {"variables": {"explain": {}}, "as_of": AFTER_ALL}
+    both.snowflake.call("compile", "--select", "marts", **explain).raise_if_failed()
+    looked = both.on_snowflake(AFTER_ALL, "compile", "--select", "path:analyses")
     sent = [statement.sql for statement in both.emulator.statements]
+    sent += [result.node.compiled_code for result in looked.results]
     assert gates.violations(sent) == {}
     both.told.append(f"{len(sent):,} statements sent, {len(set(sent)):,} distinct, 0 violations")
 
