@@ -131,6 +131,27 @@ def test_a_run_takes_and_releases_it(locked: Locked) -> None:
     assert locked.holder is None
 
 
+@pytest.mark.parametrize(
+    ("macro", "arguments", "refusal"),
+    [
+        ("set_watermark", {"job": "nobody", "reason": "a doubt"}, "There is no job nobody"),
+        ("prune", {"dry_run": False}, "it was not built"),
+    ],
+)
+def test_what_changes_tables_by_hand_takes_it_and_releases_it(
+    locked: Locked, macro: str, arguments: dict[str, Any], refusal: str
+) -> None:
+    locked.act("take", "other")
+    locked.dbt.run_id = "mine"
+    with pytest.raises(DbtError, match="Another run, other, holds the run lock"):
+        locked.dbt.operate(macro, arguments, CLOCK)
+    locked.act("release", "other")
+    locked.dbt.run_id = "mine"
+    with pytest.raises(DbtError, match=refusal):
+        locked.dbt.operate(macro, arguments, CLOCK)
+    assert locked.holder is None
+
+
 def test_whatever_ends_a_run_releases_it(locked: Locked) -> None:
     # a clock that is refused
     locked.sql(
