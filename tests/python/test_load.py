@@ -369,7 +369,9 @@ def test_what_a_job_has_lost_is_told_though_its_next_run_went_well() -> None:
 
     lost, failed, well = ran("failed", lost=3), ran("failed", lost=0), ran("success", lost=0)
     for reports, expected in (([lost, well], lost), ([failed, well], well), ([well, lost], lost)):
-        done = Load(CLOCK, CLOCK, jobs={str(number): each for number, each in enumerate(reports)})
+        done = Load(
+            "landing", CLOCK, CLOCK, jobs={str(number): each for number, each in enumerate(reports)}
+        )
         assert done.last_jobs == {"events": expected}
 
 
