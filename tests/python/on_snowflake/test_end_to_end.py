@@ -7,8 +7,10 @@ order: time passes for both engines alike. shim.py says what no test here can sh
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +38,7 @@ from tidemark.engine import Dbt, DbtError, Outcome
 
 from . import gates
 from .costs import kind, per_node, shown
-from .loader import SEEDS, create_raw_tables, load_seeds
+from .loader import create_raw_tables, from_seed, load_seeds
 from .shim import DATABASE, ENVIRONMENT, HIDDEN, Emulator, Statement, emulated_snowflake
 
 pytestmark = [
@@ -48,6 +50,7 @@ NOON = datetime(2025, 10, 15, 12)
 AN_HOUR_LATER = datetime(2025, 10, 15, 13)
 NEXT_MORNING = datetime(2025, 10, 16, 3)
 AFTER_ALL = datetime(2025, 10, 20)
+# At length they run, too: a third of the time of a first build.
 WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 WITHOUT_TESTS = (*WITHOUT_UNIT_TESTS, "--exclude-resource-type", "test")
 
@@ -70,6 +73,7 @@ class Both:
     duckdb: Dbt
     file: Path
     told: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
     sent: dict[str, list[Statement]] = field(default_factory=dict)
 
     def on_both(self, clock: datetime, *args: str) -> Outcome:
@@ -119,7 +123,9 @@ class Both:
         assert not found, "\n".join([f"{step}:", *found])
         nodes = Counter(str(result.node.resource_type) for result in built.results) if built else {}
         made = "".join(f", {count} {kind}s" for kind, count in sorted(nodes.items()))
-        self.told.append(f"{step}: {rows:,} rows of {len(MARTS)} marts, 0 differences{made}")
+        seconds = time.monotonic() - self.began
+        told = f"{rows:,} rows of {len(MARTS)} marts, 0 differences{made}"
+        self.told.append(f"{seconds:4.0f} s  {step}: {told}")
 
     def mart(self, name: str) -> Table:
         account = self.emulator.account.duck_conn
@@ -142,12 +148,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     file = home / FILE_NAME
     with connect(file) as connection:
         create(connection)
-        for name, table in TABLES.items():
-            types = ", ".join(f"'{column}': '{kind}'" for column, kind in table.columns.items())
-            connection.execute(
-                f"insert into raw.{name} by name "
-                f"from read_csv('{SEEDS / name}.csv', nullstr = '', types = {{{types}}})"
-            )
+        for name in TABLES:
+            connection.execute(f"insert into raw.{name} by name {from_seed(name)}")
     with pytest.MonkeyPatch.context() as patch, emulated_snowflake() as emulator:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -167,7 +169,8 @@ def with_limits(both: Both) -> list[str]:
 
 def test_a_first_build(both: Both) -> None:
     both.duckdb.call("build", *WITHOUT_TESTS, as_of=NOON).raise_if_failed()
-    outcome = both.on_snowflake(NOON, "build", *WITHOUT_UNIT_TESTS)
+    at_length = int(os.environ.get("TIDEMARK_EXAMPLES", 0)) > 0
+    outcome = both.on_snowflake(NOON, "build", *(() if at_length else WITHOUT_UNIT_TESTS))
     both.compare("first build, with tests", outcome)
 
 
