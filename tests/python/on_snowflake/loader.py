@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from exact.raw import TABLES
@@ -24,11 +23,15 @@ def create_raw_tables(emulator: Emulator, database: str, schema: str = "raw") ->
     session.close()
 
 
-def load_seeds(emulator: Emulator, database: str, tables: Iterable[str] = tuple(TABLES)) -> None:
-    """Fill raw tables from the seeds; an empty field is null, as it is to dbt."""
-    for name in tables:
-        types = ", ".join(f"'{column}': '{kind}'" for column, kind in TABLES[name].columns.items())
+def load_seeds(emulator: Emulator, database: str) -> None:
+    """Fill the raw tables from the seeds."""
+    for name in TABLES:
         emulator.account.duck_conn.execute(
-            f"insert into {database}.RAW.{name} by name "
-            f"from read_csv('{SEEDS / name}.csv', header = true, nullstr = '', types = {{{types}}})"
+            f"insert into {database}.RAW.{name} by name {from_seed(name)}"
         )
+
+
+def from_seed(name: str) -> str:
+    """The rows of a seed, for DuckDB; an empty field is null, as it is to dbt."""
+    types = ", ".join(f"'{column}': '{kind}'" for column, kind in TABLES[name].columns.items())
+    return f"from read_csv('{SEEDS / name}.csv', header = true, nullstr = '', types = {{{types}}})"
