@@ -402,8 +402,10 @@ def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
     """Hooks, strategies and operations of all the tests above included."""
     for operation, arguments in OPERATIONS.items():
         both.snowflake.operate(operation, arguments, AFTER_ALL)
+    # one of each strategy that finds touched keys
+    explained = ("fact_events_daily", "company_daily_usage", "web_sessions", "web_hourly_bounces")
     explain = {"variables": {"explain": {}}, "as_of": AFTER_ALL}
-    both.snowflake.call("compile", "--select", "marts", **explain).raise_if_failed()
+    both.snowflake.call("compile", "--select", *explained, **explain).raise_if_failed()
     looked = both.on_snowflake(AFTER_ALL, "compile", "--select", "path:analyses")
     sent = [statement.sql for statement in both.emulator.statements]
     sent += [result.node.compiled_code for result in looked.results]
