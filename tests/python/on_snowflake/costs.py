@@ -10,7 +10,7 @@ from .shim import Statement
 
 _KINDS = {
     # the services layer answers: no warehouse is woken up
-    "metadata": r"show|describe|create schema|create or replace (transient |temporary )?view"
+    "metadata": r"show|describe|create schema|create or replace\s+view"
     r"|create table if not exists \S+ \(|drop|alter table|comment|grant|use"
     # how many rows a table has is known without reading it
     r"|select \(select count\(\*\) from \S+\)$",

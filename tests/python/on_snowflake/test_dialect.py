@@ -285,8 +285,8 @@ SCENARIOS = {
     "release_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     # a model's session, and its tables
     "open_session": "test_end_to_end.py::test_sessions_are_tagged_with_project_model_and_run",
-    "count_new_rows": "test_end_to_end.py::test_an_hour_later",
-    "drop_relation_if_exists": "test_end_to_end.py::test_an_hour_later",
+    "count_new_rows": "test_end_to_end.py::test_the_command_line_an_hour_later",
+    "drop_relation_if_exists": "test_end_to_end.py::test_the_command_line_an_hour_later",
     "forget_before_rebuild": "test_end_to_end.py"
     "::test_a_rebuild_that_dies_before_the_ledger_knows_is_taken_up",
 }
