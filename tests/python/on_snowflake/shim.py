@@ -37,6 +37,7 @@ HIDDEN: Mapping[str, str] = {
     "clustering": "it is recorded, and does nothing",
     "constraints": "a contract's not null is recorded, and holds nothing back",
     "transience": "every table is as durable as any other",
+    "the catalog": "its information schema has no views: `dbt docs` knows no columns of theirs",
     "session variables": "a $name in a literal is text here; Snowflake replaces it nowhere else",
     "authentication": "any user gets in with anything",
 }

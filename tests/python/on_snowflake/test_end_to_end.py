@@ -273,7 +273,9 @@ def test_snapshots_freshness_and_documentation(both: Both) -> None:
     both.on_snowflake(AFTER_ALL, "docs", "generate")
     catalog = json.loads((both.home / "snowflake" / "catalog.json").read_text())
     documented = {key.split(".")[-1] for key in catalog["nodes"]}
-    assert documented >= set(MARTS)
+    models = both.snowflake.manifest.nodes
+    stored = {m for m in MARTS if models[f"model.tidemark.{m}"].config.materialized != "view"}
+    assert documented >= stored
 
 
 @pytest.mark.parametrize("variable", ["SNOWFLAKE_PRIVATE_KEY_PATH", "SNOWFLAKE_PRIVATE_KEY"])
@@ -344,11 +346,10 @@ def test_sessions_are_tagged_with_project_model_and_run(both: Both) -> None:
     sent = both.sent["an hourly run"]
     tags = [json.loads(s.sql.split("'")[1]) for s in sent if s.sql.startswith("alter session")]
     assert {tag["model"] for tag in tags} == set(per_node(sent)) & {*MARTS, *SNAPSHOTS}
-    assert {tag["project"] for tag in tags} == {"tidemark"}
-    recorded = (
-        f"select distinct run_id from TIDEMARK.ops.etl_job_runs where as_of = '{AN_HOUR_LATER}'"
-    )
-    assert {(tag["run_id"],) for tag in tags} == {*both.sql(recorded)}
+    ((project, run_id),) = {(tag["project"], tag["run_id"]) for tag in tags}
+    assert project == "tidemark"
+    recorded = both.sql("select distinct run_id from TIDEMARK.ops.etl_job_runs")
+    assert (run_id,) in recorded
 
 
 def test_what_can_be_rebuilt_is_transient_and_what_grows_is_clustered(both: Both) -> None:
@@ -398,8 +399,10 @@ def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
     """Hooks, strategies and operations of all the tests above included."""
     for operation, arguments in OPERATIONS.items():
         both.snowflake.operate(operation, arguments, AFTER_ALL)
+    # one of each strategy that finds touched keys
+    explained = ("fact_events_daily", "company_daily_usage", "web_sessions", "web_hourly_bounces")
     explain = {"variables": {"explain": {}}, "as_of": AFTER_ALL}
-    both.snowflake.call("compile", "--select", "marts", **explain).raise_if_failed()
+    both.snowflake.call("compile", "--select", *explained, **explain).raise_if_failed()
     looked = both.on_snowflake(AFTER_ALL, "compile", "--select", "path:analyses")
     sent = [statement.sql for statement in both.emulator.statements]
     sent += [result.node.compiled_code for result in looked.results]
