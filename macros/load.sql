@@ -9,6 +9,7 @@
 {%- macro load_landing(root, files='', reports='', at_once=1) -%}
     {%- do create_ops_tables() -%}
     {%- do take_run_lock() -%}
+    {%- do refuse_earlier_clock() -%}
     {%- set known, deliveries, new_reports = loaded_paths(), {}, [] -%}
     {%- for path in reports.splitlines() if path not in known -%}
         {%- do new_reports.append(path) -%}
@@ -18,6 +19,7 @@
     {%- endfor -%}
     {%- for some in deliveries.values() | batch(at_once) -%}
         {%- set paths = some | sum(start=[]) -%}
+        {%- do renew_run_lock() -%}
         {%- do log('tidemark:loading ' ~ tojson({'paths': paths, 'deliveries': some | length})) -%}
         {%- do load_files(root, paths) -%}
     {%- endfor -%}

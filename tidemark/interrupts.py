@@ -17,6 +17,7 @@ def listen() -> None:
 
 def only_notice() -> None:
     """Only remember the next signal, for a loop that ends itself; one more interrupts that, too."""
+    _noticed.clear()
     for number in _CALLED:
         signal.signal(number, _notice)
 

@@ -23,6 +23,8 @@ from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 # Deliveries of one transaction. A file of 1250 rows takes 39 ms by itself, 23 as one of twenty, and
 # 21 as one of fifty (measured).
 _AT_ONCE = 50
+# Characters of JSON: the macro `text_literal` cuts text off at 2000.
+_LENGTH = 1500
 # Under this name the ledger keeps loads; ingest jobs are called `ingest usage` and the like.
 LOAD = "load"
 
@@ -52,6 +54,7 @@ class Load:
     `unknown` counts the files in folders that no raw table of the project is called by.
     """
 
+    landing: str
     as_of: datetime
     started_at: datetime
     loaded: list[LoadedFile] = field(default_factory=list)
@@ -95,7 +98,7 @@ def load(dbt: Dbt, landing: Landing, as_of: datetime | None = None) -> Load:
     landed = landing.files()
     paths = [file.path for file in landed if file.table in known]
     reports = landing.report_paths()
-    done = Load(as_of or now(), now())
+    done = Load(landing.root, as_of or now(), now())
     done.unknown.update(file.table for file in landed if file.table not in known)
     with _giving_back_the_lock(dbt, as_of):
         told = _Loader(dbt, landing.root, as_of, done).load(paths, reports)
@@ -259,9 +262,16 @@ def _job(report: JobReport, path: str) -> dict[str, Any]:
         "completed_at": report.completed_at.isoformat(),
         "records_processed": report.records,
         "error_message": report.error,
-        "figures": report.figures,
+        "figures": _short(report.figures),
         "path": path,
     }
+
+
+def _short(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """What a column of the ledger holds whole; lists of days may be long, numbers are not."""
+    if len(json.dumps(figures)) <= _LENGTH:
+        return dict(figures)
+    return {name: figure for name, figure in figures.items() if isinstance(figure, int | float)}
 
 
 def by_table(files: Sequence[LoadedFile]) -> dict[str, list[LoadedFile]]:

@@ -40,7 +40,11 @@ _GAUGES = {
     "job_rows": ("job_rows", "Rows that the last success of a job wrote.", ("job",)),
     "job_partitions": ("job_partitions", "Partitions that it touched.", ("job",)),
     "job_failures": ("job_failures", "Failures of a job since its last success.", ("job",)),
-    "ingest_lag": ("ingest_lag", "Messages that an ingest job has not read yet.", ("job",)),
+    "unread_messages": (
+        "unread_messages",
+        "Messages that an ingest job has not read yet.",
+        ("job",),
+    ),
     "watermark_lag": ("watermark_lag_seconds", "How far the clock is ahead of a job.", ("job",)),
     "pending_rows": ("pending_rows", "Visible rows that a job has not processed.", ("job",)),
     "code_drift": ("code_drift", "1 when a job's code is not what built it.", ("job",)),

@@ -10,7 +10,7 @@
     ('job_failures', 'ingest_jobs', 'failures', 'error_message', 'failed_at'),
     ('job_time', 'ingest_jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'ingest_jobs', 'records_processed', 'null', 'completed_at'),
-    ('ingest_lag', 'ingest_jobs', 'lag', 'null', 'ended_at'),
+    ('unread_messages', 'ingest_jobs', 'lag', 'null', 'ended_at'),
     ('decisions', 'decisions', 'models', 'null', 'checked_at'),
     ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
     ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),

@@ -487,6 +487,7 @@ def test_a_check_writes_nothing_else(warehouse: Warehouse, marts: Marts) -> None
         (("run",), {"begin": "2025-10-01"}),
         (("run",), {"start": "2025-10-01"}),
         (("run",), {"start": "2025-10-02", "end": "2025-10-01"}),
+        (("run",), {"from_first_day": True, "days": 3}),
     ],
 )
 def test_coverage_refuses_what_it_cannot_mean(

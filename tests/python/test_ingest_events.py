@@ -586,6 +586,13 @@ def test_settings_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_a_client_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    ran = CliRunner().invoke(cli.app, ["ingest", "events"], env=NAMED)
+    assert ran.exit_code == 1
+    assert "ingestion needs `pip install 'tidemark[ingest]'`" in ran.stderr
+
+
 def start(environment: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
     """A consumer as a process of its own."""
     return subprocess.Popen(

@@ -167,6 +167,14 @@ def test_days_missed_long_ago_are_named_and_no_longer_asked_for() -> None:
     assert (planned.given_up[0], planned.given_up[-1]) == (date(2025, 7, 2), date(2025, 9, 13))
 
 
+def test_days_before_the_first_answer_are_asked_for_when_the_last_run_left_them_open() -> None:
+    left_open = [date(2025, 10, 11), date(2025, 10, 10)]
+    planned = plan(ended(12, 13), CLOCK, reask=0, left_open=[*left_open, date(2025, 10, 13)])
+    assert of_october(planned.days) == [10, 11, 14]
+    long_ago = date(2025, 9, 1)
+    assert plan(ended(12, 13), CLOCK, left_open=[long_ago]).given_up == (long_ago,)
+
+
 def test_what_is_named_is_asked_for() -> None:
     answers = ended(*range(1, 15))
     assert of_october(plan(answers, CLOCK, start=date(2025, 10, 12)).days) == [12, 13, 14]
@@ -286,6 +294,15 @@ def test_a_day_that_is_asked_again_supersedes(api: Api, tidemark: Tidemark) -> N
     assert tidemark.answered == [*DAYS, DAYS[2]]
     # what an answer leaves out is not retracted
     assert tidemark.current == USAGE | {DAYS[2]: [["acme", 21, 110], ["cobalt", 16, 81]]}
+
+
+def test_a_first_day_that_failed_is_asked_for_by_the_next_run(api: Api, tidemark: Tidemark) -> None:
+    api.knows(USAGE, faults={DAYS[0]: ["status 404"]})
+    assert tidemark("--start", DAYS[0]).exit_code == 1
+    assert tidemark.answered == [*DAYS[1:]]
+    tidemark.clock += AN_HOUR
+    assert [day["day"] for day in tidemark.json("--reask", "0")["days"]] == [DAYS[0]]
+    assert tidemark.json("--reask", "0")["days"] == []
 
 
 def test_the_current_day_is_asked_for_only_when_told_and_does_not_count(

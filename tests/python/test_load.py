@@ -27,9 +27,10 @@ from tidemark import alerts, cli
 from tidemark.commands import session
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
+from tidemark.ingest import configured
 from tidemark.ingest.landing import JobReport, Landing
 from tidemark.ingest.local_api import LocalApi, serving
-from tidemark.load import Load
+from tidemark.load import BroughtIn, Load
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -302,7 +303,30 @@ def test_ingest_jobs_are_in_ledger_status_and_metrics(home: Home) -> None:
     home("metrics", "--textfile", str(textfile))
     lines = textfile.read_text().splitlines()
     assert 'tidemark_job_failures{job="ingest usage"} 0.0' in lines
-    assert 'tidemark_ingest_lag{job="ingest usage"} 4.0' in lines
+    assert 'tidemark_unread_messages{job="ingest usage"} 4.0' in lines
+
+
+def test_a_long_list_of_a_report_is_left_out_of_the_ledger(home: Home) -> None:
+    days = [f"2025-{month:02}-{day:02}" for month in range(1, 7) for day in range(1, 29)]
+    report(home.landing, CLOCK, days=len(days), open_days=days)
+    home("load")
+    ((told,),) = home.sql(
+        "select metadata_json from ops.etl_job_runs where job_name = 'ingest usage'"
+    )
+    assert json.loads(told) == {"days": len(days)}
+
+
+def test_a_load_before_the_clock_of_the_ledger_is_refused(home: Home) -> None:
+    land_day(home.landing, date(2025, 10, 14), CLOCK)
+    home("load", "--as-of", LATER.isoformat())
+    home.sql(
+        "insert into ops.etl_job_runs by name select 100 as ledger_entry, 'dim_companies' as"
+        f" job_name, 'model' as job_type, 'success' as status, timestamp '{LATER}' as as_of"
+    )
+    land_day(home.landing, date(2025, 10, 15), CLOCK)
+    told = home("load", "--as-of", CLOCK.isoformat(), exit_code=1)
+    assert "lies before the clock of the ledger" in told["error"]
+    assert home.sql("select count(*) from raw.usage_answers") == [(1,)]
 
 
 def test_a_report_that_cannot_be_read_fails_the_load(home: Home) -> None:
@@ -347,6 +371,50 @@ def test_what_a_job_has_lost_is_told_though_its_next_run_went_well() -> None:
     for reports, expected in (([lost, well], lost), ([failed, well], well), ([well, lost], lost)):
         done = Load(CLOCK, CLOCK, jobs={str(number): each for number, each in enumerate(reports)})
         assert done.last_jobs == {"events": expected}
+
+
+def test_jobs_of_a_run_fail_alone_and_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOKEN", "REASK_DAYS"):
+        monkeypatch.delenv(f"TIDEMARK_USAGE_{name}", raising=False)
+    monkeypatch.setenv("TIDEMARK_USAGE_URL", "http://127.0.0.1:9/usage")
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", str(tmp_path / "crm"))
+    landing = Landing(str(tmp_path / "landing"))
+
+    def reports() -> list[tuple[str, str, str | None]]:
+        return [(each.job, each.status, each.error) for each in landing.reports().values()]
+
+    configured.ingest(landing, CLOCK)
+    (usage_job, status, error), crm_job = reports()
+    assert (usage_job, status) == ("usage", "failed")
+    assert "TIDEMARK_USAGE_TOKEN must be set" in error
+    # It has begun, and so reported itself: once.
+    assert crm_job[:2] == ("crm", "failed")
+
+    (tmp_path / "crm").mkdir()
+    header = "company_id,name,country,industry_tag,last_contact_at,load_date"
+    (tmp_path / "crm" / "crm.csv").write_text(f"{header}\nc1,Company,,,,2025-10-15\n")
+    monkeypatch.setenv("TIDEMARK_USAGE_TOKEN", "secret")
+    configured.ingest(landing, CLOCK)
+    *_, (_, status, error), crm_job = reports()
+    assert (status, "--start must say" in error) == ("failed", True)
+    assert crm_job == ("crm", "success", None)
+    assert [file.table for file in landing.files()] == ["crm_daily"]
+
+
+def test_a_run_that_brought_nothing_in_tells_so() -> None:
+    brought = BroughtIn(error="s3://bucket cannot be read: away")
+    assert not brought.is_done
+    assert [(each.subject, each.state.value) for each in alerts.of_brought_in(brought)] == [
+        ("load", "failed")
+    ]
+    load = Load("landing", CLOCK, CLOCK)
+    assert BroughtIn(load).is_done
+    for job, status in (("usage", "success"), ("crm", "failed"), ("crm", "success")):
+        load.jobs[f"{len(load.jobs)}"] = JobReport(job, CLOCK, CLOCK, status, 1)
+        # The last word of each job counts.
+        assert BroughtIn(load).is_done == (status == "success")
 
 
 # ---- from a bucket ----

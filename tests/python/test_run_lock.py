@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from tidemark.engine import Dbt, DbtError, Outcome
+from tidemark.ingest.landing import Landing
+from tidemark.load import load
 
 PROJECT = Path(__file__).parents[2]
 CLOCK = datetime(2025, 10, 15, 12)
@@ -149,6 +152,24 @@ def test_what_changes_tables_by_hand_takes_it_and_releases_it(
     locked.dbt.run_id = "mine"
     with pytest.raises(DbtError, match=refusal):
         locked.dbt.operate(macro, arguments, CLOCK)
+    assert locked.holder is None
+
+
+def test_a_load_holds_it_until_its_end(locked: Locked, tmp_path: Path) -> None:
+    landing = Landing(str(tmp_path / "landing"))
+    answer = {"usage_date": [CLOCK.date()], "loaded_at": pa.array([CLOCK], pa.timestamp("us"))}
+    path = landing.land("usage_answers", pa.table(answer), "2025-10-14", CLOCK)
+    broken = Path(landing.root, path).with_name("20251015T120001000000Z-broken.parquet")
+    broken.write_bytes(b"PAR1")
+    locked.act("take", "other")
+    locked.dbt.run_id = "mine"
+    with pytest.raises(DbtError, match="Another run, other, holds the run lock"):
+        load(locked.dbt, landing, CLOCK)
+    assert locked.holder == "other"
+    locked.act("release", "other")
+    locked.dbt.run_id = "mine"
+    done = load(locked.dbt, landing, CLOCK)
+    assert (len(done.loaded), len(done.failed)) == (1, 1)
     assert locked.holder is None
 
 

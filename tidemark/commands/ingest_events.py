@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from tidemark import interrupts, logs
-from tidemark.commands.ingest import LandingRoot
-from tidemark.commands.options import Json, Log, ProjectDir, project
-from tidemark.commands.session import begin_log, explained, leave
+from tidemark.commands.ingest import LandingRoot, begin, with_its_libraries
+from tidemark.commands.options import Json, Log, ProjectDir
+from tidemark.commands.session import explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
@@ -50,17 +49,13 @@ def events(
     It runs until Ctrl-C or SIGTERM, lands what it has read, and ends. Where the stream is say
     KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC_EVENTS_RAW.
     """
-    begin_log("ingest events", log_format, str(uuid4()))
-    from tidemark.ingest.events import Job
-    from tidemark.ingest.events_settings import Settings
-    from tidemark.ingest.exposure import exposed
-    from tidemark.ingest.landing import Landing
-    from tidemark.report.events import events_as_json, show_events
-    from tidemark.report.tables import console
+    area = begin("ingest events", log_format, landing, project_dir)
+    with explained("ingest events", json_, "Nothing was read."), with_its_libraries():
+        from tidemark.ingest.events import Job
+        from tidemark.ingest.events_settings import Settings
+        from tidemark.ingest.exposure import exposed
 
-    with explained("ingest events", json_, "Nothing was read."):
         settings = Settings.of(os.environ)
-        area = Landing.at(landing, project(project_dir))
         with exposed(metrics_host, metrics_port) as exposure:
             if exposure:
                 logs.tell(logging.INFO, f"Serves {exposure.url}", url=exposure.url)
@@ -69,6 +64,9 @@ def events(
                 came = Job(settings, area, until_drained, interrupts.is_noticed, exposure).run()
             finally:
                 interrupts.listen()
+    from tidemark.report.events import events_as_json, show_events
+    from tidemark.report.tables import console
+
     is_cut_short = until_drained and not came.is_drained
     show_events(console(quiet=json_), area, came, is_cut_short)
     if came.report.error and logs.writes_json():

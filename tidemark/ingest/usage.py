@@ -101,12 +101,14 @@ def plan(
     end: date | None = None,
     days: Sequence[date] = (),
     reask: int = REASK_DAYS,
+    left_open: Iterable[date] = (),
 ) -> Plan:
     """Which days to ask for. Raises ValueError when what was asked for makes no sense.
 
     Unless told, from the last answered day, with the `reask` days that end with it, to the last
     day that has ended, and the days before that were missed. An answer that was given during its
-    day is a part of it, and does not count.
+    day is a part of it, and does not count. Of days before the first answer only the last run
+    knows that they are missed: it has left them open.
     """
     last = end or clock.date() - _A_DAY
     wanted = sorted(set(days)) or None
@@ -128,7 +130,8 @@ def plan(
     if not answered:
         raise ValueError("no answer has landed yet, so --start must say from which day on to ask")
     newest = max(answered)
-    missed = [day for day in _range(min(answered), newest) if day not in answered]
+    missed = sorted(day for day in left_open if day < min(answered))
+    missed += [day for day in _range(min(answered), newest) if day not in answered]
     oldest_gap = newest - _GAP_DAYS * _A_DAY
     again = _range(newest - (reask - 1) * _A_DAY, last)
     # Before the first answer there may be nothing to ask for.
@@ -148,7 +151,18 @@ def prepare(
     """Plan with the answers that have landed. Raises ValueError as `plan` does, and IngestError."""
     files = landing.files(_ANSWERS)
     refuse_wrong_clock([*files, *landing.files(_ROWS)], clock)
-    return plan(files, clock, start, end, days, reask)
+    return plan(files, clock, start, end, days, reask, _left_open(landing))
+
+
+def _left_open(landing: Landing) -> list[date]:
+    """The days that the last run was to ask for, and that were not answered."""
+    for path in reversed(landing.report_paths()):
+        if path.endswith(f"-{JOB}.json"):
+            # Who loads the report tells what is wrong with it.
+            with suppress(LandingError):
+                told = landing.read_report(path).figures.get("open_days", [])
+                return [day for text in told if (day := _day_named(text))]
+    return []
 
 
 def ingest(

@@ -86,9 +86,11 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
 
 
 def _ingestion_table(health: Health, jobs: Sequence[str]) -> Table:
-    columns = ("last success", "seconds", "rows", "failures since", "lag")
+    columns = ("last success", "seconds", "rows", "failures since", "unread")
     shown = table("ingestion", *columns, wrapping=columns, right=(2, 3, 4, 5))
-    for job, figures in health.of("job_failures", "job_time", "job_rows", "ingest_lag").items():
+    for job, figures in health.of(
+        "job_failures", "job_time", "job_rows", "unread_messages"
+    ).items():
         if job not in jobs:
             continue
         failures, took = figures["job_failures"], figures["job_time"].amount
@@ -98,7 +100,7 @@ def _ingestion_table(health: Health, jobs: Sequence[str]) -> Table:
             f"{took:.2f}" if took is not None else "-",
             number(figures["job_rows"].amount),
             number(failures.amount),
-            number(figures["ingest_lag"].amount),
+            number(figures["unread_messages"].amount),
         )
     return shown
 

@@ -29,7 +29,7 @@ def show_load(out: Console, load: Load) -> None:
             )
         out.print(loaded)
     else:
-        out.print("Nothing new has landed.")
+        out.print(f"Nothing new has landed in {escape(load.landing)}.")
     if load.set_back:
         jobs = count(len(load.set_back), "model")
         out.print(

@@ -39,6 +39,7 @@ FUNCTIONS = frozenset(
         "dateadd",
         "datediff",
         "dense_rank",
+        "first_value",
         "flatten",
         "floor",
         "get",
@@ -67,6 +68,8 @@ FUNCTIONS = frozenset(
         "sysdate",
         "to_date",
         "to_json",
+        "to_timestamp_ntz",
+        "to_varchar",
         "trunc",
         "try_cast",
         "try_parse_json",
@@ -233,14 +236,11 @@ def _around(tokens: list[Token], at: int) -> str:
     return " ".join(token.text for token in tokens[max(at - 3, 0) : at + 4])
 
 
-def shape(sql: str) -> tuple[str, ...]:
-    """A statement without its names and values: two of one shape are one to a grammar."""
-    kinds = {
-        TokenType.VAR: "name",
-        TokenType.IDENTIFIER: "name",
-        TokenType.STRING: "text",
-        TokenType.NUMBER: "number",
-    }
+def shape(sql: str, with_names: bool = False) -> tuple[str, ...]:
+    """A statement without its values, and without its names where these do not matter, either."""
+    kinds = {TokenType.STRING: "text", TokenType.NUMBER: "number"}
+    if not with_names:
+        kinds |= {TokenType.VAR: "name", TokenType.IDENTIFIER: "name"}
     tokens = _Snowflake().tokenize(sql)
     return tuple(kinds.get(token.token_type, token.text.lower()) for token in tokens)
 
@@ -267,7 +267,9 @@ def sample(statements: Iterable[str], width: int = 3) -> list[str]:
 
 def violations(statements: Iterable[str]) -> dict[str, str]:
     """What the gates find in any of the statements, each with the first one that it stands in."""
-    distinct = list(dict.fromkeys(statements))
+    distinct = list(
+        {shape(sql, with_names=True): sql for sql in dict.fromkeys(statements)}.values()
+    )
     found: dict[str, str] = {}
     for statement in sample(distinct):
         for words in grammar(statement):

@@ -396,6 +396,32 @@ def test_landed_files_are_read_in_snowflakes_words(engines: dict[str, Engine]) -
     assert gates.violations(answers) == {}
 
 
+def test_what_a_load_writes_down_is_the_same(engines: dict[str, Engine]) -> None:
+    report = "jobs/20251015T120000000000Z-usage.json"
+    job = {"job_name": "ingest usage", "status": "failed", "error_message": "it's away"}
+    job |= {"completed_at": "2025-10-15T12:00:00", "records_processed": 3, "figures": {"lag": 4}}
+    lost = {"path": "crm_daily/2025-10-15/20251015T010000000000Z-a.parquet", "error_message": "cut"}
+    for engine in engines.values():
+        landing = engine.dbt.operate("load_landing", {"root": "s3://bucket", "reports": report})
+        assert landing.event("landing")["new_reports"] == [report]
+        ended = {"jobs": [{**job, "path": report}], "failed_files": [lost]}
+        engine.dbt.operate("close_load", ended)
+        again = engine.dbt.operate("load_landing", {"root": "s3://bucket", "reports": report})
+        assert again.event("landing")["new_reports"] == []
+        engine.dbt.operate("release_run_lock")
+        told = engine.show(
+            "select job_type, status, error_message, records_processed, metadata_json"
+            " from {{ ops_table('etl_job_runs') }} where job_name = 'ingest usage'"
+        )
+        assert [(*map(str, row),) for row in told] == [
+            ("ingest", "failed", "it's away", "3", '{"lag": 4}')
+        ]
+        files = engine.show(
+            "select table_name, status from {{ ops_table('landed_files') }} order by 1"
+        )
+        assert [tuple(row) for row in files] == [("crm_daily", "failed"), ("jobs", "loaded")]
+
+
 def test_the_landing_can_be_made_twice(engines: dict[str, Engine]) -> None:
     for engine in engines.values():
         for _ in range(2):
