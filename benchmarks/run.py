@@ -39,7 +39,7 @@ SIMULATED_DAYS = 5
 # How much of the history is restated, to see from which share on a full refresh takes less time.
 SHARES = (0.25, 0.75)
 # dbt_project.yml, vars: refresh_above: what a run calls cheaper is to be cheaper.
-REFRESH_ABOVE = 0.6
+REFRESH_ABOVE = 0.85
 
 # What coverage looks at; less where a quarter of the history is shorter.
 COVERED_DAYS = 30
