@@ -59,16 +59,16 @@ def play(history: History, project: Project, folder: Path) -> int:
     pruned.parent.mkdir()
     with connect(pruned) as connection:
         raw.create(connection)
-    _commit(punctual, 0, pruned)
+    _commit(punctual, 0, project, pruned)
     _take(steps[0], project, pruned)
     whole.parent.mkdir()
     shutil.copy(pruned, whole)
     _prune(project, pruned, steps[0].clock, FLOOR)
     # late, and yet in the raw tables since the first step: the clock had not reached them
-    _commit(tuple(row for row in late if row.step == 0), 0, pruned)
+    _commit(tuple(row for row in late if row.step == 0), 0, project, pruned)
     for number, step in enumerate(steps[1:], 1):
         for database, coming in ((pruned, tuple(rows)), (whole, punctual)):
-            _commit(coming, number, database)
+            _commit(coming, number, project, database)
             _take(step, project, database)
 
     clock = steps[-1].clock
