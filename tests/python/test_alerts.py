@@ -273,6 +273,8 @@ def pipeline(first_run: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.copy(first_run.path, path)
     monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path))
     monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "logs"))
+    # no secret may stand there
+    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "debug")
     monkeypatch.delenv("TIDEMARK_ALERT_URLS", raising=False)
     # what cannot be opened is tried once, not for as long as a run would wait for it
     monkeypatch.setenv("TIDEMARK_CONNECT_ATTEMPTS", "1")

@@ -155,7 +155,9 @@ class Ground:
                 stdout=out,
                 stderr=err,
                 cwd=PROJECT,
-                env=os.environ | self._environment(domains) | {"DBT_LOG_PATH": str(folder)},
+                env=os.environ
+                | self._environment(domains)
+                | {"DBT_LOG_PATH": str(folder), "DBT_LOG_LEVEL_FILE": "debug"},
             )
         return Command(process, folder)
 
