@@ -25,7 +25,7 @@ from .page import Page
 
 pytestmark = pytest.mark.faults
 
-KILLS = int(os.environ.get("TIDEMARK_KILLS", 2))
+KILLS = int(os.environ.get("TIDEMARK_KILLS", 1))
 SEED = int(os.environ.get("TIDEMARK_SEED", random.randrange(10**6) if AT_LENGTH else 0))
 at_length = pytest.mark.skipif(not AT_LENGTH, reason="only by make test-faults")
 
