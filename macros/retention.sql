@@ -197,10 +197,8 @@
 {#- What is made of a raw table and stored. -#}
 {%- macro readers_of(source) -%}
     {%- set found = [] -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized != 'view' -%}
-        {%- if source in sources_above(node.unique_id) -%}
-            {%- do found.append(node) -%}
-        {%- endif -%}
+    {%- for node in nodes_reading(source) if node.config.materialized != 'view' -%}
+        {%- do found.append(node) -%}
     {%- endfor -%}
     {{ return(found | sort(attribute='name')) }}
 {%- endmacro %}
