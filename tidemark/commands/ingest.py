@@ -15,7 +15,15 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
-from tidemark.commands.options import Json, Log, ProjectDir, project, read_clock, refused
+from tidemark.commands.options import (
+    Json,
+    LandingRoot,
+    Log,
+    ProjectDir,
+    project,
+    read_clock,
+    refused,
+)
 from tidemark.commands.session import begin_log, explained, leave
 from tidemark.exits import Exit
 from tidemark.ingest import IngestError
@@ -37,17 +45,6 @@ def _day(text: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").date()
 
 
-LandingRoot = Annotated[
-    str | None,
-    typer.Option(
-        "--landing",
-        metavar="PATH_OR_URL",
-        help="The landing area: a folder, or s3://bucket/prefix."
-        " Default: TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS, else `landing` in the"
-        " project.",
-        show_default=False,
-    ),
-]
 LoadTime = Annotated[
     datetime | None,
     typer.Option(

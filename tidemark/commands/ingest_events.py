@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from tidemark import interrupts, logs
-from tidemark.commands.ingest import LandingRoot, begin, with_its_libraries
-from tidemark.commands.options import Json, Log, ProjectDir
+from tidemark.commands.ingest import begin, with_its_libraries
+from tidemark.commands.options import Json, LandingRoot, Log, ProjectDir
 from tidemark.commands.session import explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from tidemark import logs
-from tidemark.commands.options import AsOf, Json, Log, ProjectDir, Target, Vars
+from tidemark.commands.options import AsOf, Json, LandingRoot, Log, ProjectDir, Target, Vars
 from tidemark.commands.session import begin, explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 app = typer.Typer()
-
-LandingAt = Annotated[
-    str | None,
-    typer.Option(
-        "--landing",
-        metavar="FOLDER_OR_URL",
-        help="Where files land. Default: TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS,"
-        " else the project's folder `landing`.",
-        show_default=False,
-    ),
-]
 
 
 @app.command(epilog="Example: tidemark load --target duckdb --landing s3://bucket/landing")
@@ -34,7 +21,7 @@ def load(
     vars_: Vars = None,
     project_dir: ProjectDir = None,
     log_format: Log = LogFormat.TEXT,
-    landing: LandingAt = None,
+    landing: LandingRoot = None,
 ) -> None:
     """Load the files that have landed into the raw tables, each once; builds nothing."""
     dbt = begin("load", log_format, project_dir, target, vars_)

@@ -106,3 +106,14 @@ RefreshIfCheaper = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+LandingRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--landing",
+        metavar="PATH_OR_URL",
+        help="The landing area: a folder, or s3://bucket/prefix."
+        " Default: TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS, else `landing` in the"
+        " project.",
+        show_default=False,
+    ),
+]
