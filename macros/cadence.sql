@@ -5,7 +5,7 @@
     {%- do create_ops_tables() -%}
     {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}
     {%- set sources = {} -%}
-    {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
+    {%- for source in raw_sources() -%}
         {%- do sources.update({source.name: {
             'loads': loads_of(source, since),
             'lateness': lateness_of(source, since),
@@ -69,8 +69,8 @@
 {%- macro checks_since(since) -%}
     {%- set sql -%}
         select distinct as_of
-        from {{ ops_table('source_checks') }}
-        where subject_type = 'source' and as_of > {{ timestamp_literal(since) }} and as_of <= {{ as_of() }}
+        from {{ ops_table('gate_log') }}
+        where metric = 'decision' and as_of > {{ timestamp_literal(since) }} and as_of <= {{ as_of() }}
         order by as_of
     {%- endset -%}
     {{ return(run_query(sql).rows | map(attribute=0) | map('string') | list) }}

@@ -290,12 +290,7 @@
     {%- set ranges = none -%}
     {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
     {%- if state.touched_days is defined and trusts_stored -%}
-        {%- set reach -%}
-            select distinct calendar.date_day
-            from {{ state.touched }} as touched
-            cross join {{ each_day('touched.first_day', 'touched.last_day') }} as calendar
-        {%- endset -%}
-        {%- set ranges = ranges_of(reach) -%}
+        {%- set ranges = merged_ranges(state.reached_days) -%}
     {%- endif -%}
     {%- set versions -%}
         select {{ identity }}
@@ -375,7 +370,8 @@
       known       the clock up to which coverage compares
       requests    until when someone asked for partitions, and of which days
       began       when it was first asked for
-    and later: entity, day, touched (the table or query of touched keys), touched_days, partitions, rows. -#}
+    and later: entity, day, touched (the table or query of touched keys), touched_days, reached_days (of sessions),
+    partitions, rows. -#}
 {%- macro run_state() -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}
@@ -429,18 +425,34 @@
     {%- do state.update({'entity': entity, 'day': day, 'touched': touched}) -%}
     {%- if keeps_touched() -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
+        {%- set reach = ', first_day, last_day' if config.get('incremental_strategy') == 'sessions' else '' -%}
         {%- set days_sql -%}
-            select {{ column }}, count(*) from {{ state.touched }} group by {{ column }} order by {{ column }}
+            select {{ column }}, count(*){{ reach }}
+            from {{ state.touched }}
+            group by {{ column }}{{ reach }}
+            order by {{ column }}
         {%- endset -%}
         {%- set days = run_query(days_sql).rows -%}
         {%- do state.update({
-            'touched_days': days | map(attribute=0) | reject('none') | list,
+            'touched_days': days | map(attribute=0) | reject('none') | unique | list,
             'partitions': days | map(attribute=1) | sum | int,
+            'reached_days': days_between(days) if reach else none,
         }) -%}
     {%- endif -%}
     {%- if is_explained() -%}
         {%- do explain_touched() -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- Every day from the third value of a row to its fourth, for all rows, in order. -#}
+{%- macro days_between(rows) -%}
+    {%- set days, one_day = [], modules.datetime.timedelta(days=1) -%}
+    {%- for row in rows -%}
+        {%- for number in range((row[3] - row[2]).days + 1) -%}
+            {%- do days.append(row[2] + number * one_day) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(days | unique | sort) }}
 {%- endmacro %}
 
 {#- The touched keys that may still be recomputed: whatever touches the others, what is stored of them stays. A session

@@ -12,53 +12,54 @@
 
 {#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for
     it. A query on an unreadable source (a lost column, a lost privilege) would end the whole operation: the caller
-    names them. What it sees is kept for ops.pipeline_health; bad rows are counted for who asks for that. -#}
-{%- macro gate_facts(unreadable=[], count_quarantined=false) -%}
+    names them. What it sees is kept for ops.pipeline_health, by whoever records a decision on it or else at once; bad
+    rows are counted for who asks for that. -#}
+{%- macro gate_facts(unreadable=[], count_quarantined=false, is_recorded_later=false) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
-    {%- set counts, failures = counted_rows(unreadable), last_failures() -%}
-    {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
+    {%- set counts = counted_rows(unreadable) -%}
+    {%- for source in raw_sources() -%}
         {%- do facts.sources.update({source.name: source_facts(source, counts)}) -%}
     {%- endfor -%}
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
-        {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts, failures)}) -%}
+        {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts)}) -%}
     {%- endfor -%}
-    {%- do record_measurements(facts, count_quarantined) -%}
+    {%- do facts.update({'figures': figures_of(facts, count_quarantined)}) -%}
+    {%- if not is_recorded_later -%}
+        {%- do record_look([], facts.figures) -%}
+    {%- endif -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
 {%- endmacro %}
 
-{#- All that is counted in raw tables, in one statement: per source, and per watermark of the models below it, which
-    mostly share one. Of sources that cannot be read there is nothing. -#}
+{#- All that waits, counted in one statement: per source, per watermark of the models below it, which mostly share one,
+    and per model the changes that it has not read. Of sources that cannot be read there is nothing. -#}
 {%- macro counted_rows(unreadable) -%}
     {%- set wanted, counts = {}, {} -%}
-    {%- for source in graph.sources.values() if source.source_name == 'raw' and source.name not in unreadable -%}
+    {%- for source in raw_sources() if source.name not in unreadable -%}
         {%- if load_relation(relation_of(source)) is not none -%}
-            {%- do wanted.update({source.name: [source, none]}) -%}
+            {%- set all_rows = '(select count(*) from ' ~ source.relation_name ~ ')' -%}
+            {%- set waiting = rows_loaded(source, as_of_value(), none) -%}
+            {%- do wanted.update({source.name: [all_rows, waiting, newest_visible(source)]}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- set watermark = ledger_state().jobs.get(node.name, {}).get('watermark') -%}
         {%- for source in sources_above(node.unique_id) if watermark and source.name in wanted -%}
-            {%- do wanted.update({source.name ~ watermark: [source, watermark]}) -%}
+            {%- set new_rows = rows_loaded(source, watermark, as_of_value()) -%}
+            {%- do wanted.update({
+                source.name ~ watermark: [new_rows, overlap_rows(source, watermark), timestamp_literal(none)]
+            }) -%}
         {%- endfor -%}
+        {%- if watermark and closure_tables(node) -%}
+            {%- do wanted.update({node.unique_id: [unread_partitions(node), '0', timestamp_literal(none)]}) -%}
+        {%- endif -%}
     {%- endfor -%}
     {%- set sql -%}
-        {%- for key, (source, watermark) in wanted.items() %}
+        {%- for key, expressions in wanted.items() %}
         select
             '{{ key }}',
-            {%- if watermark %}
-            {{ rows_loaded(source, watermark, as_of_value()) }},
-            {{ overlap_rows(source, watermark) }},
-            {{ timestamp_literal(none) }}
-            {%- else %}
-            (select count(*) from {{ source.relation_name }}),
-            {{ rows_loaded(source, as_of_value(), none) }},
-            (
-                select max({{ source.loaded_at_field }}) from {{ source.relation_name }}
-                where {{ source.loaded_at_field }} <= {{ as_of() }}
-            )
-            {%- endif %}
+            {{ expressions | join(', ') }}
             {{- ' union all' if not loop.last else '' }}
         {%- endfor %}
     {%- endset -%}
@@ -79,7 +80,14 @@
     }) }}
 {%- endmacro %}
 
-{%- macro model_facts(node, sources, counts, failures) -%}
+{%- macro newest_visible(source) -%}
+    (
+        select max({{ source.loaded_at_field }}) from {{ source.relation_name }}
+        where {{ source.loaded_at_field }} <= {{ as_of() }}
+    )
+{%- endmacro %}
+
+{%- macro model_facts(node, sources, counts) -%}
     {%- set job = ledger_state().jobs.get(node.name, {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
     {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
@@ -94,9 +102,9 @@
         'is_reset': job.get('is_reset', false),
         'new_rows': new_rows,
         'late_rows': late_rows,
-        'changed_keys': count_unread_changes(node) if job.get('watermark') else 0,
+        'changed_keys': counts.get(node.unique_id, {}).get('rows', 0),
         'open_requests': ledger_state().requests.get(node.name, []) | length,
-        'failed': failures.get(node.name, 0) > job.get('read_entry', 0),
+        'failed': ledger_state().failures.get(node.name, 0) > job.get('read_entry', 0),
         'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
     }) }}
 {%- endmacro %}
@@ -107,69 +115,68 @@
 {%- endmacro %}
 
 {#- The partitions that tables of sessions changed and this model has not read: also what a restatement of them did. -#}
-{%- macro count_unread_changes(node) -%}
-    {%- set tables = closure_tables(node) -%}
-    {%- set changed -%}
-        (
-            select count(*)
-            from (
-                select distinct entity, day
-                from {{ ops_table('changed_keys') }}
-                where {{ unread_changes(node.name, tables) }}
-            ) as changed
-        )
-    {%- endset -%}
-    {{ return(count_of(changed) if tables else 0) }}
+{%- macro unread_partitions(node) -%}
+    (
+        select count(*)
+        from (
+            select distinct entity, day
+            from {{ ops_table('changed_keys') }}
+            where {{ unread_changes(node.name, closure_tables(node)) }}
+        ) as changed
+    )
 {%- endmacro %}
 
-{#- The last failure of each model, or of a test of it: what failed is tried again, until it and its tests succeed. -#}
-{%- macro last_failures() -%}
-    {%- set sql -%}
-        select job_name, max(ledger_entry)
-        from {{ ops_table('etl_job_runs') }}
-        where job_type = 'model' and status = 'failed'
-        group by job_name
-    {%- endset -%}
-    {%- set failures = {} -%}
-    {%- for row in run_query(sql).rows -%}
-        {%- do failures.update({row[0]: row[1]}) -%}
+{#- run-operation: what the gate said of sources and models, with the figures that it was said on. A model that is
+    unchanged is known up to this clock (skipped in the ledger); a blocked one waits (pending). -#}
+{%- macro record_checks(checks, figures) -%}
+    {%- set entries, sources = [], {} -%}
+    {%- for check in checks -%}
+        {%- if check.subject_type == 'source' -%}
+            {%- do sources.update({check.subject: {'detail': check.state, 'reason': check.reason}}) -%}
+        {%- else -%}
+            {%- do figures.append(figure('decision', check.subject, none, check.state, reason=check.reason)) -%}
+        {%- endif -%}
+        {%- if check.subject_type == 'model' and check.state in ('unchanged', 'blocked') -%}
+            {%- do entries.append({
+                'job_name': check.subject,
+                'job_type': 'gate',
+                'status': 'skipped' if check.state == 'unchanged' else 'pending',
+                'as_of': as_of_value(),
+                'error_message': check.reason,
+            }) -%}
+        {%- endif -%}
     {%- endfor -%}
-    {{ return(failures) }}
+    {%- for source_age in figures if source_age.metric == 'source_age' -%}
+        {%- do source_age.update(sources[source_age.subject]) -%}
+    {%- endfor -%}
+    {%- do record_look(entries, figures) -%}
 {%- endmacro %}
 
-{#- run-operation: every decision goes into ops.source_checks. A model that is unchanged is known up to this clock
-    (skipped in the ledger); a blocked one waits (pending). -#}
-{%- macro record_checks(checks) -%}
-    {%- set entries = [] -%}
-    {%- for check in checks if check.subject_type == 'model' and check.state in ('unchanged', 'blocked') -%}
-        {%- do entries.append({
-            'job_name': check.subject,
-            'job_type': 'gate',
-            'status': 'skipped' if check.state == 'unchanged' else 'pending',
-            'as_of': as_of_value(),
-            'error_message': check.reason,
-        }) -%}
-    {%- endfor -%}
+{#- One insert into the ledger, one into what was seen: a check that finds nothing new writes no more than that. The
+    first entry is the look itself, the clock up to which its figures are known. -#}
+{%- macro record_look(entries, figures) -%}
+    {%- set look = {'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()} -%}
     {%- set sql -%}
-        {% if entries %}
-        {{ ledger_insert(entries) }};
-        {% endif %}
-        {% if checks %}
-        insert into {{ ops_table('source_checks') }}
+        {{ ledger_insert([look] + entries) }};
+        {% if figures %}
+        insert into {{ ops_table('gate_log') }}
         {%- endif %}
-        {%- for check in checks %}
+        {%- for figure in figures %}
         select
+            (select max(ledger_entry) from {{ ops_table('etl_job_runs') }}),
             {{ text_literal(run_id()) }},
             {{ timestamp_literal(wall_clock()) }},
             {{ as_of() }},
-            {{ text_literal(check.subject) }},
-            {{ text_literal(check.subject_type) }},
-            {{ text_literal(check.state) }},
-            {{ text_literal(check.reason) }},
-            {{ timestamp_literal(check.max_loaded_at) }},
-            {{ number_literal(check.age_seconds) }}
+            {{ text_literal(figure.metric) }},
+            {{ text_literal(figure.subject) }},
+            {{ number_literal(figure.amount) }},
+            {{ text_literal(figure.detail) }},
+            {{ number_literal(figure.limits.get('warning')) }},
+            {{ number_literal(figure.limits.get('critical')) }},
+            {{ timestamp_literal(figure.reference_time) }},
+            {{ text_literal(figure.reason) }}
             {{- ' union all' if not loop.last }}
         {%- endfor %}
     {%- endset -%}
-    {%- do run_query(sql) -%}
+    {%- do write_down(sql) -%}
 {%- endmacro %}

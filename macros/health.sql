@@ -1,10 +1,9 @@
 {#- What the gate saw, kept as figures: ops.pipeline_health judges them without reading a raw table, so that it also
     answers when one is missing or broken. -#}
 
-{#- Written by gate_facts, under an entry of its own in the ledger: the clock up to which the figures are known. -#}
-{%- macro record_measurements(facts, count_quarantined) -%}
+{%- macro figures_of(facts, count_quarantined) -%}
     {%- set figures, since = [], earlier_run_clock() if count_quarantined else none -%}
-    {%- for source in graph.sources.values() if source.source_name == 'raw' -%}
+    {%- for source in raw_sources() -%}
         {%- do figures.extend(source_figures(source, facts.sources[source.name])) -%}
         {%- if count_quarantined and facts.sources[source.name].is_readable -%}
             {%- do figures.extend(quarantined_figures(source, since)) -%}
@@ -13,31 +12,10 @@
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do figures.extend(job_figures(node, facts.models[node.name])) -%}
     {%- endfor -%}
-    {%- set sql -%}
-        {{ ledger_insert([{'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()}]) }};
-        {% if figures %}
-        insert into {{ ops_table('measurements') }}
-        {%- endif %}
-        {%- for figure in figures %}
-        select
-            (select max(ledger_entry) from {{ ops_table('etl_job_runs') }}),
-            {{ text_literal(run_id()) }},
-            {{ timestamp_literal(wall_clock()) }},
-            {{ as_of() }},
-            {{ text_literal(figure.metric) }},
-            {{ text_literal(figure.subject) }},
-            {{ number_literal(figure.amount) }},
-            {{ text_literal(figure.detail) }},
-            {{ number_literal(figure.limits.get('warning')) }},
-            {{ number_literal(figure.limits.get('critical')) }},
-            {{ timestamp_literal(figure.reference_time) }}
-            {{- ' union all' if not loop.last }}
-        {%- endfor %}
-    {%- endset -%}
-    {%- do write_down(sql) -%}
+    {{ return(figures) }}
 {%- endmacro %}
 
-{%- macro figure(metric, subject, amount, detail=none, limits={}, reference_time=none) -%}
+{%- macro figure(metric, subject, amount, detail=none, limits={}, reference_time=none, reason=none) -%}
     {{ return({
         'metric': metric,
         'subject': subject,
@@ -45,6 +23,7 @@
         'detail': detail,
         'limits': limits,
         'reference_time': reference_time,
+        'reason': reason,
     }) }}
 {%- endmacro %}
 
@@ -82,7 +61,7 @@
         {%- set state = 'warn' if limits.warning and age > limits.warning else 'fresh' -%}
     {%- endif -%}
     {{ return([
-        figure('source_age', source.name, age, state, limits, newest),
+        figure('source_age', source.name, age, state, limits, facts.newest_visible),
         figure('waiting_rows', source.name, facts.waiting_rows),
     ]) }}
 {%- endmacro %}
@@ -229,21 +208,6 @@
         group by job_name
     ) as jobs
     left join ({{ last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
-{%- endmacro %}
-
-{#- The gate's last check: how many models it decided how. Recorded at once, so the wall clock can only err between two
-    checks. -#}
-{%- macro last_decisions(checks) -%}
-    select
-        state as subject,
-        count(*) as models,
-        max(checked_at) as checked_at,
-        max(as_of) as as_of
-    from {{ checks }}
-    where
-        subject_type = 'model'
-        and run_id in (select run_id from {{ checks }} qualify row_number() over (order by checked_at desc) = 1)
-    group by state
 {%- endmacro %}
 
 {#- Per table that coverage has looked at: the partitions that are not what they should be. -#}

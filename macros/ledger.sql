@@ -77,23 +77,12 @@
             run_id varchar,
             as_of timestamp
         );
-        create table if not exists {{ ops_table('source_checks') }} (
-            run_id varchar,
-            checked_at timestamp,
-            as_of timestamp,
-            subject varchar,
-            subject_type varchar,
-            state varchar,
-            reason varchar,
-            max_loaded_at timestamp,
-            age_seconds bigint
-        );
         create table if not exists {{ ops_table('run_lock') }} as
             select
                 {{ text_literal(none) }} as holder,
                 {{ timestamp_literal(none) }} as taken_at,
                 {{ timestamp_literal(none) }} as expires_at;
-        create table if not exists {{ ops_table('measurements') }} (
+        create table if not exists {{ ops_table('gate_log') }} (
             ledger_entry bigint,
             run_id varchar,
             measured_at timestamp,
@@ -104,7 +93,8 @@
             detail varchar,
             warning_at bigint,
             critical_at bigint,
-            reference_time timestamp
+            reference_time timestamp,
+            reason varchar
         );
         create table if not exists {{ ops_table('alerts') }} (
             alert_entry bigint,
@@ -398,7 +388,7 @@
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
-        {%- set jobs, requests, floors = {}, {}, {} -%}
+        {%- set jobs, failures, requests, floors = {}, {}, {}, {} -%}
         {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
             {%- for row in named_rows(last_runs(ops_table('etl_job_runs'))) -%}
                 {%- do jobs.update({row['job_name']: {
@@ -412,38 +402,54 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- for row in named_rows(open_requests_and_floors()) -%}
-                {%- if row['is_floor'] -%}
+            {%- for row in named_rows(failures_floors_and_requests()) -%}
+                {%- if row['kind'] == 'failure' -%}
+                    {%- do failures.update({row['subject']: row['ledger_entry']}) -%}
+                {%- elif row['kind'] == 'floor' -%}
                     {%- do floors.update({row['subject']: row['day']}) -%}
                 {%- else -%}
                     {%- do requests.setdefault(row['subject'], []).append(row) -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
-        {%- do graph.update({key: {'jobs': jobs, 'requests': requests, 'floors': floors}}) -%}
+        {%- do graph.update({key: {'jobs': jobs, 'failures': failures, 'requests': requests, 'floors': floors}}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
 {%- endmacro %}
 
-{#- What someone asked for, and from which day the raw tables are complete: one statement, since every run asks. -#}
-{%- macro open_requests_and_floors() -%}
+{#- What failed last, a test of it included; from which day the raw tables are complete; what someone asked for: one
+    statement, since every run asks. -#}
+{%- macro failures_floors_and_requests() -%}
     select
+        'failure' as kind,
+        job_name as subject,
+        max(ledger_entry) as ledger_entry,
+        cast(null as varchar) as entity,
+        cast(null as date) as day,
+        cast(null as timestamp) as requested_at
+    from {{ ops_table('etl_job_runs') }}
+    where job_type = 'model' and status = 'failed'
+    group by job_name
+    union all
+    select
+        'request' as kind,
         model_name as subject,
+        null as ledger_entry,
         entity,
         day,
-        requested_at,
-        false as is_floor
+        requested_at
     from {{ ops_table('requested_partitions') }}
     where done_at is null
     {#- absent before the first run of a version that knows of it -#}
     {%- if load_relation(ops_table('retention_floors')) is not none %}
     union all
     select
+        'floor' as kind,
         subject,
-        cast(null as varchar) as entity,
+        null as ledger_entry,
+        null as entity,
         max(kept_from) as day,
-        cast(null as timestamp) as requested_at,
-        true as is_floor
+        null as requested_at
     from {{ ops_table('retention_floors') }}
     where subject_type = 'source'
     group by subject

@@ -180,18 +180,13 @@
 {%- endmacro %}
 
 {%- macro prunable_sources(names) -%}
-    {%- set prunable, found = var('pruned_sources'), [] -%}
+    {%- set prunable = var('pruned_sources') -%}
     {%- for name in names or [] if name not in prunable -%}
         {{ exceptions.raise_compiler_error(
             name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
         ) }}
     {%- endfor -%}
-    {%- for source in graph.sources.values() -%}
-        {%- if source.source_name == 'raw' and source.name in (names or prunable) -%}
-            {%- do found.append(source) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {{ return(found | sort(attribute='name')) }}
+    {{ return(raw_sources() | selectattr('name', 'in', names or prunable) | list) }}
 {%- endmacro %}
 
 {#- What is made of a raw table and stored. -#}

@@ -309,12 +309,41 @@ STORY: tuple[Step, ...] = (
         _ANSWERED,
         to=datetime(2025, 10, 1),
     ),
+    Ask(
+        "Two days from the API",
+        "Until here the raw tables were seeds. A usage API on this machine now stands in for"
+        " yours: in the night it is asked for two days. Its answers land as files, each with its"
+        " load time; the warehouse is not needed for that.",
+        as_of=datetime(2025, 10, 17, 5),
+        first=date(2025, 10, 15),
+        last=date(2025, 10, 16),
+    ),
+    Ask(
+        "One of them again",
+        "At five the API had not yet counted all of the second day. A further answer is a further"
+        " file; the later load time wins, company by company.",
+        as_of=datetime(2025, 10, 17, 6),
+        first=date(2025, 10, 16),
+        last=date(2025, 10, 16),
+    ),
+    Take(
+        "From files into raw tables",
+        "Each file once: its rows and the ledger's row of it are one transaction.",
+        _STALE,
+    ),
     Run(
         "A source goes stale",
-        "The hourly events stop at midnight. Past their limit they block the models below them;"
-        f" the others go on. The exit code is {Exit.BLOCKED.value}, so that a scheduler notices.",
+        "What was loaded is built. But the hourly events stopped at midnight: past their limit they"
+        " block the models below them, and the others go on. The exit code is"
+        f" {Exit.BLOCKED.value}, so that a scheduler notices.",
         _STALE,
         Exit.BLOCKED,
+    ),
+    Show(
+        "What came of it",
+        "Both days were answered twice, the first one also in the seeds; each counts once.",
+        _STALE,
+        analysis="answered_days",
     ),
     Look(
         "How is it?",
@@ -340,41 +369,6 @@ STORY: tuple[Step, ...] = (
         "Exactly the damaged partitions are rewritten, by the model itself, and compared again.",
         as_of=_STALE,
         table="web_hourly_stats",
-    ),
-    Ask(
-        "Two days from the API",
-        "Until here the raw tables were seeds. A usage API on this machine now stands in for"
-        " yours: in the night it is asked for two days. Its answers land as files, each with its"
-        " load time; the warehouse is not needed for that.",
-        as_of=datetime(2025, 10, 17, 5),
-        first=date(2025, 10, 15),
-        last=date(2025, 10, 16),
-    ),
-    Ask(
-        "One of them again",
-        "At five the API had not yet counted all of the second day. A further answer is a further"
-        " file; the later load time wins, company by company.",
-        as_of=datetime(2025, 10, 17, 6),
-        first=date(2025, 10, 16),
-        last=date(2025, 10, 16),
-    ),
-    Take(
-        "From files into raw tables",
-        "Each file once: its rows and the ledger's row of it are one transaction. Models whose last"
-        " run has gone past these load times will look again.",
-        _STALE,
-    ),
-    Run(
-        "The marts follow",
-        "What is new is the usage; the hourly sources are as stale as before.",
-        _STALE,
-        Exit.BLOCKED,
-    ),
-    Show(
-        "What came of it",
-        "Both days were answered twice, the first one also in the seeds; each counts once.",
-        _STALE,
-        analysis="answered_days",
     ),
 )
 

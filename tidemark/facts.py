@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,8 @@ class GateFacts:
     as_of: datetime
     sources: Mapping[str, SourceFacts]
     models: Mapping[str, ModelFacts]
+    # For the record alone, as the macros make and take them.
+    figures: Sequence[Mapping[str, Any]] = ()
 
     @property
     def missing(self) -> list[str]:
@@ -68,4 +70,5 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
             )
             for model, facts in payload["models"].items()
         },
+        figures=payload["figures"],
     )

@@ -37,38 +37,38 @@ class Judgement:
 
 def judge(dbt: Dbt, as_of: datetime | None = None) -> Judgement:
     """Ask, decide and record. The first answer fixes the clock; every later call is handed it."""
-    facts = gate_facts(dbt, as_of)
+    facts = gate_facts(dbt, as_of, is_recorded_later=True)
     seeded = bool(facts.missing) and dbt.seeds.issuperset(facts.missing)
     if seeded:
         dbt.call("seed", as_of=facts.as_of).raise_if_failed()
-        facts = gate_facts(dbt, facts.as_of)
+        facts = gate_facts(dbt, facts.as_of, is_recorded_later=True)
     checks = assess(facts.sources, _freshness(dbt, facts.as_of), facts.as_of)
     decisions = decide(facts.models.values(), checks)
     records = _records(checks, decisions)
-    dbt.operate("record_checks", {"checks": records}, facts.as_of)
+    dbt.operate("record_checks", {"checks": records, "figures": facts.figures}, facts.as_of)
     for record in records:
         tell(logging.INFO, f"{record['subject']} is {record['state']}", **record)
     absent = frozenset(model.model for model in facts.models.values() if not model.exists)
     return Judgement(facts.as_of, checks, decisions, absent, seeded)
 
 
-def gate_facts(
-    dbt: Dbt, as_of: datetime | None = None, count_quarantined: bool = False
-) -> GateFacts:
-    """Ask the warehouse. Sources that it cannot read are left out: they block their own branch."""
+def gate_facts(dbt: Dbt, as_of: datetime | None = None, **wanted: bool) -> GateFacts:
+    """Ask the warehouse, by the macro's arguments.
+
+    Sources that it cannot read are left out: they block their own branch.
+    """
     try:
-        wanted = {"count_quarantined": True} if count_quarantined else None
         outcome = dbt.operate("gate_facts", wanted, as_of)
     except DatabaseLockedError:
         raise
     except DbtError:
-        if count_quarantined:
+        if wanted.pop("count_quarantined", False):
             # Bad rows are counted in staging views: one that is broken must not hide all the rest.
-            return gate_facts(dbt, as_of)
+            return gate_facts(dbt, as_of, **wanted)
         unreadable = [seen.source for seen in _freshness(dbt, as_of) if not seen.computed]
         if not unreadable:
             raise
-        outcome = dbt.operate("gate_facts", {"unreadable": unreadable}, as_of)
+        outcome = dbt.operate("gate_facts", {**wanted, "unreadable": unreadable}, as_of)
     return read_facts(outcome.event("gate_facts"), dbt.lineage)
 
 

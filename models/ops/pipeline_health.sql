@@ -24,11 +24,14 @@ with clock as (
 
 ),
 
--- what the gate saw last; it does not count bad rows every time
+-- what the gate saw last; it does not decide or count bad rows every time
 measured as (
 
-    select * from {{ source('ops', 'measurements') }}
-    qualify rank() over (partition by metric = 'quarantined_rows' order by ledger_entry desc) = 1
+    select * from {{ source('ops', 'gate_log') }}
+    qualify rank() over (
+        partition by case when metric in ('decision', 'quarantined_rows') then metric end
+        order by ledger_entry desc
+    ) = 1
 
 ),
 
@@ -85,7 +88,14 @@ ingest_jobs as (
 
 decisions as (
 
-    {{ last_decisions(source('ops', 'source_checks')) }}
+    select
+        detail as subject,
+        count(*) as models,
+        max(measured_at) as checked_at,
+        max(as_of) as as_of
+    from measured
+    where metric = 'decision'
+    group by detail
 
 ),
 
@@ -130,7 +140,7 @@ figures as (
         measured.as_of
     from measured
     left join jobs on measured.subject = jobs.subject and measured.metric = 'pending_rows'
-    where measured.metric <> 'watermark_lag'
+    where measured.metric not in ('watermark_lag', 'decision')
 
 ),
 
