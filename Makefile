@@ -9,10 +9,13 @@ DAMAGES  ?= 105
 
 # dbt writes everything that it does into a file, which takes an eighth of a run's time.
 NO_DBT_LOG  := DBT_LOG_LEVEL_FILE=none
-# Tests of one file share what is slow to set up.
-IN_PARALLEL := --numprocesses auto --dist loadfile
 
 BIN := .venv/bin
+
+# One more than there are cores, since some tests wait for processes and servers. Tests of one file share what is slow
+# to set up.
+WORKERS      = $(shell $(BIN)/python -c 'import os; print(1 + (os.cpu_count() or 1))')
+IN_PARALLEL  = --numprocesses $(WORKERS) --dist loadfile
 
 # One place for profiles.yml, whatever the machine has in its home directory.
 export DBT_PROFILES_DIR := $(CURDIR)

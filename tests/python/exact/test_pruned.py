@@ -22,7 +22,7 @@ from .marts import all_differences, connect
 from .project import FILE_NAME, Project
 from .raw import TABLES
 from .replay import _commit, _take
-from .rounds import drawn, subject_of
+from .rounds import drawn, in_processes, subject_of
 from .test_exact import EXAMPLES, SEED
 
 # Each takes three times as long as an ordinary history.
@@ -38,14 +38,17 @@ PRUNED = ("fact_events", "engagement_events", "web_events")
 def test_every_mart_is_what_it_is_where_nothing_was_pruned(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    late = 0
-    for number in range(SEED, SEED + ROUNDS):
-        domains = subject_of(number)
-        with tempfile.TemporaryDirectory(prefix="tidemark-pruned-") as folder:
-            late += play(drawn(number)[0], Project(domains, Path(folder)), Path(folder))
+    with in_processes() as pool:
+        late = sum(pool.map(_late_rows, range(SEED, SEED + ROUNDS)))
     with capsys.disabled():
         print(f"\n{ROUNDS} histories with a pruning, {late} rows came for pruned days")
     assert late, "in no history did a row come for a pruned day"
+
+
+def _late_rows(number: int) -> int:
+    """Draw a history and play it."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-pruned-") as folder:
+        return play(drawn(number)[0], Project(subject_of(number), Path(folder)), Path(folder))
 
 
 def play(history: History, project: Project, folder: Path) -> int:
