@@ -407,7 +407,7 @@ def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
 
 def test_documentation(both: Both) -> None:
     """After the gates: what dbt asks for its catalog is its own."""
-    both.on_snowflake(AFTER_ALL, "docs", "generate")
+    both.on_snowflake(AFTER_ALL, "docs", "generate", "--write-json")
     catalog = json.loads((both.home / "snowflake" / "catalog.json").read_text())
     documented = {key.split(".")[-1] for key in catalog["nodes"]}
     models = both.snowflake.manifest.nodes
