@@ -10,13 +10,10 @@ DAMAGES  ?= 105
 # dbt writes everything that it does into a file, which takes an eighth of a run's time, and after each command the
 # parsed project as JSON, which takes a fifth of what the tests take (measured with tests/python/test_ledger.py).
 NO_DBT_FILES := DBT_LOG_LEVEL_FILE=none DBT_WRITE_JSON=false
+# Tests of one file share what is slow to set up.
+IN_PARALLEL := --numprocesses auto --dist loadfile
 
 BIN := .venv/bin
-
-# One more than there are cores, since some tests wait for processes and servers. Tests of one file share what is slow
-# to set up.
-WORKERS      = $(shell $(BIN)/python -c 'import os; print(1 + (os.cpu_count() or 1))')
-IN_PARALLEL  = --numprocesses $(WORKERS) --dist loadfile
 
 # One place for profiles.yml, whatever the machine has in its home directory.
 export DBT_PROFILES_DIR := $(CURDIR)
