@@ -129,21 +129,21 @@
 {#- run-operation: what the gate said of sources and models, with the figures that it was said on. A model that is
     unchanged is known up to this clock (skipped in the ledger); a blocked one waits (pending). -#}
 {%- macro record_checks(checks, figures) -%}
-    {%- set entries, sources = [], {} -%}
+    {%- set entries, sources, statuses = [], {}, {'unchanged': 'skipped', 'blocked': 'pending'} -%}
     {%- for check in checks -%}
         {%- if check.subject_type == 'source' -%}
             {%- do sources.update({check.subject: {'detail': check.state, 'reason': check.reason}}) -%}
         {%- else -%}
             {%- do figures.append(figure('decision', check.subject, none, check.state, reason=check.reason)) -%}
-        {%- endif -%}
-        {%- if check.subject_type == 'model' and check.state in ('unchanged', 'blocked') -%}
-            {%- do entries.append({
-                'job_name': check.subject,
-                'job_type': 'gate',
-                'status': 'skipped' if check.state == 'unchanged' else 'pending',
-                'as_of': as_of_value(),
-                'error_message': check.reason,
-            }) -%}
+            {%- if check.state in statuses -%}
+                {%- do entries.append({
+                    'job_name': check.subject,
+                    'job_type': 'gate',
+                    'status': statuses[check.state],
+                    'as_of': as_of_value(),
+                    'error_message': check.reason,
+                }) -%}
+            {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
     {%- for source_age in figures if source_age.metric == 'source_age' -%}
@@ -163,7 +163,7 @@
         {%- endif %}
         {%- for figure in figures %}
         select
-            (select max(ledger_entry) from {{ ops_table('etl_job_runs') }}),
+            {{ last_ledger_entry() }},
             {{ text_literal(run_id()) }},
             {{ timestamp_literal(wall_clock()) }},
             {{ as_of() }},

@@ -191,11 +191,7 @@
 
 {#- What is made of a raw table and stored. -#}
 {%- macro readers_of(source) -%}
-    {%- set found = [] -%}
-    {%- for node in nodes_reading(source) if node.config.materialized != 'view' -%}
-        {%- do found.append(node) -%}
-    {%- endfor -%}
-    {{ return(found | sort(attribute='name')) }}
+    {{ return(nodes_reading(source) | rejectattr('config.materialized', 'equalto', 'view') | sort(attribute='name')) }}
 {%- endmacro %}
 
 {#- What must be done before the raw rows of a source may go: what is made of them must be final. -#}

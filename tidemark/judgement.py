@@ -81,7 +81,7 @@ def _freshness(dbt: Dbt, as_of: datetime | None) -> list[Freshness]:
 def _records(
     checks: Iterable[SourceCheck], decisions: Iterable[Decision]
 ) -> list[dict[str, object]]:
-    """Every decision as the macro `record_checks` takes it."""
+    """Every decision, as the log has it and the macro `record_checks` takes it."""
     sources: list[dict[str, object]] = [
         {
             "subject": check.source,
