@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +29,7 @@ from tidemark import cli
 from tidemark.commands import session
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.health import Figure, Health, Level
+from tidemark.health import known as read
 from tidemark.metrics import Known, Monitor, health_of, text, write
 
 PROJECT = Path(__file__).parents[2]
@@ -342,6 +345,20 @@ def test_metrics_as_a_file_and_as_text(
             " where metric = 'job_rows' and subject = 'fct_engagement_metrics'"
         ).fetchall()
     assert in_file["tidemark_job_rows job=fct_engagement_metrics"] == float(rows)
+
+
+def test_a_reading_that_fails_leaves_no_threads(demo: Path, first_run: tuple[Path, Dbt]) -> None:
+    with opened(demo) as connection:
+        connection.execute("alter table ops.gate_log rename to somewhere_else")
+    gc.collect()
+    gc.disable()
+    try:
+        before = threading.active_count()
+        with pytest.raises(DbtError, match="gate_log"):
+            read(first_run[1])
+        wait_for(lambda: threading.active_count() <= before, "the end of dbt's threads")
+    finally:
+        gc.enable()
 
 
 def test_a_taken_port(monkeypatch: pytest.MonkeyPatch) -> None:
