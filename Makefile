@@ -9,7 +9,7 @@ DAMAGES  ?= 105
 
 # dbt writes everything that it does into a file, which takes an eighth of a run's time, and after each command the
 # parsed project as JSON, which takes a fifth of what the tests take (measured with tests/python/test_ledger.py).
-NO_DBT_FILES := DBT_LOG_LEVEL_FILE=none DBT_WRITE_JSON=false
+FEWER_DBT_FILES := DBT_LOG_LEVEL_FILE=info DBT_WRITE_JSON=false
 # Tests of one file share what is slow to set up.
 IN_PARALLEL := --numprocesses auto --dist loadfile
 
@@ -27,14 +27,14 @@ help: ## List the targets
 # ---- what people call ----
 
 demo: setup ## Walk through the seeded story, in its own database file
-	@$(BIN)/tidemark demo
+	@$(FEWER_DBT_FILES) $(BIN)/tidemark demo
 
 test: setup ## Build and test everything on the demo data, then run the Python tests (minutes)
 	@rm -rf target/test && mkdir -p target/test
 	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(BIN)/dbt build
-	$(NO_DBT_FILES) $(BIN)/pytest -m exact
+	$(FEWER_DBT_FILES) $(BIN)/pytest -m exact
 	@echo "The rest on a machine that lives in New York, which must not matter:"
-	$(NO_DBT_FILES) TZ=America/New_York $(BIN)/pytest $(IN_PARALLEL) -m "not exact and not mutants"
+	$(FEWER_DBT_FILES) TZ=America/New_York $(BIN)/pytest $(IN_PARALLEL) -m "not exact and not mutants"
 
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact

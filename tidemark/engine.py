@@ -28,8 +28,8 @@ from tidemark.lineage import Lineage, StoredMart, stored_marts
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
 _LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
-# dbt writes its own log file; the console belongs to the tables of this command.
-_SILENT = ("--log-level", "none", "--log-level-file", "debug", "--no-print")
+# The console belongs to the tables of this command.
+_SILENT = ("--log-level", "none", "--no-print")
 
 # How long to wait before the ledger is told of an interruption, and before it is told again.
 _WAITS = (0, 1)
@@ -201,7 +201,9 @@ class Dbt:
         from dbt.cli.main import dbtRunner
 
         outcome = Outcome()
-        options = [*_SILENT, "--project-dir", str(self.project_dir)]
+        # Without being told, dbt's own log file would be as silent as the console.
+        file_level = os.environ.get("DBT_LOG_LEVEL_FILE", "debug")
+        options = [*_SILENT, "--log-level-file", file_level, "--project-dir", str(self.project_dir)]
         if (self.project_dir / "profiles.yml").exists() and "DBT_PROFILES_DIR" not in os.environ:
             options += ["--profiles-dir", str(self.project_dir)]
         if self.target:

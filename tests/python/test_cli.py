@@ -667,6 +667,7 @@ def test_seeding_again_keeps_what_was_loaded_besides(story: Story, tmp_path: Pat
 
 
 def test_the_console_script_prints_json_alone(tidemark: Demo) -> None:
+    logs = tidemark.path.parent / "no_logs"
     ran = subprocess.run(
         [sys.executable, "-m", "tidemark", "check", "--json"],
         capture_output=True,
@@ -678,6 +679,9 @@ def test_the_console_script_prints_json_alone(tidemark: Demo) -> None:
             "PYTHONPATH": str(PROJECT),
             "TIDEMARK_DEMO_PATH": str(tidemark.path),
             "DBT_TARGET_PATH": str(tidemark.path.parent / "target"),
+            "DBT_LOG_PATH": str(logs),
+            "DBT_LOG_LEVEL_FILE": "none",
         },
     )
     assert json.loads(ran.stdout)["command"] == "check"
+    assert not (logs / "dbt.log").exists()
