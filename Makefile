@@ -117,6 +117,8 @@ PIP      := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 	@echo "Setting up .venv with $$($(BIN)/python --version): about a minute, once"
 	@$(PIP) install --no-compile --requirement requirements-dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@# On all cores, which pip does not; where the environment forbids byte code, each process would compile again (3 s).
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib tidemark || true
 	@touch $@
 
 # The stamp, not the package's own files, tells whether it is done: the hub's archive keeps old times.
