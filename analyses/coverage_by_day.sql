@@ -7,6 +7,6 @@ select
     count(*) as partitions,
     count(case when state <> 'ok' and is_rebuildable then 1 end) as damaged
 from {{ source('ops', 'partition_coverage') }}
-where {{ is_asked_entity('entity') }}
+where {{ tidemark.is_asked_entity('entity') }}
 group by model_name, day, is_current
 order by model_name, day

@@ -6,7 +6,7 @@ with snapshots as (
 
     select
         snapshot_timestamp,
-        {{ days_after('snapshot_timestamp', -1) }} as activity_date,
+        {{ tidemark.days_after('snapshot_timestamp', -1) }} as activity_date,
         total_customers,
         total_customers - lag(total_customers, 1, 0) over (order by snapshot_timestamp) as customers_gained
     from {{ ref('consumer_analytics') }}

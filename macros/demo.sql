@@ -7,7 +7,7 @@
         delete from {{ target.database }}.marts.web_hourly_stats
         where team_id = 1 and cast(period_bucket as date) between '2025-10-07' and '2025-10-09'
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}
 
 {#- Hooks of the seeds: `dbt seed` writes a raw table anew, and what was loaded into it besides is put back. The ledger
@@ -15,26 +15,26 @@
 {%- macro keep_landed_rows() -%}
     {%- if execute and flags.WHICH in ('seed', 'build') and has_landed_rows() -%}
         {%- set loaded_at = graph.sources['source.' ~ project_name ~ '.raw.' ~ this.identifier].loaded_at_field -%}
-        create or replace temporary table {{ touched_table('landed') }} as
+        create or replace temporary table {{ tidemark.touched_table('landed') }} as
         select * from {{ this }}
         where {{ loaded_at }} in (
-            select loaded_at from {{ ops_table('landed_files') }} where {{ is_landed_here() }}
+            select loaded_at from {{ tidemark.ops_table('landed_files') }} where {{ is_landed_here() }}
         )
     {%- endif -%}
 {%- endmacro %}
 
 {%- macro put_landed_rows_back() -%}
     {%- if execute and flags.WHICH in ('seed', 'build') and has_landed_rows() -%}
-        insert into {{ this }} by name select * from {{ touched_table('landed') }}
+        insert into {{ this }} by name select * from {{ tidemark.touched_table('landed') }}
     {%- endif -%}
 {%- endmacro %}
 
 {%- macro has_landed_rows() -%}
     {%- set key = 'tidemark_landed' ~ invocation_id ~ this.identifier -%}
     {%- if key not in graph -%}
-        {%- set is_known = load_relation(this) is not none and load_relation(ops_table('landed_files')) is not none -%}
-        {%- set landed = '(select count(*) from ' ~ ops_table('landed_files') ~ ' where ' ~ is_landed_here() ~ ')' -%}
-        {%- do graph.update({key: is_known and count_of(landed) > 0}) -%}
+        {%- set is_known = load_relation(this) is not none and load_relation(tidemark.ops_table('landed_files')) is not none -%}
+        {%- set landed = '(select count(*) from ' ~ tidemark.ops_table('landed_files') ~ ' where ' ~ is_landed_here() ~ ')' -%}
+        {%- do graph.update({key: is_known and tidemark.count_of(landed) > 0}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
 {%- endmacro %}

@@ -10,8 +10,8 @@
 with customers as (
 
     select * from {{ ref('stg_customers') }}
-    where {{ valid_and_visible() }}
-    qualify {{ latest_version(ref('stg_customers')) }}
+    where {{ tidemark.valid_and_visible() }}
+    qualify {{ tidemark.latest_version(ref('stg_customers')) }}
 
 ),
 

@@ -21,7 +21,7 @@ final as (
             when api_events > fact_events then api_events
             else fact_events
         end
-        and {{ known_alike(['company_daily_usage', 'fact_events_daily']) }}
+        and {{ tidemark.known_alike(['company_daily_usage', 'fact_events_daily']) }}
 
 )
 

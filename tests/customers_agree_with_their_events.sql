@@ -14,7 +14,7 @@ customers as (
     select stg_customers.* from {{ ref('stg_customers') }} as stg_customers
     cross join clock
     where stg_customers.quarantine_reason is null and stg_customers.loaded_at <= clock.watermark
-    qualify {{ latest_version(ref('stg_customers')) }}
+    qualify {{ tidemark.latest_version(ref('stg_customers')) }}
 
 ),
 

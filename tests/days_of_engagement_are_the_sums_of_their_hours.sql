@@ -45,7 +45,7 @@ final as (
             -- the people of a day are not the sum of its hours', and not fewer than any of them
             or coalesce(sums.most_users, 0) > days.active_users
         )
-        and {{ known_alike(['fct_engagement_metrics', 'server_engagement_daily']) }}
+        and {{ tidemark.known_alike(['fct_engagement_metrics', 'server_engagement_daily']) }}
 
 )
 

@@ -12,7 +12,7 @@ with sources as (
         'fact_events_daily' as mart,
         max(activity_date) as last_day
     from {{ ref('stg_fact_events') }}
-    where {{ valid_and_visible() }}
+    where {{ tidemark.valid_and_visible() }}
 
 ),
 
@@ -27,7 +27,7 @@ marts as (
         'fact_events_daily' as mart,
         activity_date
     from {{ ref('fact_events_daily') }}
-    where {{ not_earlier_than('activity_date', first_kept_day(model)) }}
+    where {{ tidemark.not_earlier_than('activity_date', tidemark.first_kept_day(model)) }}
 
 ),
 

@@ -4,7 +4,7 @@
 with source_rows as (
 
     select max(activity_date) as last_day from {{ ref('stg_engagement_events') }}
-    where {{ valid_and_visible() }}
+    where {{ tidemark.valid_and_visible() }}
 
 ),
 
@@ -14,19 +14,19 @@ marts as (
         'fct_engagement_metrics' as mart,
         cast(metric_hour as date) as activity_date
     from {{ ref('fct_engagement_metrics') }}
-    where {{ not_earlier_than('metric_hour', first_kept_day(model)) }}
+    where {{ tidemark.not_earlier_than('metric_hour', tidemark.first_kept_day(model)) }}
     union all
     select
         'feature_engagement_daily' as mart,
         activity_date
     from {{ ref('feature_engagement_daily') }}
-    where {{ not_earlier_than('activity_date', first_kept_day(model)) }}
+    where {{ tidemark.not_earlier_than('activity_date', tidemark.first_kept_day(model)) }}
     union all
     select
         'engagement_daily' as mart,
         activity_date
     from {{ ref('engagement_daily') }}
-    where {{ not_earlier_than('activity_date', first_kept_day(model)) }}
+    where {{ tidemark.not_earlier_than('activity_date', tidemark.first_kept_day(model)) }}
 
 ),
 

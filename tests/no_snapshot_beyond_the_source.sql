@@ -4,7 +4,7 @@
 with source_rows as (
 
     select max(activity_date) as last_day from {{ ref('stg_customer_events') }}
-    where {{ valid_and_visible() }}
+    where {{ tidemark.valid_and_visible() }}
 
 ),
 
@@ -22,7 +22,7 @@ final as (
         source_rows.last_day
     from snapshots
     cross join source_rows
-    where snapshots.snapshot_timestamp > {{ days_after('source_rows.last_day', 1) }} or source_rows.last_day is null
+    where snapshots.snapshot_timestamp > {{ tidemark.days_after('source_rows.last_day', 1) }} or source_rows.last_day is null
 
 )
 

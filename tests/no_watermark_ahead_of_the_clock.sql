@@ -12,7 +12,7 @@ final as (
         last_processed_timestamp,
         known_until
     from watermarks
-    where last_processed_timestamp > {{ as_of() }} or known_until > {{ as_of() }}
+    where last_processed_timestamp > {{ tidemark.as_of() }} or known_until > {{ tidemark.as_of() }}
 
 )
 

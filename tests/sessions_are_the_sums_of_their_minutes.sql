@@ -54,7 +54,7 @@ final as (
             or sums.assessments_attempted is distinct from sessions.assessments_attempted
             or sums.assessments_completed is distinct from sessions.assessments_completed
         )
-        and {{ known_alike(['minute_metrics', 'session_metrics']) }}
+        and {{ tidemark.known_alike(['minute_metrics', 'session_metrics']) }}
 
 )
 

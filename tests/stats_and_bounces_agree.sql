@@ -38,7 +38,7 @@ session_days as (
         sessions.team_id,
         calendar.date_day as activity_date
     from sessions
-    cross join {{ each_day('cast(sessions.session_start as date)', 'cast(sessions.session_end as date)') }} as calendar
+    cross join {{ tidemark.each_day('cast(sessions.session_start as date)', 'cast(sessions.session_end as date)') }} as calendar
 
 ),
 
@@ -108,7 +108,7 @@ disagreements as (
 final as (
 
     select * from disagreements
-    where {{ known_alike(['web_hourly_stats', 'web_sessions', 'web_hourly_bounces']) }}
+    where {{ tidemark.known_alike(['web_hourly_stats', 'web_sessions', 'web_hourly_bounces']) }}
 
 )
 

@@ -12,7 +12,7 @@ final as (
         customer_id,
         event_type,
         payload_json,
-        {{ json_text('payload_json', 'status') }} as status,
+        {{ tidemark.json_text('payload_json', 'status') }} as status,
         created_at as occurred_at,
         cast(created_at as date) as activity_date,
         loaded_at,
@@ -24,7 +24,7 @@ final as (
             when created_at is null then 'created_at is null'
             when {{ dbt.dateadd('hour', -24, 'created_at') }} > loaded_at
                 then 'created_at is more than 24 hours after loaded_at'
-            when not {{ is_json('payload_json') }} then 'payload_json does not parse'
+            when not {{ tidemark.is_json('payload_json') }} then 'payload_json does not parse'
         end as quarantine_reason
     from source
 

@@ -24,7 +24,7 @@ final as (
             when session_date is null then 'session_date is null'
             when {{ dbt.dateadd('hour', -24, 'session_date') }} > updated_at
                 then 'session_date is more than 24 hours after updated_at'
-            when {{ is_beyond_retention('engagement_events', 'session_date') }} then 'beyond_retention'
+            when {{ tidemark.is_beyond_retention('engagement_events', 'session_date') }} then 'beyond_retention'
             -- a deleted version needs no measures
             when coalesce(is_deleted, false) then null
             when user_id is null then 'user_id is null'

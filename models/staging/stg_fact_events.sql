@@ -10,7 +10,7 @@ final as (
         event_id,
         company_id,
         event_timestamp as occurred_at,
-        cast({{ to_utc('event_timestamp') }} as date) as activity_date,
+        cast({{ tidemark.to_utc('event_timestamp') }} as date) as activity_date,
         events,
         coalesce(is_deleted, false) as is_deleted,
         loaded_at,
@@ -18,9 +18,9 @@ final as (
             when event_id is null then 'event_id is null'
             when company_id is null then 'company_id is null'
             when event_timestamp is null then 'event_timestamp is null'
-            when {{ dbt.dateadd('hour', -24, to_utc('event_timestamp')) }} > loaded_at
+            when {{ dbt.dateadd('hour', -24, tidemark.to_utc('event_timestamp')) }} > loaded_at
                 then 'event_timestamp is more than 24 hours after loaded_at'
-            when {{ is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
+            when {{ tidemark.is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
             -- a deleted version needs no measures
             when coalesce(is_deleted, false) then null
             when events is null then 'events is null'

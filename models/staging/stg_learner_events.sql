@@ -9,10 +9,10 @@ parsed as (
 
     select
         *,
-        {{ json_text('data', 'page_id') }} as page_id,
-        {{ json_text('data', 'assessment_id') }} as assessment_id,
-        {{ json_text('data', 'score') }} as score_text,
-        {{ json_text('data', 'max_score') }} as max_score_text
+        {{ tidemark.json_text('data', 'page_id') }} as page_id,
+        {{ tidemark.json_text('data', 'assessment_id') }} as assessment_id,
+        {{ tidemark.json_text('data', 'score') }} as score_text,
+        {{ tidemark.json_text('data', 'max_score') }} as max_score_text
     from source
 
 ),
@@ -47,7 +47,7 @@ final as (
             when timestamp is null then 'timestamp is null'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > processed_at
                 then 'timestamp is more than 24 hours after processed_at'
-            when not {{ is_json('data') }} then 'data does not parse'
+            when not {{ tidemark.is_json('data') }} then 'data does not parse'
             when score_text is not null and try_cast(score_text as decimal(18, 6)) is null
                 then 'score is not a number'
             when max_score_text is not null and try_cast(max_score_text as decimal(18, 6)) is null

@@ -32,7 +32,7 @@ final as (
             when timestamp is null then 'timestamp is null'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > loaded_at
                 then 'timestamp is more than 24 hours after loaded_at'
-            when {{ is_beyond_retention('web_events', 'timestamp') }} then 'beyond_retention'
+            when {{ tidemark.is_beyond_retention('web_events', 'timestamp') }} then 'beyond_retention'
         end as quarantine_reason
     from source
 

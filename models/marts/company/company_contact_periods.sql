@@ -3,8 +3,8 @@
 with crm as (
 
     select * from {{ ref('stg_crm_daily') }}
-    where {{ valid_and_visible() }}
-    qualify {{ latest_version(ref('stg_crm_daily')) }}
+    where {{ tidemark.valid_and_visible() }}
+    qualify {{ tidemark.latest_version(ref('stg_crm_daily')) }}
 
 ),
 
@@ -27,7 +27,7 @@ final as (
         valid_from,
         lead(valid_from) over (partition by company_id order by valid_from) as valid_to,
         last_contact_at,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from last_contact_of_day
 
 )

@@ -14,12 +14,12 @@ lifespans as (
 
 touched as (
 
-    {% call replay_from(entity='company_id', day='activity_date') %}
+    {% call tidemark.replay_from(entity='company_id', day='activity_date') %}
 
     {% if is_incremental() %}
 
     -- companies that are new or gone, whose first day moved, or whose last day did with the calendar
-    {{ moved_lifespans(ref('company_lifespans'), entity='company_id', day='activity_date') }}
+    {{ tidemark.moved_lifespans(ref('company_lifespans'), entity='company_id', day='activity_date') }}
 
     union all
 
@@ -36,7 +36,7 @@ touched as (
     -- usage that arrived, late or not
     select company_id, usage_date as replay_from
     from {{ ref('stg_product_usage_daily') }}
-    where {{ newly_loaded() }}
+    where {{ tidemark.newly_loaded() }}
 
     {% else %}
 
@@ -51,8 +51,8 @@ touched as (
 usage_days as (
 
     select * from {{ ref('stg_product_usage_daily') }}
-    where {{ replayed_rows('company_id', lookback_days=6) }}
-    qualify {{ latest_version(ref('stg_product_usage_daily')) }}
+    where {{ tidemark.replayed_rows('company_id', lookback_days=6) }}
+    qualify {{ tidemark.latest_version(ref('stg_product_usage_daily')) }}
 
 ),
 
@@ -66,8 +66,8 @@ days as (
         touched.replay_from
     from touched
     inner join lifespans on touched.company_id = lifespans.company_id
-    cross join {{ each_day(
-        'greatest(lifespans.first_day, ' ~ days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day'
+    cross join {{ tidemark.each_day(
+        'greatest(lifespans.first_day, ' ~ tidemark.days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day'
     ) }} as lifespan
 
 ),
@@ -78,12 +78,12 @@ last_active_before as (
 
     select
         stored.company_id,
-        {{ days_after('stored.activity_date', '-stored.days_since_last_active') }} as active_on
+        {{ tidemark.days_after('stored.activity_date', '-stored.days_since_last_active') }} as active_on
     from {{ this }} as stored
     inner join touched
         on
             stored.company_id = touched.company_id
-            and stored.activity_date = {{ days_after('touched.replay_from', -1) }}
+            and stored.activity_date = {{ tidemark.days_after('touched.replay_from', -1) }}
 
     {% else %}
 
@@ -160,7 +160,7 @@ final as (
             when {{ dbt.datediff('first_day', 'activity_date', 'day') }} < 6 then false
             when days_reported_7d = 7 then true
         end as is_churn_risk,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from windowed
     where is_written
 

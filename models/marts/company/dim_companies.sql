@@ -3,15 +3,15 @@
 with crm as (
 
     select * from {{ ref('stg_crm_daily') }}
-    where {{ valid_and_visible() }}
-    qualify {{ latest_version(ref('stg_crm_daily')) }}
+    where {{ tidemark.valid_and_visible() }}
+    qualify {{ tidemark.latest_version(ref('stg_crm_daily')) }}
 
 ),
 
 usage_rows as (
 
     select * from {{ ref('stg_product_usage_daily') }}
-    where {{ valid_and_visible() }}
+    where {{ tidemark.valid_and_visible() }}
 
 ),
 
@@ -53,7 +53,7 @@ final as (
         latest_attributes.loaded_at as attributes_loaded_at,
         coalesce(latest_attributes.crm_files, 0) as crm_files,
         coalesce(usage_by_company.usage_days, 0) as usage_days,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from latest_attributes
     full outer join usage_by_company on latest_attributes.company_id = usage_by_company.company_id
 

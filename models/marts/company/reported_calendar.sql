@@ -23,7 +23,7 @@ calendar as (
         reported_days.usage_date is not null as is_reported,
         bounds.record_loaded_at
     from bounds
-    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as span
+    cross join {{ tidemark.each_day('bounds.first_day', 'bounds.last_day') }} as span
     left join reported_days on span.date_day = reported_days.usage_date
 
 ),

@@ -6,7 +6,7 @@ with answers as (
         usage_date,
         loaded_at
     from {{ ref('stg_usage_answers') }}
-    where {{ valid_and_visible() }}
+    where {{ tidemark.valid_and_visible() }}
 
 ),
 
@@ -16,7 +16,7 @@ usage_rows as (
         usage_date,
         loaded_at
     from {{ ref('stg_product_usage_daily') }}
-    where {{ valid_and_visible() }}
+    where {{ tidemark.valid_and_visible() }}
 
 ),
 
@@ -41,7 +41,7 @@ final as (
     select
         usage_date,
         min(loaded_at) as first_reported_at,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from reports_of_ended_days
     group by usage_date
 

@@ -18,7 +18,7 @@ bounds as (
 calendar as (
 
     select each_date.date_day from bounds
-    cross join {{ each_day('bounds.first_day', 'bounds.last_day') }} as each_date
+    cross join {{ tidemark.each_day('bounds.first_day', 'bounds.last_day') }} as each_date
 
 ),
 
@@ -27,7 +27,7 @@ snapshots as (
 
     select
         totals.*,
-        cast({{ days_after('calendar.date_day', 1) }} as timestamp) as snapshot_timestamp
+        cast({{ tidemark.days_after('calendar.date_day', 1) }} as timestamp) as snapshot_timestamp
     from totals
     inner join calendar
         on
@@ -40,7 +40,7 @@ ages as (
 
     select
         *,
-        total_customers * {{ unix_second('snapshot_timestamp') }} - existing_since_total as total_age_seconds
+        total_customers * {{ tidemark.unix_second('snapshot_timestamp') }} - existing_since_total as total_age_seconds
     from snapshots
 
 ),
@@ -81,7 +81,7 @@ final as (
         events_by_type,
         avg_customer_lifetime_days,
         case
-            when consumer_id is not null then {{ json_object({
+            when consumer_id is not null then {{ tidemark.json_object({
                 'total_customers': 'total_customers',
                 'active_customers': 'active_customers',
                 'inactive_customers': 'inactive_customers',
@@ -90,7 +90,7 @@ final as (
                 'avg_customer_lifetime_days': 'avg_customer_lifetime_days',
                 'snapshot_source': "'tidemark'",
             }) }}
-            else {{ json_object({
+            else {{ tidemark.json_object({
                 'total_customers_all_consumers': 'total_customers',
                 'active_customers_all_consumers': 'active_customers',
                 'inactive_customers_all_consumers': 'inactive_customers',

@@ -1,8 +1,8 @@
 with events as (
 
     select * from {{ ref('stg_customer_events') }}
-    where {{ touched_partitions(ref('stg_customer_events'), entity='consumer_id', day='activity_date') }}
-    qualify {{ latest_version(ref('stg_customer_events')) }}
+    where {{ tidemark.touched_partitions(ref('stg_customer_events'), entity='consumer_id', day='activity_date') }}
+    qualify {{ tidemark.latest_version(ref('stg_customer_events')) }}
 
 ),
 
@@ -13,7 +13,7 @@ final as (
         activity_date,
         event_type,
         count(*) as events,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from events
     group by consumer_id, activity_date, event_type
 

@@ -72,7 +72,7 @@ final as (
         activity_date,
         next_activity_date,
         total_events,
-        {{ json_object_of('event_type', 'events_of_type') }} as events_by_type,
+        {{ tidemark.json_object_of('event_type', 'events_of_type') }} as events_by_type,
         consumers_in_system,
         total_customers,
         active_customers,

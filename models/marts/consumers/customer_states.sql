@@ -2,11 +2,11 @@
 
 with touched as (
 
-    {% call replay_from(entity='consumer_id', day='activity_date') %}
+    {% call tidemark.replay_from(entity='consumer_id', day='activity_date') %}
 
     select consumer_id, activity_date as replay_from
     from {{ ref('stg_customer_events') }}
-    where {{ newly_loaded() }}
+    where {{ tidemark.newly_loaded() }}
 
     {% endcall %}
 
@@ -15,8 +15,8 @@ with touched as (
 events as (
 
     select * from {{ ref('stg_customer_events') }}
-    where {{ replayed_rows('consumer_id') }}
-    qualify {{ latest_version(ref('stg_customer_events')) }}
+    where {{ tidemark.replayed_rows('consumer_id') }}
+    qualify {{ tidemark.latest_version(ref('stg_customer_events')) }}
 
 ),
 
@@ -132,9 +132,9 @@ final as (
         existing_since,
         cast(existing_since is not null as integer) - cast(since_before is not null as integer) as customers_change,
         cast(is_active as integer) - cast(since_before is not null and active_before as integer) as active_change,
-        coalesce({{ unix_second('existing_since') }}, 0)
-        - coalesce({{ unix_second('since_before') }}, 0) as existing_since_change,
-        {{ as_of() }} as record_loaded_at
+        coalesce({{ tidemark.unix_second('existing_since') }}, 0)
+        - coalesce({{ tidemark.unix_second('since_before') }}, 0) as existing_since_change,
+        {{ tidemark.as_of() }} as record_loaded_at
     from changes
     -- what was known before is not written again
     where event_id is not null

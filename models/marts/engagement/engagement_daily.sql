@@ -34,7 +34,7 @@ days as (
         calendar.date_day as activity_date
     from servers
     cross join last_day
-    cross join {{ each_day('servers.first_day', 'last_day.last_day') }} as calendar
+    cross join {{ tidemark.each_day('servers.first_day', 'last_day.last_day') }} as calendar
 
 ),
 

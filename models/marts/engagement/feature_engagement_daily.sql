@@ -1,8 +1,8 @@
 with events as (
 
     select * from {{ ref('stg_engagement_events') }}
-    where {{ touched_partitions(ref('stg_engagement_events'), entity='server_id', day='activity_date') }}
-    qualify {{ latest_version(ref('stg_engagement_events')) }}
+    where {{ tidemark.touched_partitions(ref('stg_engagement_events'), entity='server_id', day='activity_date') }}
+    qualify {{ tidemark.latest_version(ref('stg_engagement_events')) }}
 
 ),
 
@@ -15,7 +15,7 @@ final as (
         count(distinct user_id) as active_users,
         cast(sum(interaction_count) as bigint) as total_interactions,
         cast(sum(duration_minutes) as decimal(38, 2)) as total_duration,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from events
     where not is_deleted
     group by server_id, feature_used, activity_date

@@ -1,10 +1,10 @@
 with events as (
 
     select * from {{ ref('stg_engagement_events') }}
-    where {{ touched_partitions(
+    where {{ tidemark.touched_partitions(
         ref('stg_engagement_events'), entity='server_id', day='activity_date', lookback_days=6
     ) }}
-    qualify {{ latest_version(ref('stg_engagement_events')) }}
+    qualify {{ tidemark.latest_version(ref('stg_engagement_events')) }}
 
 ),
 
@@ -30,8 +30,8 @@ spans as (
     select
         *,
         case
-            when next_activity_date < {{ days_after('activity_date', 7) }} then next_activity_date
-            else {{ days_after('activity_date', 7) }}
+            when next_activity_date < {{ tidemark.days_after('activity_date', 7) }} then next_activity_date
+            else {{ tidemark.days_after('activity_date', 7) }}
         end as left_on
     from person_days
 
@@ -86,8 +86,8 @@ days as (
         calendar.date_day,
         calendar.date_day = change_days.activity_date as is_change
     from change_days
-    cross join {{ each_day(
-        'change_days.activity_date', days_after('change_days.next_change_date', -1)
+    cross join {{ tidemark.each_day(
+        'change_days.activity_date', tidemark.days_after('change_days.next_change_date', -1)
     ) }} as calendar
     where change_days.active_users_7d > 0
 
@@ -103,9 +103,9 @@ final as (
         cast(case when is_change then total_duration else 0 end as decimal(38, 2)) as total_duration,
         cast(active_users_7d as bigint) as active_users_7d,
         cast(case when is_change then event_rows else 0 end as bigint) as event_rows,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from days
-    where {{ is_touched('server_id', 'date_day') }}
+    where {{ tidemark.is_touched('server_id', 'date_day') }}
 
 )
 

@@ -2,7 +2,7 @@
 
 with touched as (
 
-    {% call replay_from(entity='learner_id', day='activity_date') %}
+    {% call tidemark.replay_from(entity='learner_id', day='activity_date') %}
 
     -- attempts, and what takes the place of one; what is not stored changed nothing, and neither does its end
     select
@@ -10,7 +10,7 @@ with touched as (
         activity_date as replay_from
     from {{ ref('stg_learner_events') }}
     where
-        {{ newly_loaded() }}
+        {{ tidemark.newly_loaded() }}
         and (
             is_attempt
             {% if is_incremental() %}
@@ -31,8 +31,8 @@ with touched as (
 events as (
 
     select * from {{ ref('stg_learner_events') }}
-    where {{ replayed_rows('learner_id') }}
-    qualify {{ latest_version(ref('stg_learner_events')) }}
+    where {{ tidemark.replayed_rows('learner_id') }}
+    qualify {{ tidemark.latest_version(ref('stg_learner_events')) }}
 
 ),
 
@@ -122,7 +122,7 @@ final as (
                 else least(1, 0.5 + 0.5 * abs(mastery - previous_mastery))
             end as decimal(8, 7)
         ) as confidence_score,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from steps
     where is_replayed and mastery is distinct from previous_mastery
 

@@ -1,8 +1,8 @@
 with events as (
 
     select * from {{ ref('stg_learner_events') }}
-    where {{ touched_partitions(ref('stg_learner_events'), entity='learner_id', day='minute_timestamp') }}
-    qualify {{ latest_version(ref('stg_learner_events')) }}
+    where {{ tidemark.touched_partitions(ref('stg_learner_events'), entity='learner_id', day='minute_timestamp') }}
+    qualify {{ tidemark.latest_version(ref('stg_learner_events')) }}
 
 ),
 
@@ -25,7 +25,7 @@ final as (
             else cast({{ dbt.datediff('min(occurred_at)', 'max(occurred_at)', 'second') }} as integer)
         end as time_spent_seconds,
         cast(minute_timestamp as date) as partition_date,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from events
     group by learner_id, session_id, minute_timestamp
 

@@ -3,10 +3,10 @@
 with events as (
 
     select * from {{ ref('stg_learner_events') }}
-    where {{ touched_sessions(
+    where {{ tidemark.touched_sessions(
         ref('stg_learner_events'), entity='learner_id', session='session_id', first='session_start', last='session_end'
     ) }}
-    qualify {{ latest_version(ref('stg_learner_events')) }}
+    qualify {{ tidemark.latest_version(ref('stg_learner_events')) }}
 
 ),
 
@@ -17,7 +17,7 @@ session_events as (
         *,
         case when event_type = 'assessment_complete' then score end as assessment_score
     from events
-    where {{ is_touched_session('learner_id', 'session_id') }}
+    where {{ tidemark.is_touched_session('learner_id', 'session_id') }}
 
 ),
 
@@ -61,7 +61,7 @@ final as (
             (lessons_completed + assessments_completed) / nullif(lessons_attempted + assessments_attempted, 0), 0
         ) as decimal(18, 4)) as completion_rate,
         session_end as last_activity,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from sessions
 
 )

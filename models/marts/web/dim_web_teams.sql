@@ -3,8 +3,8 @@
 with teams as (
 
     select * from {{ ref('stg_web_teams') }}
-    where {{ valid_and_visible() }}
-    qualify {{ latest_version(ref('stg_web_teams')) }}
+    where {{ tidemark.valid_and_visible() }}
+    qualify {{ tidemark.latest_version(ref('stg_web_teams')) }}
 
 ),
 
@@ -15,7 +15,7 @@ final as (
         name,
         coalesce(is_enabled, false) as is_enabled,
         enabled_at,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from teams
 
 )

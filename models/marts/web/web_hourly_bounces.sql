@@ -1,7 +1,7 @@
 with sessions as (
 
     select * from {{ ref('web_sessions') }}
-    where {{ changed_partitions(ref('web_sessions'), entity='team_id', day='period_bucket') }}
+    where {{ tidemark.changed_partitions(ref('web_sessions'), entity='team_id', day='period_bucket') }}
 
 ),
 
@@ -24,7 +24,7 @@ final as (
         count(distinct person_id) as persons,
         count(case when is_bounce then 1 end) as bounces,
         cast(sum(duration_seconds) as bigint) as total_session_duration,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from sessions
     where pageviews > 0
     group by

@@ -4,8 +4,8 @@ with events as (
         *,
         event in ('$pageview', '$screen') as is_view
     from {{ ref('stg_web_events') }}
-    where {{ touched_partitions(ref('stg_web_events'), entity='team_id', day='period_bucket') }}
-    qualify {{ latest_version(ref('stg_web_events')) }}
+    where {{ tidemark.touched_partitions(ref('stg_web_events'), entity='team_id', day='period_bucket') }}
+    qualify {{ tidemark.latest_version(ref('stg_web_events')) }}
 
 ),
 
@@ -28,7 +28,7 @@ final as (
         count(distinct case when is_view then session_id end) as sessions,
         count(distinct case when is_view then person_id end) as persons,
         count(*) as event_rows,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from events
     group by
         team_id,

@@ -3,10 +3,10 @@
 with events as (
 
     select * from {{ ref('stg_web_events') }}
-    where {{ touched_sessions(
+    where {{ tidemark.touched_sessions(
         ref('stg_web_events'), entity='team_id', session='session_id', first='session_start', last='session_end'
     ) }}
-    qualify {{ latest_version(ref('stg_web_events')) }}
+    qualify {{ tidemark.latest_version(ref('stg_web_events')) }}
 
 ),
 
@@ -17,7 +17,7 @@ session_events as (
         *,
         event in ('$pageview', '$screen') as is_view
     from events
-    where {{ is_touched_session('team_id', 'session_id') }}
+    where {{ tidemark.is_touched_session('team_id', 'session_id') }}
 
 ),
 
@@ -69,7 +69,7 @@ final as (
         first_views.utm_medium,
         first_views.utm_campaign,
         first_views.country_code,
-        {{ as_of() }} as record_loaded_at
+        {{ tidemark.as_of() }} as record_loaded_at
     from totals
     left join first_views
         on

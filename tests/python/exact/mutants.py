@@ -22,9 +22,9 @@ DBT_FILES = (
     *("macros", "models", "seeds", "snapshots", "tests", "docs"),
 )
 
-CHANGES = "macros/changes.sql"
-LEDGER = "macros/ledger.sql"
-STRATEGIES = "macros/strategies.sql"
+CHANGES = "packages/tidemark/macros/changes.sql"
+LEDGER = "packages/tidemark/macros/ledger.sql"
+STRATEGIES = "packages/tidemark/macros/strategies.sql"
 USAGE = "models/marts/company/company_daily_usage.sql"
 FACTS = "models/marts/company/fact_events_daily.sql"
 CUSTOMERS = "models/marts/consumers/customer_states.sql"
@@ -121,9 +121,9 @@ MUTANTS = [
         "aggregates only the new rows",
         Patch(
             CHANGES,
-            "    {{ valid_and_visible() }}\n    and {{ within('occurred_at', ranges) }}\n"
+            "    {{ tidemark.valid_and_visible() }}\n    and {{ tidemark.within('occurred_at', ranges) }}\n"
             "    and ({{ ent",
-            "    {{ newly_loaded() }}\n    and {{ within('occurred_at', ranges) }}\n"
+            "    {{ tidemark.newly_loaded() }}\n    and {{ tidemark.within('occurred_at', ranges) }}\n"
             "    and ({{ ent",
         ),
     ),
@@ -131,24 +131,24 @@ MUTANTS = [
         "exclusive lower bound",
         Patch(
             CHANGES,
-            "loaded_at >= {{ timestamp_literal(state.since) }}",
-            "loaded_at > {{ timestamp_literal(state.since) }}",
+            "loaded_at >= {{ tidemark.timestamp_literal(state.since) }}",
+            "loaded_at > {{ tidemark.timestamp_literal(state.since) }}",
         ),
     ),
     Mutant(
         "no overlap with the previous watermark",
         Patch(
             LEDGER,
-            "{{ return(utc_moment(watermark) - overlap) }}",
-            "{{ return(utc_moment(watermark)) }}",
+            "{{ return(tidemark.utc_moment(watermark) - overlap) }}",
+            "{{ return(tidemark.utc_moment(watermark)) }}",
         ),
     ),
     Mutant(
         "deletes by the keys of the new rows",
         Patch(
             STRATEGIES,
-            "using {{ touched_table() }} as touched\n        where stored.{{ state.entity }} = "
-            "touched.{{ state.entity }} and {{ is_replaced() }}",
+            "using {{ tidemark.touched_table() }} as touched\n        where stored.{{ state.entity }} = "
+            "touched.{{ state.entity }} and {{ tidemark.is_replaced() }}",
             "using {{ args.temp_relation }} as fresh\n        where stored.{{ state.entity }} = "
             "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }}",
         ),
@@ -183,7 +183,7 @@ MUTANTS = [
         Patch(
             "models/staging/stg_engagement_events.sql",
             "    from source\n",
-            "    from source\n    where updated_at <= {{ as_of() }}\n",
+            "    from source\n    where updated_at <= {{ tidemark.as_of() }}\n",
         ),
     ),
     Mutant(
@@ -213,7 +213,7 @@ MUTANTS = [
         "a restatement spares what is stored and has no rows",
         Patch(
             CHANGES,
-            "where {{ within(day, [(state.window[0], state.window[1] + reach)]) }}",
+            "where {{ tidemark.within(day, [(state.window[0], state.window[1] + reach)]) }}",
             "where false",
         ),
         needs="restate",
@@ -222,7 +222,7 @@ MUTANTS = [
         "requests are not read",
         Patch(
             CHANGES,
-            "{%- if is_incremental() and run_state().requests %}",
+            "{%- if is_incremental() and tidemark.run_state().requests %}",
             "{%- if false %}",
         ),
         needs="request",
@@ -253,8 +253,8 @@ MUTANTS = [
         "a null-unsafe delete",
         Patch(
             STRATEGIES,
-            "and {{ is_replaced() }}",
-            "and {{ is_replaced() }}{% if model.name == 'feature_engagement_daily' %} and "
+            "and {{ tidemark.is_replaced() }}",
+            "and {{ tidemark.is_replaced() }}{% if model.name == 'feature_engagement_daily' %} and "
             "stored.feature_used = stored.feature_used{% endif %}",
         ),
     ),
@@ -290,8 +290,8 @@ MUTANTS = [
         "an event touches its own day only, not the windows that it lies in",
         Patch(
             CHANGES,
-            "            cross join {{ numbers_to(lookback_days) }}\n            {{- req",
-            "            cross join {{ numbers_to(0) }}\n            {{- req",
+            "            cross join {{ tidemark.numbers_to(lookback_days) }}\n            {{- req",
+            "            cross join {{ tidemark.numbers_to(0) }}\n            {{- req",
         ),
     ),
     Mutant(
@@ -356,8 +356,8 @@ MUTANTS = [
         "an attempt that is none any more stays",
         Patch(
             MASTERY,
-            "    where {{ replayed_rows('learner_id') }}",
-            "    where {{ replayed_rows('learner_id') }} and is_attempt",
+            "    where {{ tidemark.replayed_rows('learner_id') }}",
+            "    where {{ tidemark.replayed_rows('learner_id') }} and is_attempt",
         ),
         domain="learning",
     ),
@@ -375,8 +375,8 @@ MUTANTS = [
         Patch(
             CHANGES,
             "    and ({{ identity }}) in "
-            "(select {{ identity }} from {{ found_once('versions', versions) }})",
-            "    and {{ is_touched_session(entity, session) }}",
+            "(select {{ identity }} from {{ tidemark.found_once('versions', versions) }})",
+            "    and {{ tidemark.is_touched_session(entity, session) }}",
         ),
         domain="web",
     ),
@@ -385,7 +385,7 @@ MUTANTS = [
         Patch(
             CHANGES,
             "and ({{ identity }}) in (select {{ identity }} from {{ loaded }})",
-            "and {{ newly_loaded() }}",
+            "and {{ tidemark.newly_loaded() }}",
         ),
         domain="web",
     ),
@@ -417,8 +417,8 @@ MUTANTS = [
         "a disabled team stays",
         Patch(
             WEB_TEAMS,
-            "where {{ valid_and_visible() }}",
-            "where {{ valid_and_visible() }} and is_enabled",
+            "where {{ tidemark.valid_and_visible() }}",
+            "where {{ tidemark.valid_and_visible() }} and is_enabled",
         ),
         domain="web",
     ),

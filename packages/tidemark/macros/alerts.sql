@@ -5,18 +5,18 @@
     now; and when some jobs last succeeded, tests included. It reads only. -#}
 {%- macro alert_facts(jobs=[]) -%}
     {%- set facts = {'told': [], 'figures': [], 'worked': {}} -%}
-    {%- if load_relation(ops_table('alerts')) is not none -%}
-        {%- for row in run_query(last_alerts(ops_table('alerts'))).rows -%}
+    {%- if load_relation(tidemark.ops_table('alerts')) is not none -%}
+        {%- for row in run_query(tidemark.last_alerts(tidemark.ops_table('alerts'))).rows -%}
             {%- do facts.told.append({'channel': row[0], 'subject': row[1], 'state': row[2]}) -%}
         {%- endfor -%}
     {%- endif -%}
-    {%- if load_relation(ops_table('pipeline_health')) is not none -%}
+    {%- if load_relation(tidemark.ops_table('pipeline_health')) is not none -%}
         {%- set columns = ['metric', 'subject', 'unit', 'level', 'warning_at', 'critical_at', 'detail',
             'reference_time', 'as_of', 'amount'] -%}
         {%- set sql -%}
-            select {{ columns | join(', ') }} from {{ ops_table('pipeline_health') }} where critical_at is not null
+            select {{ columns | join(', ') }} from {{ tidemark.ops_table('pipeline_health') }} where critical_at is not null
         {%- endset -%}
-        {%- for row in named_rows(sql) -%}
+        {%- for row in tidemark.named_rows(sql) -%}
             {%- set figure = {'amount': row['amount'] | float if row['amount'] is not none else none} -%}
             {%- for column in columns if column != 'amount' -%}
                 {%- set value = row[column] -%}
@@ -25,9 +25,9 @@
             {%- do facts.figures.append(figure) -%}
         {%- endfor -%}
     {%- endif -%}
-    {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
-        {%- for row in run_query(last_whole_successes(ops_table('etl_job_runs'), jobs)).rows -%}
-            {%- do facts.worked.update({row[0]: utc_moment(row[1]).isoformat()}) -%}
+    {%- if load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
+        {%- for row in run_query(tidemark.last_whole_successes(tidemark.ops_table('etl_job_runs'), jobs)).rows -%}
+            {%- do facts.worked.update({row[0]: tidemark.utc_moment(row[1]).isoformat()}) -%}
         {%- endfor -%}
     {%- endif -%}
     {%- do log('tidemark:alert_facts ' ~ tojson(facts)) -%}
@@ -58,20 +58,20 @@
 
 {#- run-operation: what was delivered, rows of channel, subject and state. -#}
 {%- macro record_alerts(alerts) -%}
-    {%- do create_ops_tables() -%}
+    {%- do tidemark.create_ops_tables() -%}
     {%- set sql -%}
-        insert into {{ ops_table('alerts') }}
+        insert into {{ tidemark.ops_table('alerts') }}
         {%- for alert in alerts %}
         select
-            coalesce((select max(alert_entry) from {{ ops_table('alerts') }}), 0) + 1,
-            {{ text_literal(run_id()) }},
-            {{ timestamp_literal(wall_clock()) }},
-            {{ as_of() }},
-            {{ text_literal(alert.channel) }},
-            {{ text_literal(alert.subject) }},
-            {{ text_literal(alert.state) }}
+            coalesce((select max(alert_entry) from {{ tidemark.ops_table('alerts') }}), 0) + 1,
+            {{ tidemark.text_literal(tidemark.run_id()) }},
+            {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+            {{ tidemark.as_of() }},
+            {{ tidemark.text_literal(alert.channel) }},
+            {{ tidemark.text_literal(alert.subject) }},
+            {{ tidemark.text_literal(alert.state) }}
             {{- ' union all' if not loop.last else '' }}
         {%- endfor %}
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}

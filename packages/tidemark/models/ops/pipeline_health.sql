@@ -37,25 +37,25 @@ measured as (
 
 limits as (
 
-    {{ health_limits() }}
+    {{ tidemark.health_limits() }}
 
 ),
 
 last_run as (
 
-    {{ last_run(ledger) }}
+    {{ tidemark.last_run(ledger) }}
 
 ),
 
 failed_runs as (
 
-    {{ failed_runs(ledger, 'clock') }}
+    {{ tidemark.failed_runs(ledger, 'clock') }}
 
 ),
 
 job_results as (
 
-    {{ job_results(ledger) }}
+    {{ tidemark.job_results(ledger) }}
 
 ),
 
@@ -79,9 +79,9 @@ ingest_jobs as (
         job_results.*,
         job_results.job_name as subject,
         -- what a consumer of events has still to read, if the job is one
-        cast({{ json_text('job_results.metadata_json', 'lag') }} as bigint) as lag,
+        cast({{ tidemark.json_text('job_results.metadata_json', 'lag') }} as bigint) as lag,
         clock.as_of
-    from ({{ job_results(ledger, job_type='ingest') }}) as job_results
+    from ({{ tidemark.job_results(ledger, job_type='ingest') }}) as job_results
     cross join clock
 
 ),
@@ -104,14 +104,14 @@ gaps as (
     select
         open_gaps.*,
         clock.as_of
-    from ({{ open_gaps(source('ops', 'partition_coverage')) }}) as open_gaps
+    from ({{ tidemark.open_gaps(source('ops', 'partition_coverage')) }}) as open_gaps
     cross join clock
 
 ),
 
 repairs as (
 
-    {{ repairs(source('ops', 'backfill_attempts'), 'clock') }}
+    {{ tidemark.repairs(source('ops', 'backfill_attempts'), 'clock') }}
 
 ),
 

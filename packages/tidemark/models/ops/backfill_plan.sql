@@ -5,7 +5,7 @@ with candidates as (
     select
         *,
         standing = 'candidate' as is_candidate,
-        {{ is_priority_entity('entity') }} as is_priority
+        {{ tidemark.is_priority_entity('entity') }} as is_priority
     from {{ ref('backfill_candidates') }}
 
 ),

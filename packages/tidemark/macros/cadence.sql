@@ -2,38 +2,38 @@
 
 {#- run-operation: when sources were loaded, how late their events came, when the gate looked, and what it skipped. -#}
 {%- macro cadence_facts(days) -%}
-    {%- do create_ops_tables() -%}
-    {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}
+    {%- do tidemark.create_ops_tables() -%}
+    {%- set since = tidemark.as_of_value() - modules.datetime.timedelta(days=days) -%}
     {%- set sources = {} -%}
-    {%- for source in raw_sources() -%}
+    {%- for source in tidemark.raw_sources() -%}
         {%- do sources.update({source.name: {
-            'loads': loads_of(source, since),
-            'lateness': lateness_of(source, since),
+            'loads': tidemark.loads_of(source, since),
+            'lateness': tidemark.lateness_of(source, since),
         }}) -%}
     {%- endfor -%}
     {%- do log('tidemark:cadence_facts ' ~ tojson({
-        'as_of': as_of_value().isoformat(),
+        'as_of': tidemark.as_of_value().isoformat(),
         'since': since.isoformat(),
         'sources': sources,
-        'checks': checks_since(since),
-        'jobs': skips_since(since),
+        'checks': tidemark.checks_since(since),
+        'jobs': tidemark.skips_since(since),
     })) -%}
 {%- endmacro %}
 
 {#- First and last second of the loads of every minute that has any: a stream has a load time for each row, and no
     schedule is finer than a minute. -#}
 {%- macro loads_of(source, since) -%}
-    {%- set relation = relation_of(source) -%}
+    {%- set relation = tidemark.relation_of(source) -%}
     {%- set loads = [] -%}
     {%- if load_relation(relation) is not none -%}
         {%- set loaded_at = source.loaded_at_field -%}
-        {%- set second = 'ceil(' ~ epoch_millisecond(loaded_at) ~ ' / 1000)' -%}
+        {%- set second = 'ceil(' ~ tidemark.epoch_millisecond(loaded_at) ~ ' / 1000)' -%}
         {%- set sql -%}
             select
                 min({{ second }}) as first_second,
                 max({{ second }}) as last_second
             from {{ relation }}
-            where {{ loaded_at }} > {{ timestamp_literal(since) }} and {{ loaded_at }} <= {{ as_of() }}
+            where {{ loaded_at }} > {{ tidemark.timestamp_literal(since) }} and {{ loaded_at }} <= {{ tidemark.as_of() }}
             group by floor({{ second }} / 60)
             order by first_second
         {%- endset -%}
@@ -46,7 +46,7 @@
 
 {#- From event to load, in seconds, of the valid rows loaded since then; none where rows have no event time. -#}
 {%- macro lateness_of(source, since) -%}
-    {%- set relation = staged_view(source, having='occurred_at') -%}
+    {%- set relation = tidemark.staged_view(source, having='occurred_at') -%}
     {%- if relation is none -%}
         {{ return(none) }}
     {%- endif -%}
@@ -57,9 +57,9 @@
             max(lateness) as latest
         from (
             select
-                ({{ epoch_millisecond('loaded_at') }} - {{ epoch_millisecond('occurred_at') }}) / 1000.0 as lateness
+                ({{ tidemark.epoch_millisecond('loaded_at') }} - {{ tidemark.epoch_millisecond('occurred_at') }}) / 1000.0 as lateness
             from {{ relation }}
-            where {{ valid_and_visible() }} and loaded_at > {{ timestamp_literal(since) }}
+            where {{ tidemark.valid_and_visible() }} and loaded_at > {{ tidemark.timestamp_literal(since) }}
         ) as loaded_rows
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
@@ -69,8 +69,8 @@
 {%- macro checks_since(since) -%}
     {%- set sql -%}
         select distinct as_of
-        from {{ ops_table('gate_log') }}
-        where metric = 'decision' and as_of > {{ timestamp_literal(since) }} and as_of <= {{ as_of() }}
+        from {{ tidemark.ops_table('gate_log') }}
+        where metric = 'decision' and as_of > {{ tidemark.timestamp_literal(since) }} and as_of <= {{ tidemark.as_of() }}
         order by as_of
     {%- endset -%}
     {{ return(run_query(sql).rows | map(attribute=0) | map('string') | list) }}
@@ -90,11 +90,11 @@
                 job_name,
                 job_type,
                 metadata_json,
-                case when job_type = 'model' then {{ seconds_between('started_at', 'completed_at') }} end as seconds
-            from {{ ops_table('etl_job_runs') }}
+                case when job_type = 'model' then {{ tidemark.seconds_between('started_at', 'completed_at') }} end as seconds
+            from {{ tidemark.ops_table('etl_job_runs') }}
             where
-                as_of > {{ timestamp_literal(since) }}
-                and as_of <= {{ as_of() }}
+                as_of > {{ tidemark.timestamp_literal(since) }}
+                and as_of <= {{ tidemark.as_of() }}
                 and job_name not like 'dbt %'
                 and (
                     (job_type = 'model' and status = 'success')

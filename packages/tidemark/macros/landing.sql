@@ -4,15 +4,15 @@
 {#- run-operation: makes what loaders need, or with `dry_run` prints what that is. What is there stays as it is. -#}
 {%- macro create_landing(dry_run=false) -%}
     {%- if dry_run -%}
-        {%- do print(landing_ddl() | trim) -%}
+        {%- do print(tidemark.landing_ddl() | trim) -%}
     {%- else -%}
-        {%- do write_down(landing_ddl()) -%}
+        {%- do tidemark.write_down(tidemark.landing_ddl()) -%}
     {%- endif -%}
 {%- endmacro %}
 
 {#- DDL that makes a raw table, unless it is there. -#}
 {%- macro raw_table_ddl(source) -%}
-    create table if not exists {{ relation_of(source) }} (
+    create table if not exists {{ tidemark.relation_of(source) }} (
     {%- for column in source.columns.values() %}
         {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
     {%- endfor %}
@@ -21,10 +21,10 @@
 
 {#- All raw tables of the domains that are switched on, and their schema. -#}
 {%- macro raw_tables_ddl() -%}
-    create schema if not exists {{ raw_schema() }};
-    {%- for source in raw_sources() %}
+    create schema if not exists {{ tidemark.raw_schema() }};
+    {%- for source in tidemark.raw_sources() %}
 
-    {{ raw_table_ddl(source) }};
+    {{ tidemark.raw_table_ddl(source) }};
     {%- endfor %}
 {%- endmacro %}
 
@@ -48,41 +48,41 @@
 
     create warehouse if not exists {{ target.warehouse }}
         warehouse_size = xsmall auto_suspend = 60 auto_resume = true initially_suspended = true;
-    {%- for database in [target.database, raw_schema().database] | unique %}
+    {%- for database in [target.database, tidemark.raw_schema().database] | unique %}
 
     create database if not exists {{ database }};
     {%- endfor %}
 
     create schema if not exists {{ marts }};
 
-    {{ raw_tables_ddl() }}
+    {{ tidemark.raw_tables_ddl() }}
 
-    create file format if not exists {{ raw_schema() }}.landing_parquet type = parquet use_logical_type = true;
+    create file format if not exists {{ tidemark.raw_schema() }}.landing_parquet type = parquet use_logical_type = true;
 
-    create stage if not exists {{ raw_schema() }}.landing
+    create stage if not exists {{ tidemark.raw_schema() }}.landing
     {%- if var('landing').url %}
-        url = {{ text_literal(var('landing').url) }}
+        url = {{ tidemark.text_literal(var('landing').url) }}
     {%- endif %}
     {%- if var('landing').storage_integration %}
         storage_integration = {{ var('landing').storage_integration }}
     {%- endif %}
-        file_format = (format_name = {{ text_literal(raw_schema() ~ '.landing_parquet') }});
-    {%- for source in raw_sources() %}
+        file_format = (format_name = {{ tidemark.text_literal(tidemark.raw_schema() ~ '.landing_parquet') }});
+    {%- for source in tidemark.raw_sources() %}
 
-    {{ pipe_ddl(source) }};
+    {{ tidemark.pipe_ddl(source) }};
     {%- endfor %}
 
-    {{ roles_ddl(marts) }}
+    {{ tidemark.roles_ddl(marts) }}
 {%- endmacro %}
 
 {#- Rows that a pipe loads get the time that it reads them for their load time: it tells no job of a file that it has
     loaded late, and rows that seem to be older than the last run would not be seen. -#}
 {%- macro pipe_ddl(source) -%}
-    create pipe if not exists {{ raw_schema() }}.{{ source.name }}_pipe
+    create pipe if not exists {{ tidemark.raw_schema() }}.{{ source.name }}_pipe
         {%- if var('landing').url %}
         auto_ingest = true
         {%- endif %}
-        as copy into {{ relation_of(source) }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
+        as copy into {{ tidemark.relation_of(source) }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
         from (
             select
             {%- for column in source.columns.values() %}
@@ -93,13 +93,13 @@
                 {%- endif %}
                 {{- ',' if not loop.last }}
             {%- endfor %}
-            from @{{ raw_schema() }}.landing/{{ source.name }}/
+            from @{{ tidemark.raw_schema() }}.landing/{{ source.name }}/
         )
 {%- endmacro %}
 
 {#- Loaders write raw tables, the transformer reads them and writes all else, reporters read the marts. -#}
 {%- macro roles_ddl(marts) -%}
-    {%- set raw, roles = raw_schema(), var('landing').roles -%}
+    {%- set raw, roles = tidemark.raw_schema(), var('landing').roles -%}
     use role useradmin;
     {%- for role in roles.values() %}
 
@@ -128,7 +128,7 @@
     grant select on {{ scope }} views in schema {{ raw }} to role {{ roles.transformer }};
     {%- endfor %}
     {#- one by one: Snowflake refuses grants on all pipes of a schema -#}
-    {%- for source in raw_sources() %}
+    {%- for source in tidemark.raw_sources() %}
 
     grant operate, monitor on pipe {{ raw }}.{{ source.name }}_pipe to role {{ roles.loader }};
     {%- endfor %}

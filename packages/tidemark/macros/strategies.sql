@@ -2,22 +2,22 @@
     rows are all gone disappears. The touched keys and their days decide, never the keys of the new rows. -#}
 
 {%- macro get_incremental_partitions_sql(args) -%}
-    {{ return(replace_touched(args)) }}
+    {{ return(tidemark.replace_touched(args)) }}
 {%- endmacro %}
 
 {%- macro get_incremental_replay_sql(args) -%}
-    {{ return(replace_touched(args)) }}
+    {{ return(tidemark.replace_touched(args)) }}
 {%- endmacro %}
 
 {#- A table of sessions also says which partitions it changed: those that sessions were in, and those that they are in
     now. Rebuilt whole it says nothing; then what is built on it is rebuilt whole, too (should_full_refresh). -#}
 {%- macro get_incremental_sessions_sql(args) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- set changed_keys -%}
         select
             {{ state.entity }} as entity,
             touched_day as day
-        from {{ touched_table() }}
+        from {{ tidemark.touched_table() }}
         where touched_day is not null
         union
         select
@@ -25,16 +25,16 @@
             cast({{ state.day }} as date) as day
         from {{ args.temp_relation }}
     {%- endset -%}
-    {{ return(replace_touched(args, also=changed_keys_insert(changed_keys))) }}
+    {{ return(tidemark.replace_touched(args, also=tidemark.changed_keys_insert(changed_keys))) }}
 {%- endmacro %}
 
 {#- Small tables are rebuilt whole: every row goes, and what was computed from all visible rows comes. -#}
 {%- macro get_incremental_whole_sql(args) -%}
-    {{ return(replace_rows(args, 'delete from ' ~ args.target_relation)) }}
+    {{ return(tidemark.replace_rows(args, 'delete from ' ~ args.target_relation)) }}
 {%- endmacro %}
 
 {%- macro replace_touched(args, also='') -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
             model.name ~ ' is incremental, but nothing says what a run replaces: neither touched_partitions, '
@@ -43,35 +43,35 @@
     {%- endif -%}
     {%- set deletion -%}
         delete from {{ args.target_relation }} as stored
-        using {{ touched_table() }} as touched
-        where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ is_replaced() }}
+        using {{ tidemark.touched_table() }} as touched
+        where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ tidemark.is_replaced() }}
     {%- endset -%}
-    {{ return(replace_rows(args, deletion, also)) }}
+    {{ return(tidemark.replace_rows(args, deletion, also)) }}
 {%- endmacro %}
 
 {#- Which stored rows of a touched entity go. Literal days beside the touched ones let the engine skip the others. -#}
 {%- macro is_replaced() -%}
-    {%- set state, strategy = run_state(), config.get('incremental_strategy') -%}
+    {%- set state, strategy = tidemark.run_state(), config.get('incremental_strategy') -%}
     {%- set day, touched_days = 'stored.' ~ state.day, state.touched_days or [] -%}
     {#- one range, not ten: a fully refreshed table lies in no order of days, so more ranges cost and skip nothing -#}
-    {%- set span = merged_ranges(touched_days, most=1) -%}
+    {%- set span = tidemark.merged_ranges(touched_days, most=1) -%}
     {%- if strategy == 'replay' -%}
         {%- set bound = day ~ " >= '" ~ touched_days[0] ~ "'" if touched_days else 'false' -%}
         {{ return(day ~ ' >= touched.replay_from and ' ~ bound) }}
     {%- elif strategy == 'sessions' -%}
         {#- where the stored is doubted, a session may be stored on several days -#}
-        {%- set is_near = within(day, none if state.requests or state.window else span) -%}
+        {%- set is_near = tidemark.within(day, none if state.requests or state.window else span) -%}
         {{ return('stored.' ~ state.session ~ ' = touched.' ~ state.session ~ ' and ' ~ is_near) }}
     {%- endif -%}
-    {{ return('cast(' ~ day ~ ' as date) = touched.touched_day and ' ~ within(day, span)) }}
+    {{ return('cast(' ~ day ~ ' as date) = touched.touched_day and ' ~ tidemark.within(day, span)) }}
 {%- endmacro %}
 
 {%- macro replace_rows(args, deletion, also='') -%}
-    {%- if run_state().mode == 'coverage' -%}
-        {{ return(coverage_dml(args)) }}
+    {%- if tidemark.run_state().mode == 'coverage' -%}
+        {{ return(tidemark.coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
-    {%- do run_state().update({'rows': count_new_rows(args.temp_relation)}) -%}
+    {%- do tidemark.run_state().update({'rows': tidemark.count_new_rows(args.temp_relation)}) -%}
     {%- set dml -%}
         {{ deletion }};
 
@@ -79,5 +79,5 @@
         select {{ columns }} from {{ args.temp_relation }}
         {{- also }}
     {%- endset -%}
-    {{ return(in_one_transaction(dml)) }}
+    {{ return(tidemark.in_one_transaction(dml)) }}
 {%- endmacro %}

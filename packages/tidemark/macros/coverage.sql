@@ -24,7 +24,7 @@
         {%- set why = 'told both start and end, or neither' -%}
     {%- elif asked.get('from_first_day') and (asked.get('start') or asked.get('days')) -%}
         {%- set why = 'told one first day: from_first_day, start or days' -%}
-    {%- elif coverage_window()[0] >= coverage_window()[1] -%}
+    {%- elif tidemark.coverage_window()[0] >= tidemark.coverage_window()[1] -%}
         {%- set why = 'told a start before the end' -%}
     {%- endif -%}
     {%- if why -%}
@@ -36,10 +36,10 @@
 {%- macro coverage_window() -%}
     {%- set asked, one_day = var('coverage'), modules.datetime.timedelta(days=1) -%}
     {%- if asked.get('start') is not none -%}
-        {{ return(whole_days(asked.start, asked.end)) }}
+        {{ return(tidemark.whole_days(asked.start, asked.end)) }}
     {%- endif -%}
-    {%- set first_day = days_ago(asked.get('days') or var('coverage_days')) -%}
-    {{ return((before_all_days() if asked.get('from_first_day') else first_day, as_of_value().date() + one_day)) }}
+    {%- set first_day = tidemark.days_ago(asked.get('days') or var('coverage_days')) -%}
+    {{ return((tidemark.before_all_days() if asked.get('from_first_day') else first_day, tidemark.as_of_value().date() + one_day)) }}
 {%- endmacro %}
 
 {#- Where a look from an entity's first day on begins: no event is older, and days before it can still be told. -#}
@@ -50,19 +50,19 @@
 {#- Predicate: the entity is one of those that coverage was asked for; of all, if it was asked for none. -#}
 {%- macro is_asked_entity(entity) -%}
     {%- set asked = (var('coverage', none) or {}).get('entity') -%}
-    {{ return('true' if asked is none else is_one_of(entity, [asked] if asked is string else asked)) }}
+    {{ return('true' if asked is none else tidemark.is_one_of(entity, [asked] if asked is string else asked)) }}
 {%- endmacro %}
 
 {%- macro is_one_of(entity, names) -%}
     {%- set literals = [] -%}
     {%- for name in names -%}
-        {%- do literals.append(text_literal(name)) -%}
+        {%- do literals.append(tidemark.text_literal(name)) -%}
     {%- endfor -%}
     {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
-    {{ return(as_of_value().date() - modules.datetime.timedelta(days=days)) }}
+    {{ return(tidemark.as_of_value().date() - modules.datetime.timedelta(days=days)) }}
 {%- endmacro %}
 
 {#- Pre-hook of every mart. A table to compare with must be there, and nothing else may be built on the way. -#}
@@ -84,8 +84,8 @@
 {#- In place of delete and insert: the outcome of every partition in the window replaces what was known of it. What is
     in order and older than the default window is forgotten, or there would be a row for every day that ever was. -#}
 {%- macro coverage_dml(args) -%}
-    {%- set state, coverage = run_state(), ops_table('partition_coverage') -%}
-    {%- set checked = found_once('checked', compared_partitions(args)) -%}
+    {%- set state, coverage = tidemark.run_state(), tidemark.ops_table('partition_coverage') -%}
+    {%- set checked = tidemark.found_once('checked', tidemark.compared_partitions(args)) -%}
     {%- set states = {} -%}
     {%- for row in run_query('select state, count(*) from ' ~ checked ~ ' group by state').rows -%}
         {%- do states.update({row[0]: row[1] | int}) -%}
@@ -102,17 +102,17 @@
             model_name = '{{ model.name }}'
             and (
                 day is null
-                or {{ within('day', [state.window]) }}
-                or (state = 'ok' and day < '{{ days_ago(var("coverage_days")) }}')
+                or {{ tidemark.within('day', [state.window]) }}
+                or (state = 'ok' and day < '{{ tidemark.days_ago(var("coverage_days")) }}')
             )
-            and {{ is_asked_entity('entity') }};
+            and {{ tidemark.is_asked_entity('entity') }};
 
         insert into {{ coverage }}
         select
             '{{ model.name }}',
-            {{ text_literal(domain_of(model)) }},
+            {{ tidemark.text_literal(tidemark.domain_of(model)) }},
             '{{ config.get("incremental_strategy") }}',
-            {{ text_literal(built_on(model) | join(', ')) }},
+            {{ tidemark.text_literal(tidemark.built_on(model) | join(', ')) }},
             checked.entity,
             checked.day,
             checked.state,
@@ -121,26 +121,26 @@
             checked.differing_rows,
             checked.differing_columns,
             checked.is_current,
-            {{ is_rebuildable('checked.day') }},
-            {{ timestamp_literal(state.known) }},
+            {{ tidemark.is_rebuildable('checked.day') }},
+            {{ tidemark.timestamp_literal(state.known) }},
             checked.found_at,
-            {{ timestamp_literal(wall_clock()) }},
-            {{ text_literal(run_id()) }},
+            {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+            {{ tidemark.text_literal(tidemark.run_id()) }},
             checked.compared_from
         from {{ checked }} as checked
     {%- endset -%}
-    {{ return(in_one_transaction(dml)) }}
+    {{ return(tidemark.in_one_transaction(dml)) }}
 {%- endmacro %}
 
 {#- Rows are compared as multisets, on every column that the mart derives: no key to declare, duplicates count. Sums of
     hashes say which partitions have to be looked at, and only those are compared row by row. -#}
 {%- macro compared_partitions(args) -%}
-    {%- set state, columns = run_state(), [] -%}
+    {%- set state, columns = tidemark.run_state(), [] -%}
     {%- for column in args.dest_columns if column.name | lower != 'record_loaded_at' -%}
         {%- do columns.append(column.quoted) -%}
     {%- endfor -%}
     {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
-    {%- set entity = covered_entity() -%}
+    {%- set entity = tidemark.covered_entity() -%}
     {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
     {%- set first_day = "cast('" ~ state.window[0] ~ "' as date)" -%}
     with sides as (
@@ -153,8 +153,8 @@
             {{ 1 if loop.last else 0 }} as stored_rows
         from {{ relation }}
         where
-            {{ 'true' if is_whole else within(state.day, [state.window]) }}
-            and {{ is_asked_entity(entity) }}
+            {{ 'true' if is_whole else tidemark.within(state.day, [state.window]) }}
+            and {{ tidemark.is_asked_entity(entity) }}
         {{- ' union all' if not loop.last }}
         {%- endfor %}
     ),
@@ -165,7 +165,7 @@
             covered_day,
             sum(expected_rows) as expected_rows,
             sum(stored_rows) as stored_rows,
-            sum((expected_rows - stored_rows) * {{ row_hash(columns) }}) as balance
+            sum((expected_rows - stored_rows) * {{ tidemark.row_hash(columns) }}) as balance
         from sides
         group by covered_entity, covered_day
     ),
@@ -195,14 +195,14 @@
             ''
             {%- for column in columns %}
             || case
-                when sum(absent_rows * {{ row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
+                when sum(absent_rows * {{ tidemark.row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
             end
             {%- endfor %} as differing_columns
         from differing_rows
         group by covered_entity, covered_day
     ),
 
-    {%- set calendar = covered_calendar() if var('coverage').get('calendar') and not is_whole else none %}
+    {%- set calendar = tidemark.covered_calendar() if var('coverage').get('calendar') and not is_whole else none %}
     {%- if calendar %}
 
     calendar as (
@@ -256,16 +256,16 @@
         judged.differing_columns,
         coalesce(judged.day >= cast('{{ state.known.date() }}' as date), false) as is_current,
         case
-            when judged.state <> 'ok' then coalesce(known.found_at, {{ timestamp_literal(wall_clock()) }})
+            when judged.state <> 'ok' then coalesce(known.found_at, {{ tidemark.timestamp_literal(tidemark.wall_clock()) }})
         end as found_at,
         {#- a command that has looked from an earlier day on knows what it then wrote there itself #}
         case
-            when known.run_id = {{ text_literal(run_id()) }} and known.compared_from < {{ first_day }}
+            when known.run_id = {{ tidemark.text_literal(tidemark.run_id()) }} and known.compared_from < {{ first_day }}
                 then known.compared_from
             else {{ first_day }}
         end as compared_from
     from judged
-    left join {{ ops_table('partition_coverage') }} as known
+    left join {{ tidemark.ops_table('partition_coverage') }} as known
         on
             known.model_name = '{{ model.name }}'
             and judged.entity = known.entity
@@ -275,7 +275,7 @@
 {#- The rows of a table that is rebuilt whole belong to the first column of its unique key, and to no day. -#}
 {%- macro covered_entity() -%}
     {%- if config.get('incremental_strategy') != 'whole' -%}
-        {{ return(run_state().entity) }}
+        {{ return(tidemark.run_state().entity) }}
     {%- endif -%}
     {%- set key = config.get('unique_key') -%}
     {{ return(key if key is string else key[0]) }}
@@ -284,14 +284,14 @@
 {#- For those who want it: every entity has rows on every ended day of the window. In the web domain these are the
     enabled teams, elsewhere all that the table knows. -#}
 {%- macro covered_calendar() -%}
-    {%- set state, teams = run_state(), graph.nodes.get('model.' ~ project_name ~ '.dim_web_teams') -%}
+    {%- set state, teams = tidemark.run_state(), graph.nodes.get('model.' ~ project_name ~ '.dim_web_teams') -%}
     select
         entities.entity,
         calendar.date_day as day
     from (
-        {%- if domain_of(model) == 'web' %}
+        {%- if tidemark.domain_of(model) == 'web' %}
         select cast(team_id as varchar) as entity
-        from {{ relation_of(teams) }}
+        from {{ tidemark.relation_of(teams) }}
         where is_enabled
         {%- else %}
         select distinct cast({{ state.entity }} as varchar) as entity
@@ -300,8 +300,8 @@
     ) as entities
     {%- set first_day = state.window[0] -%}
     {%- set last_day = [state.window[1], state.known.date()] | min - modules.datetime.timedelta(days=1) %}
-    cross join {{ each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
-    where {{ is_asked_entity('entities.entity') }}
+    cross join {{ tidemark.each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
+    where {{ tidemark.is_asked_entity('entities.entity') }}
 {%- endmacro %}
 
 {#- The folder of a mart. -#}
@@ -326,7 +326,7 @@
 
 {#- Whether the raw rows of a day are still there; what retention has taken cannot be told from damage. -#}
 {%- macro is_rebuildable(day) -%}
-    {{ return(not_earlier_than(day, retention_floor(model))) }}
+    {{ return(tidemark.not_earlier_than(day, tidemark.retention_floor(model))) }}
 {%- endmacro %}
 
 
@@ -334,25 +334,25 @@
 
 {#- Whether an entity is one of those that `vars: backfill: priority_entities` puts first. -#}
 {%- macro is_priority_entity(entity) -%}
-    {{ return(is_one_of(entity, var('backfill').priority_entities)) }}
+    {{ return(tidemark.is_one_of(entity, var('backfill').priority_entities)) }}
 {%- endmacro %}
 
 {#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
     that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
     {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
-    {%- set plan = relation_of(planned) -%}
+    {%- set plan = tidemark.relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
         {{ exceptions.raise_compiler_error(
             'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select models/ops'
         ) }}
     {%- endif -%}
-    {%- do create_ops_tables() -%}
-    {%- do take_run_lock() -%}
-    {%- do refuse_earlier_clock() -%}
-    {%- set now, attempts = timestamp_literal(wall_clock()), ops_table('backfill_attempts') -%}
-    {%- set given_up = wall_clock() - modules.datetime.timedelta(hours=var('backfill').abandoned_after_hours) -%}
-    {%- do write_down(attempts_end(open_attempts('started_at < ' ~ timestamp_literal(given_up)), {
+    {%- do tidemark.create_ops_tables() -%}
+    {%- do tidemark.take_run_lock() -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- set now, attempts = tidemark.timestamp_literal(tidemark.wall_clock()), tidemark.ops_table('backfill_attempts') -%}
+    {%- set given_up = tidemark.wall_clock() - modules.datetime.timedelta(hours=var('backfill').abandoned_after_hours) -%}
+    {%- do tidemark.write_down(tidemark.attempts_end(tidemark.open_attempts('started_at < ' ~ tidemark.timestamp_literal(given_up)), {
         'outcome': "'failed'",
         'error_message': "'The repair was abandoned: it never recorded its end.'",
     })) -%}
@@ -362,45 +362,45 @@
         and model_name in ('{{ models | join("', '") }}')
         {%- endif %}
         {%- if entity is not none %}
-        and entity = {{ text_literal(entity) }}
+        and entity = {{ tidemark.text_literal(entity) }}
         {%- endif %}
         {%- if day is not none %}
         and plan_day = cast('{{ day }}' as date)
         {%- endif %}
     {%- endset -%}
     {%- set sql -%}
-        insert into {{ ops_table('requested_partitions') }}
+        insert into {{ tidemark.ops_table('requested_partitions') }}
         select distinct
-            {{ text_literal(run_id()) }},
+            {{ tidemark.text_literal(tidemark.run_id()) }},
             model_name,
             entity,
             request_day,
             'coverage',
             {{ now }},
-            {{ timestamp_literal(none) }},
-            {{ text_literal(none) }}
+            {{ tidemark.timestamp_literal(none) }},
+            {{ tidemark.text_literal(none) }}
         from {{ plan }}
         where {{ picked }};
 
         insert into {{ attempts }}
         select
-            {{ text_literal(run_id()) }},
+            {{ tidemark.text_literal(tidemark.run_id()) }},
             model_name,
             entity,
             day,
             'started',
             state,
             found_at,
-            {{ as_of() }},
+            {{ tidemark.as_of() }},
             {{ now }},
-            {{ timestamp_literal(none) }},
-            {{ text_literal(none) }}
+            {{ tidemark.timestamp_literal(none) }},
+            {{ tidemark.text_literal(none) }}
         from {{ plan }}
         where {{ picked }}
     {%- endset -%}
-    {%- do write_down(sql) -%}
-    {%- do release_run_lock() -%}
-    {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ open_attempts(of_this_run()) -%}
+    {%- do tidemark.write_down(sql) -%}
+    {%- do tidemark.release_run_lock() -%}
+    {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ tidemark.open_attempts(tidemark.of_this_run()) -%}
     {%- set models = {} -%}
     {%- for row in run_query(started ~ ') as started group by model_name order by model_name').rows -%}
         {%- do models.update({row[0]: {
@@ -409,38 +409,38 @@
             'last_day': row[3] | string if row[3] else none,
         }}) -%}
     {%- endfor -%}
-    {%- do log('tidemark:backfill_started ' ~ tojson({'run_id': run_id(), 'models': models})) -%}
+    {%- do log('tidemark:backfill_started ' ~ tojson({'run_id': tidemark.run_id(), 'models': models})) -%}
 {%- endmacro %}
 
 {#- run-operation, after the build and another look at the same days: what coverage says now is the outcome. A request
     that the build did not take on is withdrawn, so that the back-off decides when it is tried again. -#}
 {%- macro finish_backfill(error=none) -%}
     {%- set sql -%}
-        {{ attempts_end(open_attempts(of_this_run()), {
+        {{ tidemark.attempts_end(tidemark.open_attempts(tidemark.of_this_run()), {
             'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
             'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
-                ~ text_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
+                ~ tidemark.text_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
         }) }};
 
-        update {{ ops_table('requested_partitions') }}
-        set done_at = {{ timestamp_literal(wall_clock()) }}
-        where request_id = {{ text_literal(run_id()) }} and reason = 'coverage' and done_at is null
+        update {{ tidemark.ops_table('requested_partitions') }}
+        set done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }}
+        where request_id = {{ tidemark.text_literal(tidemark.run_id()) }} and reason = 'coverage' and done_at is null
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do tidemark.write_down(sql) -%}
     {%- set outcomes, counted = {'repaired': 0, 'failed': 0}, [] -%}
     {%- set ended -%}
-        select outcome, count(*) from {{ ops_table('backfill_attempts') }}
-        where {{ of_this_run() }} and outcome <> 'started'
+        select outcome, count(*) from {{ tidemark.ops_table('backfill_attempts') }}
+        where {{ tidemark.of_this_run() }} and outcome <> 'started'
         group by outcome
     {%- endset -%}
     {%- for row in run_query(ended).rows -%}
         {%- do outcomes.update({row[0]: row[1] | int}) -%}
     {%- endfor -%}
-    {%- do log('tidemark:backfill_finished ' ~ tojson(dict(outcomes, run_id=run_id()))) -%}
+    {%- do log('tidemark:backfill_finished ' ~ tojson(dict(outcomes, run_id=tidemark.run_id()))) -%}
 {%- endmacro %}
 
 {%- macro of_this_run() -%}
-    {{ return('run_id = ' ~ text_literal(run_id())) }}
+    {{ return('run_id = ' ~ tidemark.text_literal(tidemark.run_id())) }}
 {%- endmacro %}
 
 {#- Attempts that have begun and not ended: nothing is repaired twice at once. -#}
@@ -454,14 +454,14 @@
         found_at,
         as_of,
         max(started_at) as started_at
-    from {{ ops_table('backfill_attempts') }}
+    from {{ tidemark.ops_table('backfill_attempts') }}
     where {{ condition }}
     group by run_id, model_name, entity, day, state, found_at, as_of
     having count(case when outcome = 'started' then 1 end) > count(case when outcome <> 'started' then 1 end)
 {%- endmacro %}
 
 {%- macro attempts_end(attempts, values) -%}
-    insert into {{ ops_table('backfill_attempts') }}
+    insert into {{ tidemark.ops_table('backfill_attempts') }}
     select
         attempts.run_id,
         attempts.model_name,
@@ -472,10 +472,10 @@
         attempts.found_at,
         attempts.as_of,
         attempts.started_at,
-        {{ timestamp_literal(wall_clock()) }},
+        {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
         {{ values.error_message }}
     from ({{ attempts }}) as attempts
-    left join {{ ops_table('partition_coverage') }} as coverage
+    left join {{ tidemark.ops_table('partition_coverage') }} as coverage
         on
             attempts.model_name = coverage.model_name
             and attempts.entity = coverage.entity

@@ -2,7 +2,7 @@
 
 {#- A zoned timestamp as a UTC timestamp without zone; explicit, because a plain cast uses the session's zone. -#}
 {%- macro to_utc(column) -%}
-    {{ return(adapter.dispatch('to_utc')(column)) }}
+    {{ return(adapter.dispatch('to_utc', 'tidemark')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__to_utc(column) -%}
     {#- ten times as fast as `at time zone 'UTC'`, which goes through the calendar of every zone -#}
@@ -15,7 +15,7 @@
 {#- Milliseconds since 1970, fractions cut off, of a time with or without zone, which `datediff` would compare in the
     session's zone. DuckDB's own `epoch_ms` rounds; Snowflake does not say what it does. -#}
 {%- macro epoch_millisecond(column) -%}
-    {{ return(adapter.dispatch('epoch_millisecond')(column)) }}
+    {{ return(adapter.dispatch('epoch_millisecond', 'tidemark')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__epoch_millisecond(column) -%}
     {{ return('(epoch_us(' ~ column ~ ') // 1000)') }}
@@ -31,7 +31,7 @@
 
 {#- A lateral subquery with one row (`date_day`) per day from first to last; the engines generate rows differently. -#}
 {%- macro each_day(first, last) -%}
-    {{ return(adapter.dispatch('each_day')(first, last)) }}
+    {{ return(adapter.dispatch('each_day', 'tidemark')(first, last)) }}
 {%- endmacro %}
 {%- macro duckdb__each_day(first, last) -%}
     {%- set days = 'generate_series(' ~ first ~ ', ' ~ last ~ ', interval 1 day)' -%}
@@ -45,7 +45,7 @@
 
 {#- All columns of one row of `relation_alias` as JSON text. -#}
 {%- macro row_as_json(relation_alias) -%}
-    {{ return(adapter.dispatch('row_as_json')(relation_alias)) }}
+    {{ return(adapter.dispatch('row_as_json', 'tidemark')(relation_alias)) }}
 {%- endmacro %}
 {%- macro duckdb__row_as_json(relation_alias) -%}
     {{ return('cast(to_json(' ~ relation_alias ~ ') as varchar)') }}
@@ -56,7 +56,7 @@
 
 {#- A number that tells rows apart, to be summed with a sign: DuckDB's hash has no sign of its own, Snowflake's has. -#}
 {%- macro row_hash(columns) -%}
-    {{ return(adapter.dispatch('row_hash')(columns | join(', '))) }}
+    {{ return(adapter.dispatch('row_hash', 'tidemark')(columns | join(', '))) }}
 {%- endmacro %}
 {%- macro duckdb__row_hash(columns) -%}
     {{ return('cast(hash(' ~ columns ~ ') as hugeint)') }}
@@ -67,7 +67,7 @@
 
 {#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
 {%- macro in_one_transaction(dml) -%}
-    {{ return(adapter.dispatch('in_one_transaction')(dml)) }}
+    {{ return(adapter.dispatch('in_one_transaction', 'tidemark')(dml)) }}
 {%- endmacro %}
 {%- macro duckdb__in_one_transaction(dml) -%}
     {{ return(dml) }}
@@ -78,13 +78,13 @@
 
 {#- Where a model keeps its touched keys: DuckDB's temporary tables live outside any schema. -#}
 {%- macro touched_table(name='touched') -%}
-    {{ return(adapter.dispatch('touched_table')(name)) }}
+    {{ return(adapter.dispatch('touched_table', 'tidemark')(name)) }}
 {%- endmacro %}
 {%- macro default__touched_table(name) -%}
     {{ return(this.incorporate(path={'identifier': this.identifier ~ '__' ~ name})) }}
 {%- endmacro %}
 {%- macro duckdb__touched_table(name) -%}
-    {{ return(default__touched_table(name).include(database=false, schema=false)) }}
+    {{ return(tidemark.default__touched_table(name).include(database=false, schema=false)) }}
 {%- endmacro %}
 
 {#- Text as a literal; a backslash escapes on Snowflake. The start of a long message is enough in a table: dbt's log has
@@ -93,7 +93,7 @@
     {%- if not value -%}
         {{ return('cast(null as varchar)') }}
     {%- endif -%}
-    {{ return(adapter.dispatch('text_literal')((value | string)[:2000].replace("'", "''"))) }}
+    {{ return(adapter.dispatch('text_literal', 'tidemark')((value | string)[:2000].replace("'", "''"))) }}
 {%- endmacro %}
 {%- macro duckdb__text_literal(escaped) -%}
     {{ return("'" ~ escaped ~ "'") }}
@@ -104,7 +104,7 @@
 
 {#- JSON in text: DuckDB raises where text does not parse, Snowflake has functions that give null. -#}
 {%- macro is_json(column) -%}
-    {{ return(adapter.dispatch('is_json')(column)) }}
+    {{ return(adapter.dispatch('is_json', 'tidemark')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__is_json(column) -%}
     {{ return('coalesce(json_valid(' ~ column ~ '), true)') }}
@@ -115,7 +115,7 @@
 {%- endmacro %}
 
 {%- macro json_text(column, key) -%}
-    {{ return(adapter.dispatch('json_text')(column, key)) }}
+    {{ return(adapter.dispatch('json_text', 'tidemark')(column, key)) }}
 {%- endmacro %}
 {%- macro duckdb__json_text(column, key) -%}
     {%- set parsed = 'case when json_valid(' ~ column ~ ') then ' ~ column ~ ' end' -%}
@@ -132,7 +132,7 @@
     {%- for key, value in values.items() -%}
         {%- do pairs.append("'" ~ key ~ "', " ~ value) -%}
     {%- endfor -%}
-    {{ return(adapter.dispatch('json_object')(pairs | join(', '))) }}
+    {{ return(adapter.dispatch('json_object', 'tidemark')(pairs | join(', '))) }}
 {%- endmacro %}
 {%- macro duckdb__json_object(pairs) -%}
     {{ return('json_object(' ~ pairs ~ ')') }}
@@ -142,7 +142,7 @@
 {%- endmacro %}
 
 {%- macro json_object_of(key, value) -%}
-    {{ return(adapter.dispatch('json_object_of')(key, value)) }}
+    {{ return(adapter.dispatch('json_object_of', 'tidemark')(key, value)) }}
 {%- endmacro %}
 {%- macro duckdb__json_object_of(key, value) -%}
     {%- set entries = 'list({key: ' ~ key ~ ', value: ' ~ value ~ '})' -%}
@@ -155,17 +155,17 @@
 {#- The run lock (macros/run_lock.sql): whoever has opened a DuckDB file for writing holds it alone, and a killed
     process holds nothing. -#}
 {%- macro take_run_lock() -%}
-    {{ return(adapter.dispatch('take_run_lock')()) }}
+    {{ return(adapter.dispatch('take_run_lock', 'tidemark')()) }}
 {%- endmacro %}
 {%- macro duckdb__take_run_lock() -%}
 {%- endmacro %}
 {%- macro renew_run_lock() -%}
-    {{ return(adapter.dispatch('renew_run_lock')()) }}
+    {{ return(adapter.dispatch('renew_run_lock', 'tidemark')()) }}
 {%- endmacro %}
 {%- macro duckdb__renew_run_lock() -%}
 {%- endmacro %}
 {%- macro release_run_lock(holder=none) -%}
-    {{ return(adapter.dispatch('release_run_lock')(holder)) }}
+    {{ return(adapter.dispatch('release_run_lock', 'tidemark')(holder)) }}
 {%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
 {%- endmacro %}
@@ -178,7 +178,7 @@
 
 {#- What time the engine says it is, in UTC: machines that run Tidemark need not agree. -#}
 {%- macro engine_clock() -%}
-    {{ return(adapter.dispatch('engine_clock')()) }}
+    {{ return(adapter.dispatch('engine_clock', 'tidemark')()) }}
 {%- endmacro %}
 {%- macro duckdb__engine_clock() -%}
     {{ return("cast(now() at time zone 'UTC' as timestamp)") }}
@@ -190,31 +190,31 @@
 {#- What loaders need. On DuckDB whoever opens the file may do everything: there are tables, and nobody to be let
     in. -#}
 {%- macro landing_ddl() -%}
-    {{ return(adapter.dispatch('landing_ddl')()) }}
+    {{ return(adapter.dispatch('landing_ddl', 'tidemark')()) }}
 {%- endmacro %}
 {%- macro duckdb__landing_ddl() -%}
-    {{ return(raw_tables_ddl()) }}
+    {{ return(tidemark.raw_tables_ddl()) }}
 {%- endmacro %}
 {%- macro snowflake__landing_ddl() -%}
-    {{ return(snowflake_landing_ddl()) }}
+    {{ return(tidemark.snowflake_landing_ddl()) }}
 {%- endmacro %}
 
 {#- Landed files, some of one raw table: their columns, a row of path and name each. DuckDB reads them where they are,
     Snowflake through the stage of create_landing, whose files have no columns but parts of `$1`. -#}
 {%- macro landed_columns(root, paths) -%}
-    {{ return(adapter.dispatch('landed_columns')(root, paths)) }}
+    {{ return(adapter.dispatch('landed_columns', 'tidemark')(root, paths)) }}
 {%- endmacro %}
 {%- macro duckdb__landed_columns(root, paths) -%}
     select file_name[{{ root | length + 2 }}:], name
-    from parquet_schema({{ duckdb_urls(root, paths) }})
+    from parquet_schema({{ tidemark.duckdb_urls(root, paths) }})
     {#- the schema itself is its first element -#}
     where num_children is null
 {%- endmacro %}
 {%- macro snowflake__landed_columns(root, paths) -%}
     {%- for path in paths %}
-    select {{ text_literal(path) }}, column_name
+    select {{ tidemark.text_literal(path) }}, column_name
     from table(infer_schema(
-        location => '@{{ raw_schema() }}.landing/{{ path }}', file_format => '{{ raw_schema() }}.landing_parquet'
+        location => '@{{ tidemark.raw_schema() }}.landing/{{ path }}', file_format => '{{ tidemark.raw_schema() }}.landing_parquet'
     ))
     {{- ' union all' if not loop.last }}
     {%- endfor %}
@@ -222,17 +222,17 @@
 
 {#- How many rows they have, and the earliest load time; a file without rows may be left out. -#}
 {%- macro landed_rows(root, paths, loaded_at) -%}
-    {{ return(adapter.dispatch('landed_rows')(root, paths, loaded_at)) }}
+    {{ return(adapter.dispatch('landed_rows', 'tidemark')(root, paths, loaded_at)) }}
 {%- endmacro %}
 {%- macro duckdb__landed_rows(root, paths, loaded_at) -%}
     select filename[{{ root | length + 2 }}:], count(*), min({{ loaded_at }})
-    from read_parquet({{ duckdb_urls(root, paths) }}, filename = true, hive_partitioning = false)
+    from read_parquet({{ tidemark.duckdb_urls(root, paths) }}, filename = true, hive_partitioning = false)
     group by filename
 {%- endmacro %}
 {%- macro snowflake__landed_rows(root, paths, loaded_at) -%}
     {%- for path in paths %}
-    select {{ text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
-    from '@{{ raw_schema() }}.landing/{{ path }}' (file_format => '{{ raw_schema() }}.landing_parquet')
+    select {{ tidemark.text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
+    from '@{{ tidemark.raw_schema() }}.landing/{{ path }}' (file_format => '{{ tidemark.raw_schema() }}.landing_parquet')
     {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
@@ -240,17 +240,17 @@
 {#- Their rows into a table, column by column of the same name. Snowflake keeps a load history of its own besides; a
     transaction that is rolled back takes that back, too. -#}
 {%- macro copy_files(root, paths, relation) -%}
-    {{ return(adapter.dispatch('copy_files')(root, paths, relation)) }}
+    {{ return(adapter.dispatch('copy_files', 'tidemark')(root, paths, relation)) }}
 {%- endmacro %}
 {%- macro duckdb__copy_files(root, paths, relation) -%}
     insert into {{ relation }} by name
-    select * from read_parquet({{ duckdb_urls(root, paths) }}, union_by_name = true, hive_partitioning = false)
+    select * from read_parquet({{ tidemark.duckdb_urls(root, paths) }}, union_by_name = true, hive_partitioning = false)
 {%- endmacro %}
 {%- macro snowflake__copy_files(root, paths, relation) -%}
     copy into {{ relation }}
-    from @{{ raw_schema() }}.landing
+    from @{{ tidemark.raw_schema() }}.landing
     files = ('{{ paths | join("', '") }}')
-    file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
+    file_format = (format_name = '{{ tidemark.raw_schema() }}.landing_parquet')
     match_by_column_name = case_insensitive
     on_error = abort_statement
 {%- endmacro %}
@@ -258,7 +258,7 @@
 {%- macro duckdb_urls(root, paths) -%}
     {%- set urls = [] -%}
     {%- for path in paths -%}
-        {%- do urls.append(text_literal(root ~ '/' ~ path)) -%}
+        {%- do urls.append(tidemark.text_literal(root ~ '/' ~ path)) -%}
     {%- endfor -%}
     {{ return('[' ~ urls | join(', ') ~ ']') }}
 {%- endmacro %}
@@ -266,49 +266,49 @@
 {#- A model's session, before its first statement. On Snowflake each model has one of its own (profiles.yml), and what
     it costs can be told by its tag: the history of queries knows it, and no dbt. -#}
 {%- macro open_session() -%}
-    {{ return(adapter.dispatch('open_session')()) }}
+    {{ return(adapter.dispatch('open_session', 'tidemark')()) }}
 {%- endmacro %}
 {%- macro duckdb__open_session() -%}
 {%- endmacro %}
 {%- macro snowflake__open_session() -%}
-    {%- set tag = {'project': project_name, 'model': model.name, 'run_id': run_id()} -%}
-    {%- do run_query('alter session set query_tag = ' ~ text_literal(tojson(tag))) -%}
+    {%- set tag = {'project': project_name, 'model': model.name, 'run_id': tidemark.run_id()} -%}
+    {%- do run_query('alter session set query_tag = ' ~ tidemark.text_literal(tojson(tag))) -%}
     {%- if var('warehouses') -%}
-        {%- do run_query('use warehouse ' ~ var('warehouses').get(domain_of(model), target.warehouse)) -%}
+        {%- do run_query('use warehouse ' ~ var('warehouses').get(tidemark.domain_of(model), target.warehouse)) -%}
     {%- endif -%}
 {%- endmacro %}
 
 {#- How many rows a model's query gave. Snowflake has said so when it made a table of them. -#}
 {%- macro count_new_rows(relation) -%}
-    {{ return(adapter.dispatch('count_new_rows')(relation)) }}
+    {{ return(adapter.dispatch('count_new_rows', 'tidemark')(relation)) }}
 {%- endmacro %}
 {%- macro duckdb__count_new_rows(relation) -%}
-    {{ return(count_of('(select count(*) from ' ~ relation ~ ')')) }}
+    {{ return(tidemark.count_of('(select count(*) from ' ~ relation ~ ')')) }}
 {%- endmacro %}
 {%- macro snowflake__count_new_rows(relation) -%}
     {%- set made = load_result('create_tmp_relation') -%}
     {%- set rows = made.response.rows_inserted if made else none -%}
     {#- it says nothing where it inserted nothing -#}
-    {{ return(duckdb__count_new_rows(relation) if rows is none else rows) }}
+    {{ return(tidemark.duckdb__count_new_rows(relation) if rows is none else rows) }}
 {%- endmacro %}
 
 {#- Before a table is replaced whole, or by --empty: where its success is not recorded in the transaction of its data,
     the ledger forgets it first. A run that dies in between then leaves a table that is rebuilt, and not one that claims
     to hold what it did. -#}
 {%- macro forget_before_rebuild() -%}
-    {{ return(adapter.dispatch('forget_before_rebuild')()) }}
+    {{ return(adapter.dispatch('forget_before_rebuild', 'tidemark')()) }}
 {%- endmacro %}
 {%- macro duckdb__forget_before_rebuild() -%}
 {%- endmacro %}
 {%- macro snowflake__forget_before_rebuild() -%}
     {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
     {%- set is_replaced = config.get('materialized') == 'incremental' and not is_incremental() -%}
-    {%- if execute and last_watermark() and not is_coverage() and (is_replaced or is_partial) -%}
-        {%- do run_query(ledger_insert([{
+    {%- if execute and tidemark.last_watermark() and not tidemark.is_coverage() and (is_replaced or is_partial) -%}
+        {%- do run_query(tidemark.ledger_insert([{
             'job_name': model.name,
             'job_type': 'reset',
             'status': 'pending',
-            'as_of': as_of_value(),
+            'as_of': tidemark.as_of_value(),
             'error_message': 'It is being rebuilt whole.',
         }])) -%}
     {%- endif -%}
@@ -318,7 +318,7 @@
     of the contract, two statements per model and run; the table that the rows go into is made with the contract's
     types, and on_schema_change compares that with what is stored. -#}
 {%- macro snowflake__get_assert_columns_equivalent(sql) -%}
-    {%- set known_code = ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
+    {%- set known_code = tidemark.ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
     {%- if not is_incremental() or known_code != model.checksum.checksum -%}
         {{ return(assert_columns_equivalent(sql)) }}
     {%- endif -%}
@@ -327,7 +327,7 @@
 {#- dbt's own, but for the table of an increment's rows: Snowflake drops it with the session, which ends with the
     model. -#}
 {%- macro drop_relation_if_exists(relation) -%}
-    {{ return(adapter.dispatch('drop_relation_if_exists')(relation)) }}
+    {{ return(adapter.dispatch('drop_relation_if_exists', 'tidemark')(relation)) }}
 {%- endmacro %}
 {%- macro default__drop_relation_if_exists(relation) -%}
     {%- if relation is not none -%}
@@ -337,6 +337,6 @@
 {%- macro snowflake__drop_relation_if_exists(relation) -%}
     {%- set is_temporary = config.get('materialized') == 'incremental' and not config.get('tmp_relation_type') -%}
     {%- if not (relation and is_temporary and relation.identifier.endswith('__dbt_tmp')) -%}
-        {{ return(default__drop_relation_if_exists(relation)) }}
+        {{ return(tidemark.default__drop_relation_if_exists(relation)) }}
     {%- endif -%}
 {%- endmacro %}

@@ -7,7 +7,7 @@
 
 {%- macro create_ops_tables() -%}
     {%- set sql -%}
-        create table if not exists {{ ops_table('etl_job_runs') }} (
+        create table if not exists {{ tidemark.ops_table('etl_job_runs') }} (
             ledger_entry bigint,
             run_id varchar,
             job_name varchar,
@@ -24,7 +24,7 @@
             code_checksum varchar,
             metadata_json varchar
         );
-        create table if not exists {{ ops_table('requested_partitions') }} (
+        create table if not exists {{ tidemark.ops_table('requested_partitions') }} (
             request_id varchar,
             model_name varchar,
             entity varchar,
@@ -34,7 +34,7 @@
             done_at timestamp,
             run_id varchar
         );
-        create table if not exists {{ ops_table('partition_coverage') }} (
+        create table if not exists {{ tidemark.ops_table('partition_coverage') }} (
             model_name varchar,
             domain varchar,
             strategy varchar,
@@ -55,8 +55,8 @@
             compared_from date
         );
         {#- the table may be of a version that did not know it #}
-        alter table {{ ops_table('partition_coverage') }} add column if not exists compared_from date;
-        create table if not exists {{ ops_table('backfill_attempts') }} (
+        alter table {{ tidemark.ops_table('partition_coverage') }} add column if not exists compared_from date;
+        create table if not exists {{ tidemark.ops_table('backfill_attempts') }} (
             run_id varchar,
             model_name varchar,
             entity varchar,
@@ -69,7 +69,7 @@
             finished_at timestamp,
             error_message varchar
         );
-        create table if not exists {{ ops_table('changed_keys') }} (
+        create table if not exists {{ tidemark.ops_table('changed_keys') }} (
             ledger_entry bigint,
             model_name varchar,
             entity varchar,
@@ -77,12 +77,12 @@
             run_id varchar,
             as_of timestamp
         );
-        create table if not exists {{ ops_table('run_lock') }} as
+        create table if not exists {{ tidemark.ops_table('run_lock') }} as
             select
-                {{ text_literal(none) }} as holder,
-                {{ timestamp_literal(none) }} as taken_at,
-                {{ timestamp_literal(none) }} as expires_at;
-        create table if not exists {{ ops_table('gate_log') }} (
+                {{ tidemark.text_literal(none) }} as holder,
+                {{ tidemark.timestamp_literal(none) }} as taken_at,
+                {{ tidemark.timestamp_literal(none) }} as expires_at;
+        create table if not exists {{ tidemark.ops_table('gate_log') }} (
             ledger_entry bigint,
             run_id varchar,
             measured_at timestamp,
@@ -96,7 +96,7 @@
             reference_time timestamp,
             reason varchar
         );
-        create table if not exists {{ ops_table('alerts') }} (
+        create table if not exists {{ tidemark.ops_table('alerts') }} (
             alert_entry bigint,
             run_id varchar,
             told_at timestamp,
@@ -105,7 +105,7 @@
             subject varchar,
             state varchar
         );
-        create table if not exists {{ ops_table('landed_files') }} (
+        create table if not exists {{ tidemark.ops_table('landed_files') }} (
             path varchar,
             table_name varchar,
             records bigint,
@@ -115,7 +115,7 @@
             status varchar,
             error_message varchar
         );
-        create table if not exists {{ ops_table('retention_floors') }} (
+        create table if not exists {{ tidemark.ops_table('retention_floors') }} (
             ledger_entry bigint,
             run_id varchar,
             pruned_at timestamp,
@@ -129,8 +129,8 @@
     {%- endset -%}
     {#- what is there is known from one look at the schema: on Snowflake ten statements less in every run -#}
     {%- for name in modules.re.findall('create table if not exists \\S*?(\\w+)"? ', sql) -%}
-        {%- if load_relation(ops_table(name)) is none -%}
-            {%- do adapter.create_schema(ops_table(name).without_identifier()) -%}
+        {%- if load_relation(tidemark.ops_table(name)) is none -%}
+            {%- do adapter.create_schema(tidemark.ops_table(name).without_identifier()) -%}
             {{ return(run_query(sql)) }}
         {%- endif -%}
     {%- endfor -%}
@@ -142,24 +142,24 @@
 {#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
 {%- macro open_ledger() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
-        {%- do refuse_to_cover() -%}
-        {%- do create_ops_tables() -%}
+        {%- do tidemark.refuse_to_cover() -%}
+        {%- do tidemark.create_ops_tables() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
-        {%- do take_run_lock() -%}
+        {%- do tidemark.take_run_lock() -%}
         {%- if not flags.FULL_REFRESH -%}
-            {%- do refuse_earlier_clock() -%}
+            {%- do tidemark.refuse_earlier_clock() -%}
         {%- endif -%}
         {%- set entries = [] -%}
-        {%- for run_id, job_name in unfinished_runs() -%}
+        {%- for run_id, job_name in tidemark.unfinished_runs() -%}
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
-            {%- do entries.append(run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed)) -%}
+            {%- do entries.append(tidemark.run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed)) -%}
         {%- endfor -%}
-        {%- if not is_coverage() -%}
-            {%- do entries.append(run_entry('running')) -%}
+        {%- if not tidemark.is_coverage() -%}
+            {%- do entries.append(tidemark.run_entry('running')) -%}
         {%- endif -%}
         {%- if entries -%}
-            {%- do run_query(ledger_insert(entries)) -%}
+            {%- do run_query(tidemark.ledger_insert(entries)) -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -174,92 +174,92 @@
             {%- if result.status != 'skipped' -%}
                 {%- do failures.append(node.name) -%}
             {%- endif -%}
-            {%- if is_coverage() -%}
+            {%- if tidemark.is_coverage() -%}
                 {#- what could not be checked has not failed to be built -#}
             {%- elif node.resource_type in ('model', 'snapshot') -%}
                 {%- set status = 'skipped' if result.status == 'skipped' else 'failed' -%}
-                {%- do entries.append(model_entry(node, status, result.message)) -%}
+                {%- do entries.append(tidemark.model_entry(node, status, result.message)) -%}
             {%- elif node.resource_type == 'test' and result.status != 'skipped' -%}
-                {%- for id in node.depends_on.nodes if id in graph.nodes and is_recorded(graph.nodes[id]) -%}
+                {%- for id in node.depends_on.nodes if id in graph.nodes and tidemark.is_recorded(graph.nodes[id]) -%}
                     {%- set message = 'Test ' ~ node.name ~ ': ' ~ result.message -%}
-                    {%- do entries.append(model_entry(graph.nodes[id], 'failed', message)) -%}
+                    {%- do entries.append(tidemark.model_entry(graph.nodes[id], 'failed', message)) -%}
                 {%- endfor -%}
             {%- endif -%}
         {%- endfor -%}
         {#- tests alone are no run: they take no lock, and neither begin nor end -#}
         {%- if flags.WHICH != 'test' -%}
             {%- set message = 'Failed: ' ~ failures | join(', ') if failures else none -%}
-            {%- do entries.append(run_entry('failed' if failures else 'success', error_message=message)) -%}
+            {%- do entries.append(tidemark.run_entry('failed' if failures else 'success', error_message=message)) -%}
         {%- endif -%}
         {%- if entries -%}
-            {%- do run_query(ledger_insert(entries)) -%}
+            {%- do run_query(tidemark.ledger_insert(entries)) -%}
         {%- endif -%}
         {%- if flags.WHICH != 'test' -%}
-            {%- do release_run_lock() -%}
+            {%- do tidemark.release_run_lock() -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
 {#- run-operation: the end of a run that was told to stop. dbt calls on-run-end for what fails, not for that. -#}
 {%- macro close_interrupted_run(reason) -%}
-    {%- do create_ops_tables() -%}
+    {%- do tidemark.create_ops_tables() -%}
     {%- set entries = [] -%}
-    {%- for unfinished, job_name in unfinished_runs() if unfinished == run_id() -%}
-        {%- do entries.append(run_entry('failed', job_name=job_name, error_message=reason)) -%}
+    {%- for unfinished, job_name in tidemark.unfinished_runs() if unfinished == tidemark.run_id() -%}
+        {%- do entries.append(tidemark.run_entry('failed', job_name=job_name, error_message=reason)) -%}
     {%- endfor -%}
     {%- if entries -%}
-        {%- do write_down(ledger_insert(entries)) -%}
+        {%- do tidemark.write_down(tidemark.ledger_insert(entries)) -%}
     {%- endif -%}
-    {%- do release_run_lock() -%}
+    {%- do tidemark.release_run_lock() -%}
 {%- endmacro %}
 
 {#- Pre-hook of every mart: from here on its time counts, unless it has begun with what it asked while it compiled. -#}
 {%- macro begin_run() -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
-        {%- do renew_run_lock() -%}
+        {%- do tidemark.renew_run_lock() -%}
     {%- endif -%}
-    {%- if is_coverage() -%}
-        {%- do refuse_uncovered() -%}
+    {%- if tidemark.is_coverage() -%}
+        {%- do tidemark.refuse_uncovered() -%}
     {%- endif -%}
-    {%- do run_state() -%}
-    {%- do forget_before_rebuild() -%}
+    {%- do tidemark.run_state() -%}
+    {%- do tidemark.forget_before_rebuild() -%}
 {%- endmacro %}
 
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
     that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
-    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not is_coverage() -%}
-        {%- set state = run_state() -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not tidemark.is_coverage() -%}
+        {%- set state = tidemark.run_state() -%}
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
-        {%- set watermark = none if is_partial or state.mode == 'restate' else as_of_value() -%}
+        {%- set watermark = none if is_partial or state.mode == 'restate' else tidemark.as_of_value() -%}
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}
-            {%- do state.update({'rows': count_of('(select count(*) from ' ~ this ~ ')')}) -%}
+            {%- do state.update({'rows': tidemark.count_of('(select count(*) from ' ~ this ~ ')')}) -%}
         {%- endif -%}
         {%- do log('tidemark:job ' ~ tojson({
             'job': model.name,
             'mode': state.mode,
             'rows': state.get('rows'),
             'partitions': state.partitions,
-            'is_refresh_cheaper': was_refresh_cheaper(),
+            'is_refresh_cheaper': tidemark.was_refresh_cheaper(),
         })) -%}
-        {{ ledger_insert([{
+        {{ tidemark.ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
             'status': 'success',
-            'as_of': as_of_value(),
+            'as_of': tidemark.as_of_value(),
             'processed_from': state.since,
             'last_processed_timestamp': watermark,
             'records_processed': state.get('rows'),
             'partitions_touched': state.partitions,
             'started_at': state.began,
             'code_checksum': model.checksum.checksum,
-            'metadata_sql': run_metadata(state, watermark),
+            'metadata_sql': tidemark.run_metadata(state, watermark),
         }]) }}
         {%- if state.requests -%}
         ;
-        update {{ ops_table('requested_partitions') }}
-        set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = {{ text_literal(run_id()) }}
-        where {{ is_requested() }}
+        update {{ tidemark.ops_table('requested_partitions') }}
+        set done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }}, run_id = {{ tidemark.text_literal(tidemark.run_id()) }}
+        where {{ tidemark.is_requested() }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -268,8 +268,8 @@
     rows in the overlap before the new watermark: when more are there later, they committed late; the gate sees it. -#}
 {%- macro run_metadata(state, watermark) -%}
     {%- set counts = [] -%}
-    {%- for source in sources_above(model.unique_id) if watermark -%}
-        {%- do counts.append("'\"" ~ source.name ~ "\": ' || " ~ overlap_rows(source, watermark)) -%}
+    {%- for source in tidemark.sources_above(model.unique_id) if watermark -%}
+        {%- do counts.append("'\"" ~ source.name ~ "\": ' || " ~ tidemark.overlap_rows(source, watermark)) -%}
     {%- endfor -%}
     {%- set known = tojson({'mode': state.mode, 'window': (state.window or []) | map('string') | list}) -%}
     {%- set parts = ["'" ~ known[:-1] ~ ", \"overlap_rows\": {'"] + [counts | join(" || ', ' || ")] + ["'}}'"] -%}
@@ -281,8 +281,8 @@
     (
         select count(*) from {{ source.relation_name }}
         where
-            {{ loaded_at }} >= {{ timestamp_literal(overlap_start(watermark)) }}
-            and {{ loaded_at }} <= {{ timestamp_literal(watermark) }}
+            {{ loaded_at }} >= {{ tidemark.timestamp_literal(tidemark.overlap_start(watermark)) }}
+            and {{ loaded_at }} <= {{ tidemark.timestamp_literal(watermark) }}
     )
 {%- endmacro %}
 
@@ -292,16 +292,16 @@
     (
         select count(*) from {{ source.relation_name }}
         where
-            {{ loaded_at }} > {{ timestamp_literal(after) }}
+            {{ loaded_at }} > {{ tidemark.timestamp_literal(after) }}
             {%- if until %}
-            and {{ loaded_at }} <= {{ timestamp_literal(until) }}
+            and {{ loaded_at }} <= {{ tidemark.timestamp_literal(until) }}
             {%- endif %}
     )
 {%- endmacro %}
 
 {%- macro overlap_start(watermark) -%}
     {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
-    {{ return(utc_moment(watermark) - overlap) }}
+    {{ return(tidemark.utc_moment(watermark) - overlap) }}
 {%- endmacro %}
 
 
@@ -309,7 +309,7 @@
 
 {#- A table that the ledger knows nothing of, or knows as incomplete, is rebuilt whole. dbt asks before every build. -#}
 {%- macro should_full_refresh() -%}
-    {%- if is_coverage() -%}
+    {%- if tidemark.is_coverage() -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set configured = config.get('full_refresh') -%}
@@ -320,15 +320,15 @@
     {{ return(
         flags.FULL_REFRESH
         or model.name in var('full_refresh_of', [])
-        or (execute and is_incremental_model and (not last_watermark() or reads_a_rebuilt_table(model)))
+        or (execute and is_incremental_model and (not tidemark.last_watermark() or tidemark.reads_a_rebuilt_table(model)))
     ) }}
 {%- endmacro %}
 
 {#- A table of sessions that was rebuilt whole does not say what that changed; it may have been in this very
     command. -#}
 {%- macro reads_a_rebuilt_table(node) -%}
-    {%- set rebuilt, jobs = [], ledger_state().jobs -%}
-    {%- for name in closure_tables(node) -%}
+    {%- set rebuilt, jobs = [], tidemark.ledger_state().jobs -%}
+    {%- for name in tidemark.closure_tables(node) -%}
         {%- set id = 'model.' ~ project_name ~ '.' ~ name -%}
         {%- set now = graph.get('tidemark_states', {}).get(invocation_id ~ id, {}) -%}
         {%- if now.mode == 'full' or jobs.get(name, {}).get('full_entry', 0) > jobs[node.name].read_entry -%}
@@ -352,29 +352,29 @@
 {#- Predicate on ops.changed_keys: what these tables changed since the model last read them, in ledger order. After a
     reset also what they changed from that watermark on. -#}
 {%- macro unread_changes(job_name, tables) -%}
-    {%- set job = ledger_state().jobs[job_name] -%}
+    {%- set job = tidemark.ledger_state().jobs[job_name] -%}
     model_name in ('{{ tables | join("', '") }}')
     and (
         ledger_entry > {{ job.read_entry }}
         {%- if job.is_reset %}
-        or as_of >= {{ timestamp_literal(overlap_start(job.watermark)) }}
+        or as_of >= {{ tidemark.timestamp_literal(tidemark.overlap_start(job.watermark)) }}
         {%- endif %}
     )
 {%- endmacro %}
 
 {#- The clock up to which this model has processed its sources. -#}
 {%- macro last_watermark() -%}
-    {{ return(ledger_state().jobs.get(model.name, {}).get('watermark')) }}
+    {{ return(tidemark.ledger_state().jobs.get(model.name, {}).get('watermark')) }}
 {%- endmacro %}
 
 {#- Up to where a table claims to hold everything: a restatement and the gate do not add to that, a reset takes nothing
     away. Of a table that the ledger does not know everything is expected. -#}
 {%- macro known_clock() -%}
-    {{ return(utc_moment(ledger_state().jobs.get(model.name, {}).get('built_until') or as_of_value())) }}
+    {{ return(tidemark.utc_moment(tidemark.ledger_state().jobs.get(model.name, {}).get('built_until') or tidemark.as_of_value())) }}
 {%- endmacro %}
 
 {%- macro open_requests() -%}
-    {%- set requests = ledger_state().requests.get(model.name, []) -%}
+    {%- set requests = tidemark.ledger_state().requests.get(model.name, []) -%}
     {%- if not requests -%}
         {{ return(none) }}
     {%- endif -%}
@@ -389,8 +389,8 @@
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
         {%- set jobs, failures, requests, floors = {}, {}, {}, {} -%}
-        {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
-            {%- for row in named_rows(last_runs(ops_table('etl_job_runs'))) -%}
+        {%- if load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
+            {%- for row in tidemark.named_rows(tidemark.last_runs(tidemark.ops_table('etl_job_runs'))) -%}
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
@@ -402,7 +402,7 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- for row in named_rows(failures_floors_and_requests()) -%}
+            {%- for row in tidemark.named_rows(tidemark.failures_floors_and_requests()) -%}
                 {%- if row['kind'] == 'failure' -%}
                     {%- do failures.update({row['subject']: row['ledger_entry']}) -%}
                 {%- elif row['kind'] == 'floor' -%}
@@ -427,7 +427,7 @@
         cast(null as varchar) as entity,
         cast(null as date) as day,
         cast(null as timestamp) as requested_at
-    from {{ ops_table('etl_job_runs') }}
+    from {{ tidemark.ops_table('etl_job_runs') }}
     where job_type = 'model' and status = 'failed'
     group by job_name
     union all
@@ -438,10 +438,10 @@
         entity,
         day,
         requested_at
-    from {{ ops_table('requested_partitions') }}
+    from {{ tidemark.ops_table('requested_partitions') }}
     where done_at is null
     {#- absent before the first run of a version that knows of it -#}
-    {%- if load_relation(ops_table('retention_floors')) is not none %}
+    {%- if load_relation(tidemark.ops_table('retention_floors')) is not none %}
     union all
     select
         'floor' as kind,
@@ -450,7 +450,7 @@
         null as entity,
         max(kept_from) as day,
         null as requested_at
-    from {{ ops_table('retention_floors') }}
+    from {{ tidemark.ops_table('retention_floors') }}
     where subject_type = 'source'
     group by subject
     {%- endif %}
@@ -497,12 +497,12 @@
 {%- endmacro %}
 
 {%- macro refuse_earlier_clock() -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) and node.name in ledger_state().jobs -%}
-        {%- set clock = ledger_state().jobs[node.name].clock -%}
-        {%- if clock and utc_moment(clock) > as_of_value() -%}
-            {%- do release_run_lock() -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.name in tidemark.ledger_state().jobs -%}
+        {%- set clock = tidemark.ledger_state().jobs[node.name].clock -%}
+        {%- if clock and tidemark.utc_moment(clock) > tidemark.as_of_value() -%}
+            {%- do tidemark.release_run_lock() -%}
             {{ exceptions.raise_compiler_error(
-                'The clock of this run, ' ~ as_of_value() ~ ', lies before the clock of the ledger: '
+                'The clock of this run, ' ~ tidemark.as_of_value() ~ ', lies before the clock of the ledger: '
                 ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. '
                 ~ 'Use a later as_of, or rebuild as of then with --full-refresh.'
             ) }}
@@ -513,7 +513,7 @@
 {%- macro unfinished_runs() -%}
     {%- set sql -%}
         select run_id, job_name
-        from {{ ops_table('etl_job_runs') }}
+        from {{ tidemark.ops_table('etl_job_runs') }}
         where job_name like 'dbt %'
         group by run_id, job_name
         having count(case when status = 'running' then 1 end) > count(case when status <> 'running' then 1 end)
@@ -554,10 +554,10 @@
     {%- set is_backfill = invocation_args_dict.get('event_time_start') -%}
     {{ return({
         'run_id': run_id,
-        'job_name': job_name or ('coverage' if is_coverage() else 'dbt ' ~ flags.WHICH),
-        'job_type': 'backfill' if is_backfill else 'gate' if is_coverage() else 'model',
+        'job_name': job_name or ('coverage' if tidemark.is_coverage() else 'dbt ' ~ flags.WHICH),
+        'job_type': 'backfill' if is_backfill else 'gate' if tidemark.is_coverage() else 'model',
         'status': status,
-        'as_of': as_of_value(),
+        'as_of': tidemark.as_of_value(),
         'error_message': error_message,
     }) }}
 {%- endmacro %}
@@ -567,7 +567,7 @@
         'job_name': node.name,
         'job_type': 'model',
         'status': status,
-        'as_of': as_of_value(),
+        'as_of': tidemark.as_of_value(),
         'error_message': message,
         'code_checksum': node.checksum.checksum,
     }) }}
@@ -576,44 +576,44 @@
 {#- The entry number is the ledger's order: wall clocks step back and tie. Only one writer at a time writes for one job,
     so a tie between jobs does no harm. -#}
 {%- macro ledger_insert(entries) -%}
-    insert into {{ ops_table('etl_job_runs') }}
+    insert into {{ tidemark.ops_table('etl_job_runs') }}
     {%- for entry in entries %}
     select
-        {{ last_ledger_entry() }} + {{ loop.index }},
-        {{ text_literal(entry.run_id or run_id()) }},
-        {{ text_literal(entry.job_name) }},
-        {{ text_literal(entry.job_type) }},
-        {{ text_literal(entry.status) }},
-        {{ timestamp_literal(entry.as_of) }},
-        {{ timestamp_literal(entry.processed_from) }},
-        {{ timestamp_literal(entry.last_processed_timestamp) }},
-        {{ number_literal(entry.records_processed) }},
-        {{ number_literal(entry.partitions_touched) }},
-        {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
-        {{ timestamp_literal(entry.completed_at or (wall_clock() if entry.status != 'running' else none)) }},
-        {{ text_literal(entry.error_message) }},
-        {{ text_literal(entry.code_checksum) }},
-        {{ entry.metadata_sql or text_literal(none) }}
+        {{ tidemark.last_ledger_entry() }} + {{ loop.index }},
+        {{ tidemark.text_literal(entry.run_id or tidemark.run_id()) }},
+        {{ tidemark.text_literal(entry.job_name) }},
+        {{ tidemark.text_literal(entry.job_type) }},
+        {{ tidemark.text_literal(entry.status) }},
+        {{ tidemark.timestamp_literal(entry.as_of) }},
+        {{ tidemark.timestamp_literal(entry.processed_from) }},
+        {{ tidemark.timestamp_literal(entry.last_processed_timestamp) }},
+        {{ tidemark.number_literal(entry.records_processed) }},
+        {{ tidemark.number_literal(entry.partitions_touched) }},
+        {{ tidemark.timestamp_literal(entry.started_at or tidemark.utc_moment(run_started_at)) }},
+        {{ tidemark.timestamp_literal(entry.completed_at or (tidemark.wall_clock() if entry.status != 'running' else none)) }},
+        {{ tidemark.text_literal(entry.error_message) }},
+        {{ tidemark.text_literal(entry.code_checksum) }},
+        {{ entry.metadata_sql or tidemark.text_literal(none) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
 
 {%- macro last_ledger_entry() -%}
-    coalesce((select max(ledger_entry) from {{ ops_table('etl_job_runs') }}), 0)
+    coalesce((select max(ledger_entry) from {{ tidemark.ops_table('etl_job_runs') }}), 0)
 {%- endmacro %}
 
 {#- What a table of sessions changed, under an entry number greater than that of any reader's run before it and smaller
     than that of any after it. -#}
 {%- macro changed_keys_insert(changed_keys) %};
 
-        insert into {{ ops_table('changed_keys') }}
+        insert into {{ tidemark.ops_table('changed_keys') }}
         select
-            {{ last_ledger_entry() }} + 1,
-            {{ text_literal(model.name) }},
+            {{ tidemark.last_ledger_entry() }} + 1,
+            {{ tidemark.text_literal(model.name) }},
             cast(changed.entity as varchar),
             changed.day,
-            {{ text_literal(run_id()) }},
-            {{ as_of() }}
+            {{ tidemark.text_literal(tidemark.run_id()) }},
+            {{ tidemark.as_of() }}
         from ({{ changed_keys }}) as changed
 {%- endmacro %}
 
@@ -634,7 +634,7 @@
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
     {%- set partitioned = {} -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized == 'incremental' -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.config.materialized == 'incremental' -%}
         {%- do partitioned.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if model not in partitioned -%}
@@ -643,62 +643,62 @@
             ~ partitioned | sort | join(', ') ~ '.'
         ) }}
     {%- endif -%}
-    {%- do create_ops_tables() -%}
+    {%- do tidemark.create_ops_tables() -%}
     {#- a day above it may reach days that may still be recomputed -#}
-    {%- set floor = first_kept_day(partitioned[model]) -%}
-    {%- if floor and utc_moment(day).date() < floor -%}
+    {%- set floor = tidemark.first_kept_day(partitioned[model]) -%}
+    {%- if floor and tidemark.utc_moment(day).date() < floor -%}
         {{ exceptions.raise_compiler_error(
             model ~ ' can be recomputed from ' ~ floor ~ ' on: the raw rows of earlier days were pruned. '
             ~ 'Nothing was requested.'
         ) }}
     {%- endif -%}
     {%- set sql -%}
-        insert into {{ ops_table('requested_partitions') }}
+        insert into {{ tidemark.ops_table('requested_partitions') }}
         select
-            {{ text_literal(invocation_id) }},
-            {{ text_literal(model) }},
-            {{ text_literal(entity) }},
+            {{ tidemark.text_literal(invocation_id) }},
+            {{ tidemark.text_literal(model) }},
+            {{ tidemark.text_literal(entity) }},
             cast('{{ day }}' as date),
-            {{ text_literal(reason) }},
-            {{ timestamp_literal(wall_clock()) }},
-            {{ timestamp_literal(none) }},
-            {{ text_literal(none) }}
+            {{ tidemark.text_literal(reason) }},
+            {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+            {{ tidemark.timestamp_literal(none) }},
+            {{ tidemark.text_literal(none) }}
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}
 
 {#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job
     whole. A row of the ledger with its reason, never an edit. A dry run says what would happen, or why not. -#}
 {%- macro set_watermark(job, reason, to=none, dry_run=false) -%}
-    {%- do create_ops_tables() -%}
+    {%- do tidemark.create_ops_tables() -%}
     {%- if not dry_run -%}
-        {%- do take_run_lock() -%}
+        {%- do tidemark.take_run_lock() -%}
     {%- endif -%}
-    {%- do refuse_earlier_clock() -%}
-    {%- set nodes, known = {}, ledger_state().jobs.get(job, {}) -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- set nodes, known = {}, tidemark.ledger_state().jobs.get(job, {}) -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
         {%- do nodes.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if job not in nodes -%}
-        {%- do refuse_watermark('There is no job ' ~ job ~ '. These are: ' ~ nodes.keys() | sort | join(', ') ~ '.') -%}
+        {%- do tidemark.refuse_watermark('There is no job ' ~ job ~ '. These are: ' ~ nodes.keys() | sort | join(', ') ~ '.') -%}
     {%- elif not known.get('watermark') -%}
-        {%- do refuse_watermark(job ~ ' has no watermark: its next run builds it whole.') -%}
+        {%- do tidemark.refuse_watermark(job ~ ' has no watermark: its next run builds it whole.') -%}
     {%- endif -%}
-    {%- set before, after = utc_moment(known.watermark), utc_moment(to) if to else none -%}
-    {%- set sources = sources_above(nodes[job].unique_id) -%}
-    {%- if after and after > as_of_value() -%}
-        {%- do refuse_watermark(after ~ ' lies after the clock, ' ~ as_of_value() ~ '.') -%}
+    {%- set before, after = tidemark.utc_moment(known.watermark), tidemark.utc_moment(to) if to else none -%}
+    {%- set sources = tidemark.sources_above(nodes[job].unique_id) -%}
+    {%- if after and after > tidemark.as_of_value() -%}
+        {%- do tidemark.refuse_watermark(after ~ ' lies after the clock, ' ~ tidemark.as_of_value() ~ '.') -%}
     {%- elif after and after > before -%}
         {%- set skipped = [] -%}
         {%- for source in sources -%}
-            {%- set late_rows = rows_behind(source, known, count_of(overlap_rows(source, before))) -%}
-            {%- set rows = count_of(rows_loaded(source, before, after)) + late_rows | abs -%}
+            {%- set late_rows = tidemark.rows_behind(source, known, tidemark.count_of(tidemark.overlap_rows(source, before))) -%}
+            {%- set rows = tidemark.count_of(tidemark.rows_loaded(source, before, after)) + late_rows | abs -%}
             {%- if rows -%}
                 {%- do skipped.append(rows ~ ' of ' ~ source.name) -%}
             {%- endif -%}
         {%- endfor -%}
         {%- if skipped -%}
-            {%- do refuse_watermark(
+            {%- do tidemark.refuse_watermark(
                 job ~ ' has not processed rows that were loaded between its watermark, ' ~ before ~ ', and ' ~ after
                 ~ ': ' ~ skipped | join(', ') ~ '. They would be skipped.'
             ) -%}
@@ -706,11 +706,11 @@
     {%- endif -%}
     {%- set again = {} -%}
     {%- for source in sources if after -%}
-        {%- do again.update({source.name: count_of(rows_loaded(source, after, as_of_value()))}) -%}
+        {%- do again.update({source.name: tidemark.count_of(tidemark.rows_loaded(source, after, tidemark.as_of_value()))}) -%}
     {%- endfor -%}
     {%- if not dry_run -%}
-        {%- do write_down(ledger_insert([reset_entry(job, known, after, reason)])) -%}
-        {%- do release_run_lock() -%}
+        {%- do tidemark.write_down(tidemark.ledger_insert([tidemark.reset_entry(job, known, after, reason)])) -%}
+        {%- do tidemark.release_run_lock() -%}
     {%- endif -%}
     {%- do log('tidemark:watermark ' ~ tojson({
         'job': job,
@@ -726,16 +726,16 @@
         'job_name': job,
         'job_type': 'reset',
         'status': 'pending',
-        'as_of': as_of_value(),
+        'as_of': tidemark.as_of_value(),
         'last_processed_timestamp': to,
         'error_message': reason,
         'code_checksum': known.code_checksum,
-        'metadata_sql': text_literal(tojson({'previous_watermark': utc_moment(known.watermark).isoformat()})),
+        'metadata_sql': tidemark.text_literal(tojson({'previous_watermark': tidemark.utc_moment(known.watermark).isoformat()})),
     }) }}
 {%- endmacro %}
 
 {%- macro refuse_watermark(why) -%}
-    {%- do release_run_lock() -%}
+    {%- do tidemark.release_run_lock() -%}
     {{ exceptions.raise_compiler_error(why ~ ' The watermark was left as it is.') }}
 {%- endmacro %}
 

@@ -5,8 +5,8 @@
 with latest_versions as (
 
     select * from {{ model }}
-    where {{ valid_and_visible() }}
-    qualify {{ latest_version(model) }}
+    where {{ tidemark.valid_and_visible() }}
+    qualify {{ tidemark.latest_version(model) }}
 
 )
 

@@ -2,23 +2,23 @@
     except the ledger when it writes down when something happened. -#}
 
 {%- macro as_of() -%}
-    {{ return(timestamp_literal(as_of_value())) }}
+    {{ return(tidemark.timestamp_literal(tidemark.as_of_value())) }}
 {%- endmacro %}
 
 {%- macro as_of_value() -%}
     {%- set given = var('as_of', none) or (var('seed_clock') if target.name == 'demo' else none) -%}
-    {{ return(utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
+    {{ return(tidemark.utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
 {%- endmacro %}
 
 {#- run-operation: reports the clock of a command of several dbt calls, so that all of them go by one. -#}
 {%- macro tell_clock() -%}
-    {%- do refuse_earlier_clock() -%}
-    {%- do log('tidemark:clock ' ~ tojson({'as_of': as_of_value().isoformat()})) -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- do log('tidemark:clock ' ~ tojson({'as_of': tidemark.as_of_value().isoformat()})) -%}
 {%- endmacro %}
 
 {%- macro visible() -%}
     {#- what waits for the next run is no damage: coverage looks no further than the model has -#}
-    {{ return('loaded_at <= ' ~ (timestamp_literal(run_state().known) if is_coverage() else as_of())) }}
+    {{ return('loaded_at <= ' ~ (tidemark.timestamp_literal(tidemark.run_state().known) if tidemark.is_coverage() else tidemark.as_of())) }}
 {%- endmacro %}
 
 {#- Text or a time, with or without zone, to a UTC time without zone. -#}
@@ -41,5 +41,5 @@
 
 {#- Whole seconds since 1970; fractions are cut off, so that differences are those of times truncated to the second. -#}
 {%- macro unix_second(column) -%}
-    {{ return(dbt.datediff(timestamp_literal('1970-01-01 00:00:00'), column, 'second')) }}
+    {{ return(dbt.datediff(tidemark.timestamp_literal('1970-01-01 00:00:00'), column, 'second')) }}
 {%- endmacro %}

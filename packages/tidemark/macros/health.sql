@@ -2,15 +2,15 @@
     answers when one is missing or broken. -#}
 
 {%- macro figures_of(facts, count_quarantined) -%}
-    {%- set figures, since = [], earlier_run_clock() if count_quarantined else none -%}
-    {%- for source in raw_sources() -%}
-        {%- do figures.extend(source_figures(source, facts.sources[source.name])) -%}
+    {%- set figures, since = [], tidemark.earlier_run_clock() if count_quarantined else none -%}
+    {%- for source in tidemark.raw_sources() -%}
+        {%- do figures.extend(tidemark.source_figures(source, facts.sources[source.name])) -%}
         {%- if count_quarantined and facts.sources[source.name].is_readable -%}
-            {%- do figures.extend(quarantined_figures(source, since)) -%}
+            {%- do figures.extend(tidemark.quarantined_figures(source, since)) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) -%}
-        {%- do figures.extend(job_figures(node, facts.models[node.name])) -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
+        {%- do figures.extend(tidemark.job_figures(node, facts.models[node.name])) -%}
     {%- endfor -%}
     {{ return(figures) }}
 {%- endmacro %}
@@ -34,11 +34,11 @@
 
 {#- The same as a query. -#}
 {%- macro health_limits() -%}
-    {%- for metric, limit in health_vars().items() %}
+    {%- for metric, limit in tidemark.health_vars().items() %}
     select
         '{{ metric }}' as metric,
-        {{ number_literal(limit.get('warning')) }} as warning_at,
-        {{ number_literal(limit.get('critical')) }} as critical_at
+        {{ tidemark.number_literal(limit.get('warning')) }} as warning_at,
+        {{ tidemark.number_literal(limit.get('critical')) }} as critical_at
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
@@ -48,9 +48,9 @@
 {%- endmacro %}
 
 {%- macro source_figures(source, facts) -%}
-    {%- set newest = utc_moment(facts.newest_visible) if facts.newest_visible else none -%}
-    {%- set age = (as_of_value() - newest).total_seconds() | int if newest else none -%}
-    {%- set limits = freshness_limits(source) -%}
+    {%- set newest = tidemark.utc_moment(facts.newest_visible) if facts.newest_visible else none -%}
+    {%- set age = (tidemark.as_of_value() - newest).total_seconds() | int if newest else none -%}
+    {%- set limits = tidemark.freshness_limits(source) -%}
     {%- if not facts.is_readable -%}
         {%- set state = 'error' -%}
     {%- elif not newest -%}
@@ -61,8 +61,8 @@
         {%- set state = 'warn' if limits.warning and age > limits.warning else 'fresh' -%}
     {%- endif -%}
     {{ return([
-        figure('source_age', source.name, age, state, limits, facts.newest_visible),
-        figure('waiting_rows', source.name, facts.waiting_rows),
+        tidemark.figure('source_age', source.name, age, state, limits, facts.newest_visible),
+        tidemark.figure('waiting_rows', source.name, facts.waiting_rows),
     ]) }}
 {%- endmacro %}
 
@@ -79,7 +79,7 @@
 {#- By reason, what the last run set aside and what has come since: loaded after the run before it, and without one in
     the last 24 hours. All of it would have to read all there is. -#}
 {%- macro quarantined_figures(source, since) -%}
-    {%- set relation = staged_view(source, having='quarantine_reason') -%}
+    {%- set relation = tidemark.staged_view(source, having='quarantine_reason') -%}
     {%- if relation is none -%}
         {{ return([]) }}
     {%- endif -%}
@@ -88,36 +88,36 @@
         from {{ relation }}
         where
             quarantine_reason is not null
-            and loaded_at > {{ timestamp_literal(since) }}
-            and {{ visible() }}
+            and loaded_at > {{ tidemark.timestamp_literal(since) }}
+            and {{ tidemark.visible() }}
         group by quarantine_reason
         order by quarantine_reason
     {%- endset -%}
     {%- set figures = [] -%}
     {%- for row in run_query(sql).rows -%}
-        {%- do figures.append(figure('quarantined_rows', source.name ~ ': ' ~ row[0], row[1] | int)) -%}
+        {%- do figures.append(tidemark.figure('quarantined_rows', source.name ~ ': ' ~ row[0], row[1] | int)) -%}
     {%- endfor -%}
-    {{ return(figures or [figure('quarantined_rows', source.name, 0)]) }}
+    {{ return(figures or [tidemark.figure('quarantined_rows', source.name, 0)]) }}
 {%- endmacro %}
 
 {%- macro earlier_run_clock() -%}
     {%- set sql -%}
         select distinct as_of
-        from {{ ops_table('etl_job_runs') }}
+        from {{ tidemark.ops_table('etl_job_runs') }}
         where job_name like 'dbt %' and job_type = 'model' and status in ('success', 'failed')
         order by as_of desc
         limit 2
     {%- endset -%}
     {%- set clocks = run_query(sql).rows -%}
-    {{ return(clocks[1][0] if clocks | length > 1 else as_of_value() - modules.datetime.timedelta(days=1)) }}
+    {{ return(clocks[1][0] if clocks | length > 1 else tidemark.as_of_value() - modules.datetime.timedelta(days=1)) }}
 {%- endmacro %}
 
 {%- macro job_figures(node, facts) -%}
     {%- set pending = facts.new_rows.values() | sum + facts.late_rows.values() | select('gt', 0) | sum -%}
     {{ return([
-        figure('watermark_lag', node.name, none, limits=lag_limits(node)),
-        figure('pending_rows', node.name, pending),
-        figure('code_drift', node.name, 1 if facts.code_changed else 0),
+        tidemark.figure('watermark_lag', node.name, none, limits=tidemark.lag_limits(node)),
+        tidemark.figure('pending_rows', node.name, pending),
+        tidemark.figure('code_drift', node.name, 1 if facts.code_changed else 0),
     ]) }}
 {%- endmacro %}
 
@@ -125,14 +125,14 @@
     without any limit there is no cadence to fall behind. -#}
 {%- macro lag_limits(node) -%}
     {%- set limits = [] -%}
-    {%- for source in sources_above(node.unique_id) -%}
-        {%- do limits.append(freshness_limits(source).warning) -%}
+    {%- for source in tidemark.sources_above(node.unique_id) -%}
+        {%- do limits.append(tidemark.freshness_limits(source).warning) -%}
     {%- endfor -%}
     {%- set limits = limits | select('number') | list -%}
     {%- if not limits -%}
         {{ return({}) }}
     {%- endif -%}
-    {{ return(health_vars().get('watermark_lag_hourly' if limits | min < 86400 else 'watermark_lag_daily', {})) }}
+    {{ return(tidemark.health_vars().get('watermark_lag_hourly' if limits | min < 86400 else 'watermark_lag_daily', {})) }}
 {%- endmacro %}
 
 
@@ -148,11 +148,11 @@
 {%- macro last_run(ledger) -%}
     select
         job_name as subject,
-        {{ seconds_between('started_at', 'completed_at') }} as seconds,
+        {{ tidemark.seconds_between('started_at', 'completed_at') }} as seconds,
         status,
         completed_at,
         as_of
-    from ({{ ended_runs(ledger) }}) as runs
+    from ({{ tidemark.ended_runs(ledger) }}) as runs
     qualify row_number() over (order by ledger_entry desc) = 1
 {%- endmacro %}
 
@@ -163,7 +163,7 @@
         max(runs.completed_at) as failed_at,
         {{ clock }}.as_of
     from {{ clock }}
-    left join ({{ ended_runs(ledger) }}) as runs
+    left join ({{ tidemark.ended_runs(ledger) }}) as runs
         on runs.status = 'failed' and runs.as_of > {{ dbt.dateadd('day', -1, clock ~ '.as_of') }}
     group by {{ clock }}.as_of
 {%- endmacro %}
@@ -189,7 +189,7 @@
         select
             job_name,
             max(case when status = 'success' then completed_at end) as completed_at,
-            max(case when status = 'success' then {{ seconds_between('started_at', 'completed_at') }} end) as seconds,
+            max(case when status = 'success' then {{ tidemark.seconds_between('started_at', 'completed_at') }} end) as seconds,
             max(case when status = 'success' then records_processed end) as records_processed,
             max(case when status = 'success' then partitions_touched end) as partitions_touched,
             count(distinct case when status = 'failed' then {{ failure }} end) as failures,
@@ -207,7 +207,7 @@
         where ledger_entry >= coalesce(success_entry, 0)
         group by job_name
     ) as jobs
-    left join ({{ last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
+    left join ({{ tidemark.last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
 {%- endmacro %}
 
 {#- Per table that coverage has looked at: the partitions that are not what they should be. -#}
@@ -227,7 +227,7 @@
         'last 30 days' as subject,
         100.0 * count(case when attempts.outcome = 'repaired' then 1 end) / count(*) as success_percent,
         avg(case
-            when attempts.outcome = 'repaired' then {{ seconds_between('attempts.found_at', 'attempts.finished_at') }}
+            when attempts.outcome = 'repaired' then {{ tidemark.seconds_between('attempts.found_at', 'attempts.finished_at') }}
         end) as seconds,
         max(attempts.finished_at) as finished_at,
         {{ clock }}.as_of

@@ -7,10 +7,10 @@
     line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not
     heard of. -#}
 {%- macro load_landing(root, files='', reports='', at_once=1) -%}
-    {%- do create_ops_tables() -%}
-    {%- do take_run_lock() -%}
-    {%- do refuse_earlier_clock() -%}
-    {%- set known, deliveries, new_reports = loaded_paths(), {}, [] -%}
+    {%- do tidemark.create_ops_tables() -%}
+    {%- do tidemark.take_run_lock() -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- set known, deliveries, new_reports = tidemark.loaded_paths(), {}, [] -%}
     {%- for path in reports.splitlines() if path not in known -%}
         {%- do new_reports.append(path) -%}
     {%- endfor -%}
@@ -19,15 +19,15 @@
     {%- endfor -%}
     {%- for some in deliveries.values() | batch(at_once) -%}
         {%- set paths = some | sum(start=[]) -%}
-        {%- do renew_run_lock() -%}
+        {%- do tidemark.renew_run_lock() -%}
         {%- do log('tidemark:loading ' ~ tojson({'paths': paths, 'deliveries': some | length})) -%}
-        {%- do load_files(root, paths) -%}
+        {%- do tidemark.load_files(root, paths) -%}
     {%- endfor -%}
-    {%- do log('tidemark:landing ' ~ tojson({'as_of': as_of_value().isoformat(), 'new_reports': new_reports})) -%}
+    {%- do log('tidemark:landing ' ~ tojson({'as_of': tidemark.as_of_value().isoformat(), 'new_reports': new_reports})) -%}
 {%- endmacro %}
 
 {%- macro loaded_paths() -%}
-    {%- set paths, sql = {}, 'select path from ' ~ ops_table('landed_files') ~ " where status = 'loaded'" -%}
+    {%- set paths, sql = {}, 'select path from ' ~ tidemark.ops_table('landed_files') ~ " where status = 'loaded'" -%}
     {%- for row in run_query(sql).rows -%}
         {%- do paths.update({row[0]: true}) -%}
     {%- endfor -%}
@@ -40,36 +40,36 @@
         {%- do by_table.setdefault(path.split('/')[0], []).append(path) -%}
     {%- endfor -%}
     {%- for table, paths in by_table.items() -%}
-        {%- set source = raw_sources() | selectattr('name', 'equalto', table) | first -%}
-        {%- do make_raw_table(source) -%}
+        {%- set source = tidemark.raw_sources() | selectattr('name', 'equalto', table) | first -%}
+        {%- do tidemark.make_raw_table(source) -%}
         {%- set columns, rows = {}, {} -%}
-        {%- for row in run_query(landed_columns(root, paths)).rows -%}
+        {%- for row in run_query(tidemark.landed_columns(root, paths)).rows -%}
             {%- do columns.setdefault(row[0], []).append(row[1]) -%}
         {%- endfor -%}
         {%- for path in paths -%}
-            {%- do refuse_columns(source, path, columns.get(path, [])) -%}
+            {%- do tidemark.refuse_columns(source, path, columns.get(path, [])) -%}
         {%- endfor -%}
-        {%- for row in run_query(landed_rows(root, paths, source.loaded_at_field)).rows -%}
-            {%- do rows.update({row[0]: (row[1] | int, utc_moment(row[2]) if row[2] else none)}) -%}
+        {%- for row in run_query(tidemark.landed_rows(root, paths, source.loaded_at_field)).rows -%}
+            {%- do rows.update({row[0]: (row[1] | int, tidemark.utc_moment(row[2]) if row[2] else none)}) -%}
         {%- endfor -%}
-        {%- do dml.append(copy_files(root, paths, relation_of(source))) -%}
+        {%- do dml.append(tidemark.copy_files(root, paths, tidemark.relation_of(source))) -%}
         {%- for path in paths -%}
             {%- set records, earliest = rows.get(path, (0, none)) -%}
             {%- do landed.append({
                 'path': path,
                 'table_name': table,
                 'records': records,
-                'loaded_at': landed_at(path),
+                'loaded_at': tidemark.landed_at(path),
                 'status': 'loaded',
             }) -%}
-            {%- do resets.extend(overtaken_jobs(source, earliest, path)) -%}
+            {%- do resets.extend(tidemark.overtaken_jobs(source, earliest, path)) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- do dml.append(landed_files_insert(landed)) -%}
+    {%- do dml.append(tidemark.landed_files_insert(landed)) -%}
     {%- if resets -%}
-        {%- do dml.append(ledger_insert(resets)) -%}
+        {%- do dml.append(tidemark.ledger_insert(resets)) -%}
     {%- endif -%}
-    {%- do write_down(in_one_transaction(dml | join(';\n\n'))) -%}
+    {%- do tidemark.write_down(tidemark.in_one_transaction(dml | join(';\n\n'))) -%}
     {%- set told = {'files': [], 'set_back': resets | map(attribute='job_name') | list} -%}
     {%- for file in landed -%}
         {%- do told.files.append(dict(file, loaded_at=file.loaded_at.isoformat())) -%}
@@ -85,9 +85,9 @@
 
 {%- macro make_raw_table(source) -%}
     {%- set made = graph.setdefault('tidemark_raw_tables' ~ invocation_id, {}) -%}
-    {%- if source.name not in made and load_relation(relation_of(source)) is none -%}
-        {%- do adapter.create_schema(relation_of(source).without_identifier()) -%}
-        {%- do write_down(raw_table_ddl(source)) -%}
+    {%- if source.name not in made and load_relation(tidemark.relation_of(source)) is none -%}
+        {%- do adapter.create_schema(tidemark.relation_of(source).without_identifier()) -%}
+        {%- do tidemark.write_down(tidemark.raw_table_ddl(source)) -%}
     {%- endif -%}
     {%- do made.update({source.name: true}) -%}
 {%- endmacro %}
@@ -115,11 +115,11 @@
     load time: the next run has to look again at what was loaded since then, as after `tidemark watermark set`. -#}
 {%- macro overtaken_jobs(source, earliest, path) -%}
     {%- set entries = [] -%}
-    {%- for node in nodes_reading(source) if earliest -%}
-        {%- set known = ledger_state().jobs.get(node.name, {}) -%}
-        {%- if known.get('watermark') and overlap_start(known.watermark) > earliest -%}
+    {%- for node in tidemark.nodes_reading(source) if earliest -%}
+        {%- set known = tidemark.ledger_state().jobs.get(node.name, {}) -%}
+        {%- if known.get('watermark') and tidemark.overlap_start(known.watermark) > earliest -%}
             {%- set reason = path ~ ' was loaded after a run that had gone past its load time.' -%}
-            {%- do entries.append(reset_entry(node.name, known, earliest, reason)) -%}
+            {%- do entries.append(tidemark.reset_entry(node.name, known, earliest, reason)) -%}
             {%- do known.update({'watermark': earliest}) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -131,8 +131,8 @@
     {%- set readers = graph.setdefault('tidemark_readers' ~ invocation_id, {}) -%}
     {%- if source.name not in readers -%}
         {%- set found = [] -%}
-        {%- for node in graph.nodes.values() if is_recorded(node) -%}
-            {%- if source.name in sources_above(node.unique_id) | map(attribute='name') -%}
+        {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
+            {%- if source.name in tidemark.sources_above(node.unique_id) | map(attribute='name') -%}
                 {%- do found.append(node) -%}
             {%- endif -%}
         {%- endfor -%}
@@ -142,17 +142,17 @@
 {%- endmacro %}
 
 {%- macro landed_files_insert(files) -%}
-    insert into {{ ops_table('landed_files') }}
+    insert into {{ tidemark.ops_table('landed_files') }}
     {%- for file in files %}
     select
-        {{ text_literal(file.path) }},
-        {{ text_literal(file.table_name) }},
-        {{ number_literal(file.records) }},
-        {{ timestamp_literal(file.loaded_at) }},
-        {{ text_literal(run_id()) }},
-        {{ timestamp_literal(wall_clock()) }},
-        {{ text_literal(file.status) }},
-        {{ text_literal(file.error_message) }}
+        {{ tidemark.text_literal(file.path) }},
+        {{ tidemark.text_literal(file.table_name) }},
+        {{ tidemark.number_literal(file.records) }},
+        {{ tidemark.timestamp_literal(file.loaded_at) }},
+        {{ tidemark.text_literal(tidemark.run_id()) }},
+        {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+        {{ tidemark.text_literal(file.status) }},
+        {{ tidemark.text_literal(file.error_message) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
@@ -163,23 +163,23 @@
     {%- set entries, files = [], [] -%}
     {%- for file in failed_files -%}
         {%- do files.append(dict(
-            file, table_name=file.path.split('/')[0], loaded_at=landed_at(file.path), status='failed'
+            file, table_name=file.path.split('/')[0], loaded_at=tidemark.landed_at(file.path), status='failed'
         )) -%}
     {%- endfor -%}
     {%- for job in jobs -%}
         {%- do entries.append(dict(
-            job, job_type='ingest', as_of=as_of_value(), metadata_sql=text_literal(tojson(job.figures))
+            job, job_type='ingest', as_of=tidemark.as_of_value(), metadata_sql=tidemark.text_literal(tojson(job.figures))
         )) -%}
         {%- if job.path -%}
             {%- do files.append({
-                'path': job.path, 'table_name': 'jobs', 'loaded_at': landed_at(job.path), 'status': 'loaded'
+                'path': job.path, 'table_name': 'jobs', 'loaded_at': tidemark.landed_at(job.path), 'status': 'loaded'
             }) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- set dml = [ledger_insert(entries)] -%}
+    {%- set dml = [tidemark.ledger_insert(entries)] -%}
     {%- if files -%}
-        {%- do dml.append(landed_files_insert(files)) -%}
+        {%- do dml.append(tidemark.landed_files_insert(files)) -%}
     {%- endif -%}
-    {%- do write_down(in_one_transaction(dml | join(';\n\n'))) -%}
-    {%- do release_run_lock() -%}
+    {%- do tidemark.write_down(tidemark.in_one_transaction(dml | join(';\n\n'))) -%}
+    {%- do tidemark.release_run_lock() -%}
 {%- endmacro %}

@@ -17,7 +17,7 @@
 
 {% set is_staging = model.identifier in var('versions') %}
 {% set watermarks = ref('etl_job_watermarks') %}
-{% set clock = as_of_value() %}
+{% set clock = tidemark.as_of_value() %}
 {% if execute and not is_staging and flags.WHICH in ('build', 'test') %}
     {% set sql %}
         select last_processed_timestamp from {{ watermarks }} where job_name = '{{ model.identifier }}'
@@ -25,7 +25,7 @@
     {% set clock = run_query(sql).rows | map(attribute=0) | select | map('string') | first or clock %}
 {% endif %}
 {# what is loaded every hour is late after two: a day is complete two hours after its end #}
-{% set today = (utc_moment(clock) - modules.datetime.timedelta(hours=2)).date() %}
+{% set today = (tidemark.utc_moment(clock) - modules.datetime.timedelta(hours=2)).date() %}
 {# a week, so that nobody misses a finding over a weekend #}
 {% set first_judged = today - modules.datetime.timedelta(days=7) %}
 {% set first_read = first_judged - modules.datetime.timedelta(weeks=weeks) %}
@@ -39,7 +39,7 @@ with counted_days as (
     where
         {{ day }} >= cast('{{ first_read }}' as date)
         {%- if is_staging %}
-        and {{ valid_and_visible() }}
+        and {{ tidemark.valid_and_visible() }}
         {%- endif %}
     group by cast({{ day }} as date)
 
@@ -57,8 +57,8 @@ span as (
 
 calendar as (
 
-    select {{ days_after("cast('" ~ first_read ~ "' as date)", 'days_later') }} as calendar_day
-    from {{ numbers_to(7 * weeks + 6) }}
+    select {{ tidemark.days_after("cast('" ~ first_read ~ "' as date)", 'days_later') }} as calendar_day
+    from {{ tidemark.numbers_to(7 * weeks + 6) }}
 
 ),
 

@@ -4,10 +4,10 @@
 
 {#- A run that holds it may take it again: a command has one run id over all its calls. -#}
 {%- macro default__take_run_lock() -%}
-    {%- set is_mine = 'holder = ' ~ text_literal(run_id()) -%}
-    {%- set is_free = 'holder is null or ' ~ is_mine ~ ' or expires_at <= ' ~ engine_clock() -%}
-    {%- if not lease_run_lock('taken_at = ' ~ engine_clock(), is_free) -%}
-        {%- set held = run_query('select holder, expires_at from ' ~ ops_table('run_lock')).rows[0] -%}
+    {%- set is_mine = 'holder = ' ~ tidemark.text_literal(tidemark.run_id()) -%}
+    {%- set is_free = 'holder is null or ' ~ is_mine ~ ' or expires_at <= ' ~ tidemark.engine_clock() -%}
+    {%- if not tidemark.lease_run_lock('taken_at = ' ~ tidemark.engine_clock(), is_free) -%}
+        {%- set held = run_query('select holder, expires_at from ' ~ tidemark.ops_table('run_lock')).rows[0] -%}
         {{ exceptions.raise_compiler_error(
             'Another run, ' ~ held[0] ~ ', holds the run lock until ' ~ held[1] ~ ' UTC, or longer if it goes on. '
             ~ 'Nothing was touched. Try again when it has ended; if it was killed, after that time.'
@@ -21,8 +21,8 @@
 {%- macro default__renew_run_lock() -%}
     {%- set leased_at = graph.get('tidemark_run_lock' ~ invocation_id) -%}
     {%- set third = modules.datetime.timedelta(minutes=var('run_lock_minutes')) / 3 -%}
-    {%- if not leased_at or wall_clock() - leased_at > third -%}
-        {%- if not lease_run_lock('taken_at = taken_at', 'holder = ' ~ text_literal(run_id())) -%}
+    {%- if not leased_at or tidemark.wall_clock() - leased_at > third -%}
+        {%- if not tidemark.lease_run_lock('taken_at = taken_at', 'holder = ' ~ tidemark.text_literal(tidemark.run_id())) -%}
             {{ exceptions.raise_compiler_error(
                 'This run has lost the run lock: its lease of ' ~ var('run_lock_minutes') ~ ' minutes ran out, and '
                 ~ 'another run took it. The model was not touched. Repeat the run when the other one has ended; if a '
@@ -35,15 +35,15 @@
 {#- At the end of a run. As an operation it takes the lock from a run that is known to be dead. -#}
 {%- macro default__release_run_lock(holder=none) -%}
     {%- set free = 'holder = null, taken_at = null, expires_at = null' -%}
-    {%- do update_run_lock(free, 'holder = ' ~ text_literal(holder or run_id())) -%}
+    {%- do tidemark.update_run_lock(free, 'holder = ' ~ tidemark.text_literal(holder or tidemark.run_id())) -%}
 {%- endmacro %}
 
 {#- Whether the lease was given. -#}
 {%- macro lease_run_lock(assignment, condition) -%}
-    {%- set end = dbt.dateadd('minute', var('run_lock_minutes'), engine_clock()) -%}
-    {%- set assignments = ['holder = ' ~ text_literal(run_id()), 'expires_at = ' ~ end, assignment] -%}
-    {%- set leased_at = wall_clock() -%}
-    {%- if update_run_lock(assignments | join(', '), condition) == 0 -%}
+    {%- set end = dbt.dateadd('minute', var('run_lock_minutes'), tidemark.engine_clock()) -%}
+    {%- set assignments = ['holder = ' ~ tidemark.text_literal(tidemark.run_id()), 'expires_at = ' ~ end, assignment] -%}
+    {%- set leased_at = tidemark.wall_clock() -%}
+    {%- if tidemark.update_run_lock(assignments | join(', '), condition) == 0 -%}
         {{ return(false) }}
     {%- endif -%}
     {%- do graph.update({'tidemark_run_lock' ~ invocation_id: leased_at}) -%}
@@ -53,7 +53,7 @@
 {#- How many rows were updated; committed, whatever becomes of the run. -#}
 {%- macro update_run_lock(assignments, condition) -%}
     {%- call statement('run_lock', fetch_result=true, auto_begin=true) -%}
-        update {{ ops_table('run_lock') }} set {{ assignments }} where {{ condition }}
+        update {{ tidemark.ops_table('run_lock') }} set {{ assignments }} where {{ condition }}
     {%- endcall -%}
     {%- do adapter.commit() -%}
     {{ return(load_result('run_lock').data[0][0] | int) }}

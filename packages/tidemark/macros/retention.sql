@@ -8,8 +8,8 @@
 
 {#- The first day that a node may still recompute, or none. A window over days must have all of its days. -#}
 {%- macro retention_floor(node) -%}
-    {%- set first_day = first_kept_day(node) -%}
-    {{ return(first_day + modules.datetime.timedelta(days=lookback_of(node)) if first_day else none) }}
+    {%- set first_day = tidemark.first_kept_day(node) -%}
+    {{ return(first_day + modules.datetime.timedelta(days=tidemark.lookback_of(node)) if first_day else none) }}
 {%- endmacro %}
 
 {%- macro lookback_of(node) -%}
@@ -19,9 +19,9 @@
 {#- The first day whose raw rows a node may still read, or none. -#}
 {%- macro first_kept_day(node) -%}
     {%- set days = [] -%}
-    {%- if execute and node.resource_type != 'unit_test' and ledger_state().floors -%}
-        {%- for source in sources_above(node.unique_id) if source.name in ledger_state().floors -%}
-            {%- do days.append(ledger_state().floors[source.name]) -%}
+    {%- if execute and node.resource_type != 'unit_test' and tidemark.ledger_state().floors -%}
+        {%- for source in tidemark.sources_above(node.unique_id) if source.name in tidemark.ledger_state().floors -%}
+            {%- do days.append(tidemark.ledger_state().floors[source.name]) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(days | max if days else none) }}
@@ -31,8 +31,8 @@
     models do not rely on it. -#}
 {%- macro is_beyond_retention(source_name, event_time) -%}
     {%- set is_known = execute and model.resource_type != 'unit_test' -%}
-    {%- set floor = ledger_state().floors.get(source_name) if is_known else none -%}
-    {{ return(earlier_than(event_time, floor)) }}
+    {%- set floor = tidemark.ledger_state().floors.get(source_name) if is_known else none -%}
+    {{ return(tidemark.earlier_than(event_time, floor)) }}
 {%- endmacro %}
 
 {%- macro event_time_of(source_name) -%}
@@ -50,26 +50,26 @@
 
 {#- Overrides dbt's: every table that is made whole comes through here, and dbt makes it while the old one stands. -#}
 {%- macro create_table_as(temporary, relation, compiled_code, language='sql') -%}
-    {%- set query = compiled_code if temporary else with_kept_rows(compiled_code) -%}
+    {%- set query = compiled_code if temporary else tidemark.with_kept_rows(compiled_code) -%}
     {{ return(adapter.dispatch('create_table_as', 'dbt')(temporary, relation, query, language, **kwargs)) }}
 {%- endmacro %}
 
 {#- The query of an incremental model that is rebuilt whole, with what is stored below its floor. -#}
 {%- macro with_kept_rows(query) -%}
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
-    {%- set is_rebuilt = is_incremental_model and run_state().mode == 'full' -%}
-    {%- set floor = retention_floor(model) if is_rebuilt else none -%}
+    {%- set is_rebuilt = is_incremental_model and tidemark.run_state().mode == 'full' -%}
+    {%- set floor = tidemark.retention_floor(model) if is_rebuilt else none -%}
     {%- if not floor -%}
         {{ return(query) }}
     {%- endif -%}
-    {%- set day = day_column(model) -%}
+    {%- set day = tidemark.day_column(model) -%}
     {%- set names = model.columns.values() | map(attribute='name') | join(', ') -%}
     {%- set recomputed -%}
         select {{ names }}
         from (
             {{ query }}
         ) as recomputed
-        where {{ not_earlier_than(day, floor) }}
+        where {{ tidemark.not_earlier_than(day, floor) }}
     {%- endset -%}
     {%- if not load_cached_relation(this) -%}
         {%- do exceptions.warn(
@@ -88,7 +88,7 @@
             {{- ',' if not loop.last }}
         {%- endfor %}
         from {{ this }}
-        where {{ earlier_than(day, floor) }}
+        where {{ tidemark.earlier_than(day, floor) }}
 {%- endmacro %}
 
 {#- Which column of a model holds the day of its rows, for what has to find them without compiling the model. -#}
@@ -110,41 +110,41 @@
     default, only says so, and why not. Without `sources` all that may be pruned; raw rows from another day on with
     `kept_from`. -#}
 {%- macro prune(dry_run=true, sources=none, kept_from=none, reason=none) -%}
-    {%- do create_ops_tables() -%}
-    {%- do refuse_earlier_clock() -%}
-    {%- set limits, plans, obstacles = retention_limits(kept_from), [], [] -%}
-    {%- set found = prunable_sources(sources) -%}
+    {%- do tidemark.create_ops_tables() -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- set limits, plans, obstacles = tidemark.retention_limits(kept_from), [], [] -%}
+    {%- set found = tidemark.prunable_sources(sources) -%}
     {%- if not dry_run -%}
-        {%- do take_run_lock() -%}
+        {%- do tidemark.take_run_lock() -%}
     {%- endif -%}
-    {%- if unfinished_runs() -%}
+    {%- if tidemark.unfinished_runs() -%}
         {%- do obstacles.append('A run is going on, or was killed: the next run that ends clears that.') -%}
     {%- endif -%}
     {%- for source in found -%}
-        {%- set readers = readers_of(source) -%}
+        {%- set readers = tidemark.readers_of(source) -%}
         {#- a floor only rises: what lies below it is gone -#}
-        {%- set floor = [limits.raw, ledger_state().floors.get(source.name)] | select | max -%}
-        {%- set in_the_way = obstacles_to_pruning(source, readers, floor) -%}
+        {%- set floor = [limits.raw, tidemark.ledger_state().floors.get(source.name)] | select | max -%}
+        {%- set in_the_way = tidemark.obstacles_to_pruning(source, readers, floor) -%}
         {%- do obstacles.extend(in_the_way) -%}
         {%- if not in_the_way -%}
-            {%- do plans.append(source_plan(source, readers, floor)) -%}
+            {%- do plans.append(tidemark.source_plan(source, readers, floor)) -%}
             {%- for node in readers -%}
-                {%- do plans.append(aggregates_plan(node, limits.aggregates)) -%}
+                {%- do plans.append(tidemark.aggregates_plan(node, limits.aggregates)) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set changes = plans | selectattr('changes') | list -%}
     {%- if obstacles and not dry_run -%}
-        {%- do release_run_lock() -%}
+        {%- do tidemark.release_run_lock() -%}
         {{ exceptions.raise_compiler_error(obstacles | join('\n') ~ '\nNothing was deleted.') }}
     {%- elif not dry_run -%}
         {%- if changes -%}
-            {%- do write_down(in_one_transaction(prune_statements(changes, reason))) -%}
+            {%- do tidemark.write_down(tidemark.in_one_transaction(tidemark.prune_statements(changes, reason))) -%}
         {%- endif -%}
-        {%- do release_run_lock() -%}
+        {%- do tidemark.release_run_lock() -%}
     {%- endif -%}
     {%- for plan in plans -%}
-        {%- do log(plan_in_words(plan, dry_run), info=true) -%}
+        {%- do log(tidemark.plan_in_words(plan, dry_run), info=true) -%}
     {%- endfor -%}
     {%- for obstacle in obstacles -%}
         {%- do log('Not now: ' ~ obstacle, info=true) -%}
@@ -157,17 +157,17 @@
 {#- From which day raw rows and aggregates are kept. -#}
 {%- macro retention_limits(kept_from=none) -%}
     {%- set months, years = var('retention').raw_months, var('retention').aggregate_years -%}
-    {%- set today = 'cast(' ~ as_of() ~ ' as date)' -%}
+    {%- set today = 'cast(' ~ tidemark.as_of() ~ ' as date)' -%}
     {%- set sql -%}
         select
             cast({{ dbt.dateadd('month', -months, today) }} as date),
             cast({{ dbt.dateadd('year', -years, today) }} as date)
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {%- set raw = utc_moment(kept_from).date() if kept_from else row[0] -%}
+    {%- set raw = tidemark.utc_moment(kept_from).date() if kept_from else row[0] -%}
     {%- set why -%}
-        {%- if raw > as_of_value().date() -%}
-            {{ raw }} lies after the clock, {{ as_of_value() }}
+        {%- if raw > tidemark.as_of_value().date() -%}
+            {{ raw }} lies after the clock, {{ tidemark.as_of_value() }}
         {%- elif raw <= row[1] -%}
             Raw rows would be kept from {{ raw }}, aggregates only from {{ row[1] }}: they must be kept longer, or their
             {#- #} raw rows bring them back
@@ -186,22 +186,22 @@
             name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
         ) }}
     {%- endfor -%}
-    {{ return(raw_sources() | selectattr('name', 'in', names or prunable) | list) }}
+    {{ return(tidemark.raw_sources() | selectattr('name', 'in', names or prunable) | list) }}
 {%- endmacro %}
 
 {#- What is made of a raw table and stored. -#}
 {%- macro readers_of(source) -%}
-    {{ return(nodes_reading(source) | rejectattr('config.materialized', 'equalto', 'view') | sort(attribute='name')) }}
+    {{ return(tidemark.nodes_reading(source) | rejectattr('config.materialized', 'equalto', 'view') | sort(attribute='name')) }}
 {%- endmacro %}
 
 {#- What must be done before the raw rows of a source may go: what is made of them must be final. -#}
 {%- macro obstacles_to_pruning(source, readers, kept_from) -%}
     {%- set found = [] -%}
     {%- for node in readers -%}
-        {%- set job = ledger_state().jobs.get(node.name, {}) -%}
-        {%- set floor = kept_from + modules.datetime.timedelta(days=lookback_of(node)) -%}
+        {%- set job = tidemark.ledger_state().jobs.get(node.name, {}) -%}
+        {%- set floor = kept_from + modules.datetime.timedelta(days=tidemark.lookback_of(node)) -%}
         {%- set strategy = node.config.incremental_strategy if node.config.materialized == 'incremental' else none -%}
-        {%- set relation = relation_of(node) -%}
+        {%- set relation = tidemark.relation_of(node) -%}
         {%- set why -%}
             {%- if strategy not in ('partitions', 'sessions') -%}
                 it needs the whole history
@@ -209,10 +209,10 @@
                 it was not built, or has to be rebuilt whole
             {%- elif job.is_reset -%}
                 its watermark was set back
-            {%- elif reads_a_rebuilt_table(node) -%}
+            {%- elif tidemark.reads_a_rebuilt_table(node) -%}
                 what it reads was rebuilt whole
             {%- else -%}
-                {{- unfinished_business(source, node, job, floor) -}}
+                {{- tidemark.unfinished_business(source, node, job, floor) -}}
             {%- endif -%}
         {%- endset -%}
         {%- if why | trim -%}
@@ -227,23 +227,23 @@
 
 {#- What the next run of a model would do to days below its floor, in words; nothing is empty text. -#}
 {%- macro unfinished_business(source, node, job, floor) -%}
-    {%- set event_time, words = event_time_of(source.name), [] -%}
+    {%- set event_time, words = tidemark.event_time_of(source.name), [] -%}
     {%- set sql -%}
         select
             (
                 select count(*) from {{ source.relation_name }}
                 where
-                    {{ source.loaded_at_field }} > {{ timestamp_literal(job.watermark) }}
-                    and {{ source.loaded_at_field }} <= {{ as_of() }}
-                    and {{ earlier_than(event_time, floor) }}
+                    {{ source.loaded_at_field }} > {{ tidemark.timestamp_literal(job.watermark) }}
+                    and {{ source.loaded_at_field }} <= {{ tidemark.as_of() }}
+                    and {{ tidemark.earlier_than(event_time, floor) }}
             ) as unprocessed,
-            {{ overlap_rows(source, job.watermark) }} as overlap_rows,
+            {{ tidemark.overlap_rows(source, job.watermark) }} as overlap_rows,
             (
-                select count(*) from {{ ops_table('changed_keys') }}
-                where day < '{{ floor }}' and {{ unread_changes(node.name, closure_tables(node)) }}
+                select count(*) from {{ tidemark.ops_table('changed_keys') }}
+                where day < '{{ floor }}' and {{ tidemark.unread_changes(node.name, tidemark.closure_tables(node)) }}
             ) as unread,
             (
-                select count(*) from {{ ops_table('partition_coverage') }}
+                select count(*) from {{ tidemark.ops_table('partition_coverage') }}
                 where
                     model_name = '{{ node.name }}'
                     and day < '{{ floor }}'
@@ -253,8 +253,8 @@
             ) as damaged
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {%- set requests = ledger_state().requests.get(node.name, []) | selectattr('day', 'lt', floor) | list | length -%}
-    {%- if row[0] or rows_behind(source, job, row[1] | int) > 0 -%}
+    {%- set requests = tidemark.ledger_state().requests.get(node.name, []) | selectattr('day', 'lt', floor) | list | length -%}
+    {%- if row[0] or tidemark.rows_behind(source, job, row[1] | int) > 0 -%}
         {%- do words.append('rows wait to be processed') -%}
     {%- endif -%}
     {%- if row[2] -%}
@@ -271,25 +271,25 @@
 
 {#- Only what all its readers have processed goes. -#}
 {%- macro source_plan(source, readers, kept_from) -%}
-    {%- set processed = [as_of_value()] -%}
+    {%- set processed = [tidemark.as_of_value()] -%}
     {%- for node in readers -%}
-        {%- do processed.append(utc_moment(ledger_state().jobs[node.name].watermark)) -%}
+        {%- do processed.append(tidemark.utc_moment(tidemark.ledger_state().jobs[node.name].watermark)) -%}
     {%- endfor -%}
     {%- set condition -%}
-        {{ earlier_than(event_time_of(source.name), kept_from) }}
-        and {{ source.loaded_at_field }} <= {{ timestamp_literal(processed | min) }}
+        {{ tidemark.earlier_than(tidemark.event_time_of(source.name), kept_from) }}
+        and {{ source.loaded_at_field }} <= {{ tidemark.timestamp_literal(processed | min) }}
     {%- endset -%}
-    {{ return(pruning_of(source.name, 'source', source.relation_name, kept_from, condition)) }}
+    {{ return(tidemark.pruning_of(source.name, 'source', source.relation_name, kept_from, condition)) }}
 {%- endmacro %}
 
 {%- macro aggregates_plan(node, kept_from) -%}
-    {%- set relation = relation_of(node) -%}
-    {{ return(pruning_of(node.name, 'model', relation, kept_from, earlier_than(day_column(node), kept_from))) }}
+    {%- set relation = tidemark.relation_of(node) -%}
+    {{ return(tidemark.pruning_of(node.name, 'model', relation, kept_from, tidemark.earlier_than(tidemark.day_column(node), kept_from))) }}
 {%- endmacro %}
 
 {#- A floor that is not yet known is a change even if no row goes: late rows must not come in below it. -#}
 {%- macro pruning_of(subject, subject_type, relation, kept_from, condition) -%}
-    {%- set rows = count_of('(select count(*) from ' ~ relation ~ ' where ' ~ condition ~ ')') -%}
+    {%- set rows = tidemark.count_of('(select count(*) from ' ~ relation ~ ' where ' ~ condition ~ ')') -%}
     {{ return({
         'subject': subject,
         'subject_type': subject_type,
@@ -297,7 +297,7 @@
         'kept_from': kept_from,
         'condition': condition,
         'rows': rows,
-        'changes': rows > 0 or (subject_type == 'source' and ledger_state().floors.get(subject) != kept_from),
+        'changes': rows > 0 or (subject_type == 'source' and tidemark.ledger_state().floors.get(subject) != kept_from),
     }) }}
 {%- endmacro %}
 
@@ -306,18 +306,18 @@
     delete from {{ plan.relation }}
     where {{ plan.condition }};
     {%- endfor %}
-    insert into {{ ops_table('retention_floors') }}
+    insert into {{ tidemark.ops_table('retention_floors') }}
     {%- for plan in plans %}
     select
-        {{ last_ledger_entry() }},
-        {{ text_literal(run_id()) }},
-        {{ timestamp_literal(wall_clock()) }},
-        {{ as_of() }},
-        {{ text_literal(plan.subject) }},
-        {{ text_literal(plan.subject_type) }},
+        {{ tidemark.last_ledger_entry() }},
+        {{ tidemark.text_literal(tidemark.run_id()) }},
+        {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+        {{ tidemark.as_of() }},
+        {{ tidemark.text_literal(plan.subject) }},
+        {{ tidemark.text_literal(plan.subject_type) }},
         cast('{{ plan.kept_from }}' as date),
         {{ plan.rows }},
-        {{ text_literal(reason) }}
+        {{ tidemark.text_literal(reason) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}

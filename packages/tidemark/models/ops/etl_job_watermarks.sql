@@ -1,6 +1,6 @@
 with watermarks as (
 
-    {{ last_runs(source('ops', 'etl_job_runs')) }}
+    {{ tidemark.last_runs(source('ops', 'etl_job_runs')) }}
 
 ),
 

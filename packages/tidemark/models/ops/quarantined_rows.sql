@@ -32,7 +32,7 @@ with quarantined as (
             ' | '{% for column in key %}, coalesce(cast(bad_rows.{{ column }} as varchar), 'null'){% endfor %}
         ) as row_key,
         bad_rows.quarantine_reason,
-        {{ row_as_json('bad_rows') }} as row_json,
+        {{ tidemark.row_as_json('bad_rows') }} as row_json,
         bad_rows.loaded_at
     from {{ ref(name) }} as bad_rows
     where bad_rows.quarantine_reason is not null and bad_rows.loaded_at is not null

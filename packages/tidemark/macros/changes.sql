@@ -10,30 +10,30 @@
     On a full refresh everything is touched: the same SQL, from the beginning of time. -#}
 
 {%- macro valid_and_visible() -%}
-    {%- set is_kept = not_earlier_than('occurred_at', first_kept_day(model)) -%}
-    {{ return('quarantine_reason is null and ' ~ visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
+    {%- set is_kept = tidemark.not_earlier_than('occurred_at', tidemark.first_kept_day(model)) -%}
+    {{ return('quarantine_reason is null and ' ~ tidemark.visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
 {%- endmacro %}
 
 {%- macro newly_loaded(lookback_days=0) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- if state.window -%}
         {#- a restated row counts as one that was loaded now; those before the window reach into it with theirs -#}
         {%- set first = state.window[0] - modules.datetime.timedelta(days=lookback_days) -%}
-        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', [(first, state.window[1])])) }}
+        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within('occurred_at', [(first, state.window[1])])) }}
     {%- endif -%}
-    {{ valid_and_visible() }}
-    {%- if state.since %} and loaded_at >= {{ timestamp_literal(state.since) }}{% endif %}
+    {{ tidemark.valid_and_visible() }}
+    {%- if state.since %} and loaded_at >= {{ tidemark.timestamp_literal(state.since) }}{% endif %}
 {%- endmacro %}
 
 {%- macro latest_version(relation) -%}
-    {{ version_rank(relation) }} = 1
+    {{ tidemark.version_rank(relation) }} = 1
 {%- endmacro %}
 
 {%- macro version_rank(relation) -%}
     {%- if not execute -%}
         {{ return('1') }}
     {%- endif -%}
-    {%- set version = version_of(relation) -%}
+    {%- set version = tidemark.version_of(relation) -%}
     row_number() over (
         partition by {{ version.identity | join(', ') }}
         order by loaded_at desc{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}
@@ -50,15 +50,15 @@
 {%- endmacro %}
 
 {%- macro touched_partitions(relation, entity, day, lookback_days=0) -%}
-    {%- set state = run_state() -%}
-    {%- if execute and model.resource_type == 'model' and lookback_of(model) != lookback_days -%}
+    {%- set state = tidemark.run_state() -%}
+    {%- if execute and model.resource_type == 'model' and tidemark.lookback_of(model) != lookback_days -%}
         {{ exceptions.raise_compiler_error(
             model.name ~ ' looks ' ~ lookback_days ~ ' days back and does not say so in its YAML: '
             ~ 'config: {meta: {lookback_days: ' ~ lookback_days ~ '}}.'
         ) }}
     {%- endif -%}
     {%- if state.mode == 'full' -%}
-        {{ return(valid_and_visible()) }}
+        {{ return(tidemark.valid_and_visible()) }}
     {%- endif -%}
     {%- set sql -%}
         select distinct
@@ -67,17 +67,17 @@
         from (
             select
                 {{ entity }},
-                {{ days_after('changed_day', 'days_later') }} as touched_day
+                {{ tidemark.days_after('changed_day', 'days_later') }} as touched_day
             from (
                 select distinct
                     {{ entity }},
                     cast({{ day }} as date) as changed_day
                 from {{ relation }}
-                where {{ newly_loaded(lookback_days) }}
-                {{- requested_keys(entity, "reason <> 'coverage'") }}
+                where {{ tidemark.newly_loaded(lookback_days) }}
+                {{- tidemark.requested_keys(entity, "reason <> 'coverage'") }}
             ) as changed
-            cross join {{ numbers_to(lookback_days) }}
-            {{- requested_keys(entity, "reason = 'coverage'") }}
+            cross join {{ tidemark.numbers_to(lookback_days) }}
+            {{- tidemark.requested_keys(entity, "reason = 'coverage'") }}
             {%- if state.window %}
             union all
             select
@@ -86,7 +86,7 @@
             from {{ this }}
             {#- what is gone from the raw rows can only be found by the days that it reached -#}
             {%- set reach = modules.datetime.timedelta(days=lookback_days if state.mode == 'restate' else 0) %}
-            where {{ within(day, [(state.window[0], state.window[1] + reach)]) }}
+            where {{ tidemark.within(day, [(state.window[0], state.window[1] + reach)]) }}
             {%- endif %}
         ) as touched
         {%- if state.window %}
@@ -95,23 +95,23 @@
         {%- endif %}
     {%- endset -%}
     {%- do state.update({'lookback_days': lookback_days}) -%}
-    {%- do keep_touched(sql, entity, day) -%}
-    {%- set ranges = merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
-    {{ valid_and_visible() }}
-    and {{ within('occurred_at', ranges) }}
+    {%- do tidemark.keep_touched(sql, entity, day) -%}
+    {%- set ranges = tidemark.merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
+    {{ tidemark.valid_and_visible() }}
+    and {{ tidemark.within('occurred_at', ranges) }}
     and ({{ entity }}, cast({{ day }} as date)) in (
         select
             {{ entity }},
-            {{ days_after('touched_day', '-days_later') if lookback_days else 'touched_day' }} as read_day
+            {{ tidemark.days_after('touched_day', '-days_later') if lookback_days else 'touched_day' }} as read_day
         from {{ state.touched }}
         {%- if lookback_days %}
-        cross join {{ numbers_to(lookback_days) }}
+        cross join {{ tidemark.numbers_to(lookback_days) }}
         {%- endif %}
     )
 {%- endmacro %}
 
 {%- macro is_touched(entity, day) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- if state.mode == 'full' -%}
         {{ return('true') }}
     {%- endif -%}
@@ -119,14 +119,14 @@
 {%- endmacro %}
 
 {%- macro replay_from(entity, day) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- set sql -%}
         select
             {{ entity }},
             min(replay_from) as replay_from
         from (
             {{ caller() }}
-            {{- requested_keys(entity) }}
+            {{- tidemark.requested_keys(entity) }}
             {%- if state.window %}
             union all
             select distinct
@@ -140,7 +140,7 @@
     {%- if state.mode == 'full' -%}
         {{ return(sql) }}
     {%- endif -%}
-    {%- do keep_touched(sql, entity, day) -%}
+    {%- do tidemark.keep_touched(sql, entity, day) -%}
     select * from {{ state.touched }}
 {%- endmacro %}
 
@@ -149,7 +149,7 @@
         coalesce(lifespans.{{ entity }}, stored.{{ entity }}) as {{ entity }},
         case
             when lifespans.first_day = stored.first_day
-                then {{ days_after('least(lifespans.last_day, stored.last_day)', 1) }}
+                then {{ tidemark.days_after('least(lifespans.last_day, stored.last_day)', 1) }}
             else least(
                 coalesce(lifespans.first_day, stored.first_day),
                 coalesce(stored.first_day, lifespans.first_day)
@@ -170,8 +170,8 @@
 {%- endmacro %}
 
 {%- macro replayed_rows(entity, lookback_days=0) -%}
-    {%- set state = run_state() -%}
-    {{ valid_and_visible() }}
+    {%- set state = tidemark.run_state() -%}
+    {{ tidemark.valid_and_visible() }}
     {%- if state.mode != 'full' %}
     and {{ entity }} in (select {{ entity }} from {{ state.touched }})
     {%- endif %}
@@ -186,15 +186,15 @@
 {#- An event may leave its session with a newer version. So a session is touched by every version of what was newly
     loaded, and read with every version of its events: the one that took an event away names another session. -#}
 {%- macro touched_sessions(relation, entity, session, first, last) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- if state.mode == 'full' -%}
-        {{ return(valid_and_visible()) }}
+        {{ return(tidemark.valid_and_visible()) }}
     {%- endif -%}
-    {%- set identity = version_of(relation).identity | join(', ') -%}
+    {%- set identity = tidemark.version_of(relation).identity | join(', ') -%}
     {%- if not state.window -%}
         {#- a window needs no look for other versions: those of one identity lie on one day -#}
-        {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded() -%}
-        {%- set loaded = found_once('loaded', new_rows) -%}
+        {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ tidemark.newly_loaded() -%}
+        {%- set loaded = tidemark.found_once('loaded', new_rows) -%}
     {%- endif -%}
     {%- set sql -%}
         with named as (
@@ -204,15 +204,15 @@
                 activity_date
             from {{ relation }}
             where
-                {{ valid_and_visible() }}
+                {{ tidemark.valid_and_visible() }}
                 and {{ session }} is not null
                 {%- if state.window %}
-                and {{ within('occurred_at', [state.window]) }}
-                {%- if state.mode == 'coverage' and retention_floor(model) %}
-                and {{ began_later(entity, session, retention_floor(model)) }}
+                and {{ tidemark.within('occurred_at', [state.window]) }}
+                {%- if state.mode == 'coverage' and tidemark.retention_floor(model) %}
+                and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
                 {%- endif %}
                 {%- else %}
-                and {{ within('occurred_at', ranges_of('select distinct activity_date from ' ~ loaded)) }}
+                and {{ tidemark.within('occurred_at', tidemark.ranges_of('select distinct activity_date from ' ~ loaded)) }}
                 and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
                 {%- endif %}
             {%- if state.requests %}
@@ -223,11 +223,11 @@
                 activity_date
             from {{ relation }}
             where
-                {{ valid_and_visible() }}
+                {{ tidemark.valid_and_visible() }}
                 and {{ session }} is not null
-                and {{ within('occurred_at', merged_ranges(state.requests.days)) }}
+                and {{ tidemark.within('occurred_at', tidemark.merged_ranges(state.requests.days)) }}
                 and ({{ entity }}, activity_date) in (
-                    {{ requests_of(entity) }}
+                    {{ tidemark.requests_of(entity) }}
                 )
             {%- endif %}
         )
@@ -274,7 +274,7 @@
                 cast(stored.{{ first }} as date) as first_day,
                 cast(stored.{{ last }} as date) as last_day
             from {{ this }} as stored
-            inner join ({{ requests_of(entity) }}) as requests
+            inner join ({{ tidemark.requests_of(entity) }}) as requests
                 on
                     stored.{{ entity }} = requests.{{ entity }}
                     and cast(stored.{{ first }} as date) <= requests.day
@@ -284,37 +284,37 @@
         group by {{ entity }}, {{ session }}
     {%- endset -%}
     {%- do state.update({'session': session}) -%}
-    {%- do keep_touched(sql, entity, first) -%}
+    {%- do tidemark.keep_touched(sql, entity, first) -%}
     {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts; coverage
         cannot afford to doubt it: damage shows on the days that it looks at, or when it looks at others -#}
     {%- set ranges = none -%}
     {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
     {%- if state.touched_days is defined and trusts_stored -%}
-        {%- set ranges = merged_ranges(state.reached_days) -%}
+        {%- set ranges = tidemark.merged_ranges(state.reached_days) -%}
     {%- endif -%}
     {%- if state.mode == 'coverage' -%}
         {#- nearly all that these days have: a list of it took a fifth more time, and of 50 million events all 8 GB -#}
-        {{ return(valid_and_visible() ~ ' and ' ~ within('occurred_at', ranges) ~ ' and ' ~ is_asked_entity(entity)) }}
+        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within('occurred_at', ranges) ~ ' and ' ~ tidemark.is_asked_entity(entity)) }}
     {%- endif -%}
     {%- set versions -%}
         select {{ identity }}
         from {{ relation }}
         where
-            {{ valid_and_visible() }}
-            and {{ within('occurred_at', ranges) }}
-            and {{ is_touched_session(entity, session) }}
+            {{ tidemark.valid_and_visible() }}
+            and {{ tidemark.within('occurred_at', ranges) }}
+            and {{ tidemark.is_touched_session(entity, session) }}
     {%- endset -%}
-    {{ valid_and_visible() }}
-    and {{ within('occurred_at', ranges) }}
-    and ({{ identity }}) in (select {{ identity }} from {{ found_once('versions', versions) }})
+    {{ tidemark.valid_and_visible() }}
+    and {{ tidemark.within('occurred_at', ranges) }}
+    and ({{ identity }}) in (select {{ identity }} from {{ tidemark.found_once('versions', versions) }})
 {%- endmacro %}
 
 {%- macro is_touched_session(entity, session) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- if state.mode == 'full' -%}
-        {%- set floor = retention_floor(model) -%}
+        {%- set floor = tidemark.retention_floor(model) -%}
         {{ return(session ~ ' is not null' ~ (
-            ' and ' ~ began_later(entity, session, floor) if floor and load_relation(this) else ''
+            ' and ' ~ tidemark.began_later(entity, session, floor) if floor and load_relation(this) else ''
         )) }}
     {%- endif -%}
     ({{ entity }}, {{ session }}) in (select {{ entity }}, {{ session }} from {{ state.touched }})
@@ -324,14 +324,14 @@
 {%- macro began_later(entity, session, floor) -%}
     ({{ entity }}, {{ session }}) not in (
         select {{ entity }}, {{ session }} from {{ this }}
-        where {{ earlier_than(day_column(model), floor) }}
+        where {{ tidemark.earlier_than(tidemark.day_column(model), floor) }}
     )
 {%- endmacro %}
 
 {#- For what is built on a table of sessions. A restatement reads what has changed since the last run, too, but does not
     count as having read it: only part of the table was rewritten. -#}
 {%- macro changed_partitions(relation, entity, day) -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- if state.mode == 'full' -%}
         {{ return('true') }}
     {%- endif -%}
@@ -341,24 +341,24 @@
             touched_day
         from (
             select
-                cast(entity as {{ stored_type(entity) }}) as {{ entity }},
+                cast(entity as {{ tidemark.stored_type(entity) }}) as {{ entity }},
                 day as touched_day
-            from {{ ops_table('changed_keys') }}
-            where {{ 'false' if state.mode == 'coverage' else unread_changes(model.name, [relation.identifier]) }}
-            {{- requested_keys(entity) }}
+            from {{ tidemark.ops_table('changed_keys') }}
+            where {{ 'false' if state.mode == 'coverage' else tidemark.unread_changes(model.name, [relation.identifier]) }}
+            {{- tidemark.requested_keys(entity) }}
             {%- for table in [relation, this] if state.window %}
             union all
             select
                 {{ entity }},
                 cast({{ day }} as date) as touched_day
             from {{ table }}
-            where {{ within(day, [state.window]) }}
+            where {{ tidemark.within(day, [state.window]) }}
             {%- endfor %}
         ) as touched
     {%- endset -%}
-    {%- do keep_touched(sql, entity, day) -%}
-    {%- set ranges = merged_ranges(state.touched_days) if state.touched_days is defined else none -%}
-    {{ within(day, ranges) }}
+    {%- do tidemark.keep_touched(sql, entity, day) -%}
+    {%- set ranges = tidemark.merged_ranges(state.touched_days) if state.touched_days is defined else none -%}
+    {{ tidemark.within(day, ranges) }}
     and ({{ entity }}, cast({{ day }} as date)) in (select {{ entity }}, touched_day from {{ state.touched }})
 {%- endmacro %}
 
@@ -381,26 +381,26 @@
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
         {%- if flags.WHICH in ('run', 'build', 'snapshot') and model.resource_type != 'unit_test' -%}
-            {%- do open_session() -%}
+            {%- do tidemark.open_session() -%}
         {%- endif -%}
         {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
-        {%- if is_coverage() and is_incremental() -%}
-            {%- set mode, window = 'coverage', coverage_window() -%}
+        {%- if tidemark.is_coverage() and is_incremental() -%}
+            {%- set mode, window = 'coverage', tidemark.coverage_window() -%}
         {%- elif is_whole or not is_incremental() -%}
             {%- set mode, window = 'full', none -%}
         {%- else -%}
-            {%- set window = restated_window() -%}
+            {%- set window = tidemark.restated_window() -%}
             {%- set mode = 'restate' if window else 'incremental' -%}
         {%- endif -%}
-        {%- set watermark = last_watermark() if mode == 'incremental' else none -%}
+        {%- set watermark = tidemark.last_watermark() if mode == 'incremental' else none -%}
         {%- do states.update({key: {
             'mode': mode,
-            'since': overlap_start(watermark) if watermark else none,
+            'since': tidemark.overlap_start(watermark) if watermark else none,
             'window': window,
-            'known': known_clock() if mode == 'coverage' else as_of_value(),
-            'requests': none if window or model.resource_type == 'unit_test' else open_requests(),
+            'known': tidemark.known_clock() if mode == 'coverage' else tidemark.as_of_value(),
+            'requests': none if window or model.resource_type == 'unit_test' else tidemark.open_requests(),
             'partitions': none,
-            'began': wall_clock(),
+            'began': tidemark.wall_clock(),
         }}) -%}
     {%- endif -%}
     {{ return(states[key]) }}
@@ -408,26 +408,26 @@
 
 {#- dbt's own --event-time-start and --event-time-end (it asks for both or none), widened to whole days. -#}
 {%- macro restated_window() -%}
-    {%- set explained = var('explain') if is_explained() else {} -%}
+    {%- set explained = var('explain') if tidemark.is_explained() else {} -%}
     {%- set start = explained.get('start') or invocation_args_dict.get('event_time_start') -%}
     {%- set end = explained.get('end') or invocation_args_dict.get('event_time_end') -%}
     {%- if model.resource_type == 'unit_test' or not start -%}
         {{ return(none) }}
     {%- endif -%}
-    {{ return(whole_days(start, end)) }}
+    {{ return(tidemark.whole_days(start, end)) }}
 {%- endmacro %}
 
 {%- macro whole_days(start, end) -%}
-    {%- set last_moment = utc_moment(end) - modules.datetime.timedelta(microseconds=1) -%}
-    {{ return((utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
+    {%- set last_moment = tidemark.utc_moment(end) - modules.datetime.timedelta(microseconds=1) -%}
+    {{ return((tidemark.utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
 {%- endmacro %}
 
 {#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. -#}
 {%- macro keep_touched(sql, entity, day) -%}
-    {%- set state = run_state() -%}
-    {%- set touched = found_once('touched', among_asked(above_floor(sql), entity)) -%}
+    {%- set state = tidemark.run_state() -%}
+    {%- set touched = tidemark.found_once('touched', tidemark.among_asked(tidemark.above_floor(sql), entity)) -%}
     {%- do state.update({'entity': entity, 'day': day, 'touched': touched}) -%}
-    {%- if keeps_touched() -%}
+    {%- if tidemark.keeps_touched() -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
         {%- set reach = ', first_day, last_day' if config.get('incremental_strategy') == 'sessions' else '' -%}
         {%- set days_sql -%}
@@ -440,11 +440,11 @@
         {%- do state.update({
             'touched_days': days | map(attribute=0) | reject('none') | unique | list,
             'partitions': days | map(attribute=1) | sum | int,
-            'reached_days': days_between(days) if reach else none,
+            'reached_days': tidemark.days_between(days) if reach else none,
         }) -%}
     {%- endif -%}
-    {%- if is_explained() -%}
-        {%- do explain_touched() -%}
+    {%- if tidemark.is_explained() -%}
+        {%- do tidemark.explain_touched() -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -462,11 +462,11 @@
 {#- The touched keys that may still be recomputed: whatever touches the others, what is stored of them stays. A session
     that is not stored yet has no touched day. -#}
 {%- macro above_floor(sql) -%}
-    {%- set floor = retention_floor(model) -%}
+    {%- set floor = tidemark.retention_floor(model) -%}
     {%- if not floor -%}
         {{ return(sql) }}
     {%- endif -%}
-    {%- if run_state().window and run_state().window[0] < floor -%}
+    {%- if tidemark.run_state().window and tidemark.run_state().window[0] < floor -%}
         {%- do log(model.name ~ ': nothing before ' ~ floor ~ ' is restated, its raw rows were pruned.', info=true) -%}
     {%- endif -%}
     select * from ({{ sql }}) as found
@@ -475,51 +475,51 @@
 
 {#- Coverage of some entities works out these alone. -#}
 {%- macro among_asked(sql, entity) -%}
-    {%- set condition = is_asked_entity(entity) if run_state().mode == 'coverage' else 'true' -%}
+    {%- set condition = tidemark.is_asked_entity(entity) if tidemark.run_state().mode == 'coverage' else 'true' -%}
     {{ return(sql if condition == 'true' else 'select * from (' ~ sql ~ ') as found where ' ~ condition) }}
 {%- endmacro %}
 
 {#- What a query finds, in a temporary table, so that it is asked once and the engine knows how little it is. Compile,
     docs, show and unit tests get the query itself, and write nothing. -#}
 {%- macro found_once(name, sql) -%}
-    {%- if keeps_touched() -%}
-        {%- do run_query('create or replace temporary table ' ~ touched_table(name) ~ ' as ' ~ sql) -%}
+    {%- if tidemark.keeps_touched() -%}
+        {%- do run_query('create or replace temporary table ' ~ tidemark.touched_table(name) ~ ' as ' ~ sql) -%}
     {%- endif -%}
-    {{ return(touched_table(name) if keeps_touched() else '(' ~ sql ~ ') as ' ~ name) }}
+    {{ return(tidemark.touched_table(name) if tidemark.keeps_touched() else '(' ~ sql ~ ') as ' ~ name) }}
 {%- endmacro %}
 
 {%- macro keeps_touched() -%}
-    {{ return(model.resource_type == 'model' and (flags.WHICH in ('run', 'build') or is_explained())) }}
+    {{ return(model.resource_type == 'model' and (flags.WHICH in ('run', 'build') or tidemark.is_explained())) }}
 {%- endmacro %}
 
 {#- The days that a query finds, as ranges to be written as literals; where nothing may be asked of the warehouse on the
     side, no bound. -#}
 {%- macro ranges_of(sql) -%}
-    {{ return(merged_ranges(run_query(sql ~ ' order by 1').columns[0].values() | list) if keeps_touched() else none) }}
+    {{ return(tidemark.merged_ranges(run_query(sql ~ ' order by 1').columns[0].values() | list) if tidemark.keeps_touched() else none) }}
 {%- endmacro %}
 
 {#- What someone asked to be recomputed, as further rows of (entity, day). Coverage asks for the very partitions that it
     found; others for what raw rows of that day make, which may reach further. -#}
 {%- macro requested_keys(entity, condition='true') -%}
-    {%- if is_incremental() and run_state().requests %}
+    {%- if is_incremental() and tidemark.run_state().requests %}
     union all
-    {{ requests_of(entity, condition) }}
+    {{ tidemark.requests_of(entity, condition) }}
     {%- endif %}
 {%- endmacro %}
 
 {%- macro requests_of(entity, condition='true') -%}
     select
-        cast(entity as {{ stored_type(entity) }}) as {{ entity }},
+        cast(entity as {{ tidemark.stored_type(entity) }}) as {{ entity }},
         day
-    from {{ ops_table('requested_partitions') }}
-    where {{ is_requested() }} and coalesce({{ condition }}, true)
+    from {{ tidemark.ops_table('requested_partitions') }}
+    where {{ tidemark.is_requested() }} and coalesce({{ condition }}, true)
 {%- endmacro %}
 
 {#- The requests that this run takes on: not those that are made while it runs. -#}
 {%- macro is_requested() -%}
     model_name = '{{ model.name }}'
     and done_at is null
-    and requested_at <= {{ timestamp_literal(run_state().requests.until) }}
+    and requested_at <= {{ tidemark.timestamp_literal(tidemark.run_state().requests.until) }}
 {%- endmacro %}
 
 {#- Requests and changed keys name entities as text; the table knows their type. -#}

@@ -3,9 +3,9 @@
 {#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. -#}
 {%- macro collect_freshness(source, loaded_at_field, filter) -%}
     {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
-        select max({{ loaded_at_field }}) as max_loaded_at, {{ as_of() }} as snapshotted_at
+        select max({{ loaded_at_field }}) as max_loaded_at, {{ tidemark.as_of() }} as snapshotted_at
         from {{ source }}
-        where {{ loaded_at_field }} <= {{ as_of() }}{% if filter %} and {{ filter }}{% endif %}
+        where {{ loaded_at_field }} <= {{ tidemark.as_of() }}{% if filter %} and {{ filter }}{% endif %}
     {% endcall -%}
     {{ return(load_result('collect_freshness')) }}
 {%- endmacro %}
@@ -15,19 +15,19 @@
     names them. What it sees is kept for ops.pipeline_health, by whoever records a decision on it or else at once; bad
     rows are counted for who asks for that. -#}
 {%- macro gate_facts(unreadable=[], count_quarantined=false, is_recorded_later=false) -%}
-    {%- do create_ops_tables() -%}
-    {%- do refuse_earlier_clock() -%}
-    {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
-    {%- set counts = counted_rows(unreadable) -%}
-    {%- for source in raw_sources() -%}
-        {%- do facts.sources.update({source.name: source_facts(source, counts)}) -%}
+    {%- do tidemark.create_ops_tables() -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- set facts = {'as_of': tidemark.as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
+    {%- set counts = tidemark.counted_rows(unreadable) -%}
+    {%- for source in tidemark.raw_sources() -%}
+        {%- do facts.sources.update({source.name: tidemark.source_facts(source, counts)}) -%}
     {%- endfor -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) -%}
-        {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts)}) -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
+        {%- do facts.models.update({node.name: tidemark.model_facts(node, facts.sources, counts)}) -%}
     {%- endfor -%}
-    {%- do facts.update({'figures': figures_of(facts, count_quarantined)}) -%}
+    {%- do facts.update({'figures': tidemark.figures_of(facts, count_quarantined)}) -%}
     {%- if not is_recorded_later -%}
-        {%- do record_look([], facts.figures) -%}
+        {%- do tidemark.record_look([], facts.figures) -%}
     {%- endif -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
 {%- endmacro %}
@@ -36,23 +36,23 @@
     and per model the changes that it has not read. Of sources that cannot be read there is nothing. -#}
 {%- macro counted_rows(unreadable) -%}
     {%- set wanted, counts = {}, {} -%}
-    {%- for source in raw_sources() if source.name not in unreadable -%}
-        {%- if load_relation(relation_of(source)) is not none -%}
+    {%- for source in tidemark.raw_sources() if source.name not in unreadable -%}
+        {%- if load_relation(tidemark.relation_of(source)) is not none -%}
             {%- set all_rows = '(select count(*) from ' ~ source.relation_name ~ ')' -%}
-            {%- set waiting = rows_loaded(source, as_of_value(), none) -%}
-            {%- do wanted.update({source.name: [all_rows, waiting, newest_visible(source)]}) -%}
+            {%- set waiting = tidemark.rows_loaded(source, tidemark.as_of_value(), none) -%}
+            {%- do wanted.update({source.name: [all_rows, waiting, tidemark.newest_visible(source)]}) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) -%}
-        {%- set watermark = ledger_state().jobs.get(node.name, {}).get('watermark') -%}
-        {%- for source in sources_above(node.unique_id) if watermark and source.name in wanted -%}
-            {%- set new_rows = rows_loaded(source, watermark, as_of_value()) -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
+        {%- set watermark = tidemark.ledger_state().jobs.get(node.name, {}).get('watermark') -%}
+        {%- for source in tidemark.sources_above(node.unique_id) if watermark and source.name in wanted -%}
+            {%- set new_rows = tidemark.rows_loaded(source, watermark, tidemark.as_of_value()) -%}
             {%- do wanted.update({
-                source.name ~ watermark: [new_rows, overlap_rows(source, watermark), timestamp_literal(none)]
+                source.name ~ watermark: [new_rows, tidemark.overlap_rows(source, watermark), tidemark.timestamp_literal(none)]
             }) -%}
         {%- endfor -%}
-        {%- if watermark and closure_tables(node) -%}
-            {%- do wanted.update({node.unique_id: [unread_partitions(node), '0', timestamp_literal(none)]}) -%}
+        {%- if watermark and tidemark.closure_tables(node) -%}
+            {%- do wanted.update({node.unique_id: [tidemark.unread_partitions(node), '0', tidemark.timestamp_literal(none)]}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set sql -%}
@@ -72,10 +72,10 @@
 {%- macro source_facts(source, counts) -%}
     {%- set counted = counts.get(source.name, {}) -%}
     {{ return({
-        'exists': load_relation(relation_of(source)) is not none,
+        'exists': load_relation(tidemark.relation_of(source)) is not none,
         'is_readable': source.name in counts,
         'has_rows': counted.get('rows', 0) > 0,
-        'newest_visible': utc_moment(counted.newest).isoformat() if counted.newest else none,
+        'newest_visible': tidemark.utc_moment(counted.newest).isoformat() if counted.newest else none,
         'waiting_rows': counted.get('others'),
     }) }}
 {%- endmacro %}
@@ -83,28 +83,28 @@
 {%- macro newest_visible(source) -%}
     (
         select max({{ source.loaded_at_field }}) from {{ source.relation_name }}
-        where {{ source.loaded_at_field }} <= {{ as_of() }}
+        where {{ source.loaded_at_field }} <= {{ tidemark.as_of() }}
     )
 {%- endmacro %}
 
 {%- macro model_facts(node, sources, counts) -%}
-    {%- set job = ledger_state().jobs.get(node.name, {}) -%}
+    {%- set job = tidemark.ledger_state().jobs.get(node.name, {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
-    {%- for source in sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
+    {%- for source in tidemark.sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
         {%- set counted = counts[source.name ~ job.watermark] -%}
         {%- do new_rows.update({source.name: counted.rows}) -%}
-        {%- do late_rows.update({source.name: rows_behind(source, job, counted.others)}) -%}
+        {%- do late_rows.update({source.name: tidemark.rows_behind(source, job, counted.others)}) -%}
     {%- endfor -%}
     {{ return({
-        'exists': load_relation(relation_of(node)) is not none,
-        'watermark': utc_moment(job.watermark).isoformat() if job.get('watermark') else none,
+        'exists': load_relation(tidemark.relation_of(node)) is not none,
+        'watermark': tidemark.utc_moment(job.watermark).isoformat() if job.get('watermark') else none,
         'built_entry': job.read_entry | int if job.get('read_entry') else none,
         'is_reset': job.get('is_reset', false),
         'new_rows': new_rows,
         'late_rows': late_rows,
         'changed_keys': counts.get(node.unique_id, {}).get('rows', 0),
-        'open_requests': ledger_state().requests.get(node.name, []) | length,
-        'failed': ledger_state().failures.get(node.name, 0) > job.get('read_entry', 0),
+        'open_requests': tidemark.ledger_state().requests.get(node.name, []) | length,
+        'failed': tidemark.ledger_state().failures.get(node.name, 0) > job.get('read_entry', 0),
         'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
     }) }}
 {%- endmacro %}
@@ -120,8 +120,8 @@
         select count(*)
         from (
             select distinct entity, day
-            from {{ ops_table('changed_keys') }}
-            where {{ unread_changes(node.name, closure_tables(node)) }}
+            from {{ tidemark.ops_table('changed_keys') }}
+            where {{ tidemark.unread_changes(node.name, tidemark.closure_tables(node)) }}
         ) as changed
     )
 {%- endmacro %}
@@ -134,13 +134,13 @@
         {%- if check.subject_type == 'source' -%}
             {%- do sources.update({check.subject: {'detail': check.state, 'reason': check.reason}}) -%}
         {%- else -%}
-            {%- do figures.append(figure('decision', check.subject, none, check.state, reason=check.reason)) -%}
+            {%- do figures.append(tidemark.figure('decision', check.subject, none, check.state, reason=check.reason)) -%}
             {%- if check.state in statuses -%}
                 {%- do entries.append({
                     'job_name': check.subject,
                     'job_type': 'gate',
                     'status': statuses[check.state],
-                    'as_of': as_of_value(),
+                    'as_of': tidemark.as_of_value(),
                     'error_message': check.reason,
                 }) -%}
             {%- endif -%}
@@ -149,34 +149,34 @@
     {%- for source_age in figures if source_age.metric == 'source_age' -%}
         {%- do source_age.update(sources[source_age.subject]) -%}
     {%- endfor -%}
-    {%- do record_look(entries, figures) -%}
+    {%- do tidemark.record_look(entries, figures) -%}
 {%- endmacro %}
 
 {#- One insert into the ledger, one into what was seen: a check that finds nothing new writes no more than that. The
     first entry is the look itself, the clock up to which its figures are known. -#}
 {%- macro record_look(entries, figures) -%}
-    {%- set look = {'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()} -%}
+    {%- set look = {'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': tidemark.as_of_value()} -%}
     {%- set sql -%}
-        {{ ledger_insert([look] + entries) }};
+        {{ tidemark.ledger_insert([look] + entries) }};
         {% if figures %}
-        insert into {{ ops_table('gate_log') }}
+        insert into {{ tidemark.ops_table('gate_log') }}
         {%- endif %}
         {%- for figure in figures %}
         select
-            {{ last_ledger_entry() }},
-            {{ text_literal(run_id()) }},
-            {{ timestamp_literal(wall_clock()) }},
-            {{ as_of() }},
-            {{ text_literal(figure.metric) }},
-            {{ text_literal(figure.subject) }},
-            {{ number_literal(figure.amount) }},
-            {{ text_literal(figure.detail) }},
-            {{ number_literal(figure.limits.get('warning')) }},
-            {{ number_literal(figure.limits.get('critical')) }},
-            {{ timestamp_literal(figure.reference_time) }},
-            {{ text_literal(figure.reason) }}
+            {{ tidemark.last_ledger_entry() }},
+            {{ tidemark.text_literal(tidemark.run_id()) }},
+            {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+            {{ tidemark.as_of() }},
+            {{ tidemark.text_literal(figure.metric) }},
+            {{ tidemark.text_literal(figure.subject) }},
+            {{ tidemark.number_literal(figure.amount) }},
+            {{ tidemark.text_literal(figure.detail) }},
+            {{ tidemark.number_literal(figure.limits.get('warning')) }},
+            {{ tidemark.number_literal(figure.limits.get('critical')) }},
+            {{ tidemark.timestamp_literal(figure.reference_time) }},
+            {{ tidemark.text_literal(figure.reason) }}
             {{- ' union all' if not loop.last }}
         {%- endfor %}
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}

@@ -4,7 +4,7 @@
 {% test every_row_is_accounted_for(model, mart, current_rows, day=none) %}
 
 {% set node = graph.nodes['model.' ~ project_name ~ '.' ~ mart.identifier] if execute else none %}
-{% set floor = retention_floor(node) if node and day else none %}
+{% set floor = tidemark.retention_floor(node) if node and day else none %}
 {% set deletable = 'is_deleted' in var('versions').get(model.identifier, {}).get('ties', []) %}
 
 with clock as (
@@ -26,7 +26,7 @@ raw_rows as (
         ) as quarantined
     from {{ model }} as versions
     cross join clock
-    where not coalesce({{ earlier_than('versions.activity_date', floor) }}, false)
+    where not coalesce({{ tidemark.earlier_than('versions.activity_date', floor) }}, false)
 
 ),
 
@@ -34,13 +34,13 @@ ranked_versions as (
 
     select
         {{ 'is_deleted' if deletable else 'false' }} as is_gone,
-        {{ version_rank(model) }} as version_rank
+        {{ tidemark.version_rank(model) }} as version_rank
     from {{ model }}
     cross join clock
     where
         quarantine_reason is null
         and loaded_at <= clock.watermark
-        and not coalesce({{ earlier_than('activity_date', floor) }}, false)
+        and not coalesce({{ tidemark.earlier_than('activity_date', floor) }}, false)
 
 ),
 
@@ -56,7 +56,7 @@ versions as (
 mart_rows as (
 
     select coalesce({{ current_rows }}, 0) as current_rows from {{ mart }}
-    where not {{ earlier_than(day, floor) }}
+    where not {{ tidemark.earlier_than(day, floor) }}
 
 ),
 

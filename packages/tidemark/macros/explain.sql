@@ -8,46 +8,46 @@
 {#- One line per model: partitions (of a table of sessions, sessions; of a replayed one, entities), the stored rows that
     they hold, those of the whole table, and how many partitions are touched why. -#}
 {%- macro explain_touched() -%}
-    {%- set state, why, counts = run_state(), {}, {} -%}
-    {%- for row in run_query(reasons_of_touched()).rows -%}
+    {%- set state, why, counts = tidemark.run_state(), {}, {} -%}
+    {%- for row in run_query(tidemark.reasons_of_touched()).rows -%}
         {%- do why.update({row[0]: row[1] | int}) -%}
     {%- endfor -%}
-    {%- set rows = count_of('(' ~ stored_rows_touched() ~ ')') -%}
-    {%- set table_rows = count_of('(select count(*) from ' ~ this ~ ')') -%}
+    {%- set rows = tidemark.count_of('(' ~ tidemark.stored_rows_touched() ~ ')') -%}
+    {%- set table_rows = tidemark.count_of('(select count(*) from ' ~ this ~ ')') -%}
     {%- do log('tidemark:touched ' ~ tojson({
         'model': model.name,
         'mode': state.mode,
         'partitions': why.values() | sum,
         'rows': rows,
         'table_rows': table_rows,
-        'is_refresh_cheaper': is_refresh_cheaper(rows, table_rows),
+        'is_refresh_cheaper': tidemark.is_refresh_cheaper(rows, table_rows),
         'why': why,
-        'follows': closure_tables(model),
+        'follows': tidemark.closure_tables(model),
     })) -%}
 {%- endmacro %}
 
 {#- The stored rows that a run would replace, found as its delete finds them. -#}
 {%- macro stored_rows_touched() -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     select count(*)
     from {{ this }} as stored
     inner join {{ state.touched }} as touched
-        on stored.{{ state.entity }} = touched.{{ state.entity }} and {{ is_replaced() }}
+        on stored.{{ state.entity }} = touched.{{ state.entity }} and {{ tidemark.is_replaced() }}
 {%- endmacro %}
 
 {#- One reason per touched partition, the first that applies: somebody asked for it, rows came (an event of a day before
     the watermark's came late; a new version of a known event is a redelivery), or it was only read again because of the
     overlap. Where none applies, it is what the model compares besides. -#}
 {%- macro reasons_of_touched() -%}
-    {%- set state, strategy = run_state(), config.get('incremental_strategy') -%}
+    {%- set state, strategy = tidemark.run_state(), config.get('incremental_strategy') -%}
     {%- if strategy == 'replay' -%}
         {%- set first_day, last_day, otherwise = 'replay_from', 'replay_from', 'calendar or attribute change' -%}
     {%- elif strategy == 'sessions' -%}
         {%- set first_day, last_day, otherwise = 'first_day', 'last_day', 'other versions' -%}
     {%- else -%}
-        {%- set first_day = days_after('touched_day', -state.get('lookback_days', 0)) -%}
+        {%- set first_day = tidemark.days_after('touched_day', -state.get('lookback_days', 0)) -%}
         {%- set last_day = 'touched_day' -%}
-        {%- set otherwise = 'changed sessions' if closure_tables(model) else 'other versions' -%}
+        {%- set otherwise = 'changed sessions' if tidemark.closure_tables(model) else 'other versions' -%}
     {%- endif -%}
     with touched as (
         select
@@ -66,16 +66,16 @@
             case when reason = 'coverage' then 'gap' else 'request' end as why
         from (
             select
-                cast(entity as {{ stored_type(state.entity) }}) as entity,
+                cast(entity as {{ tidemark.stored_type(state.entity) }}) as entity,
                 day,
                 reason
-            from {{ ops_table('requested_partitions') }}
-            where {{ is_requested() }}
+            from {{ tidemark.ops_table('requested_partitions') }}
+            where {{ tidemark.is_requested() }}
         ) as requests
         union all
         {%- endif %}
-        {%- for relation in dated_versions_read() %}
-        {{ causes_of_loaded(relation) }}
+        {%- for relation in tidemark.dated_versions_read() %}
+        {{ tidemark.causes_of_loaded(relation) }}
         union all
         {%- endfor %}
         select
@@ -121,43 +121,43 @@
 {#- The staging views that a model reads by its entity and a day: what is loaded there touches it. -#}
 {%- macro dated_versions_read() -%}
     {%- set names = [] -%}
-    {%- for id in model.depends_on.nodes if run_state().mode == 'incremental' and id in graph.nodes -%}
+    {%- for id in model.depends_on.nodes if tidemark.run_state().mode == 'incremental' and id in graph.nodes -%}
         {%- set name = graph.nodes[id].name -%}
         {%- set identity = var('versions').get(name, {}).get('identity', []) -%}
-        {%- if run_state().entity in identity and identity | length > 1 -%}
+        {%- if tidemark.run_state().entity in identity and identity | length > 1 -%}
             {%- do names.append(name) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set relations = [] -%}
     {%- for node in graph.nodes.values() if node.name in names -%}
-        {%- do relations.append(relation_of(node)) -%}
+        {%- do relations.append(tidemark.relation_of(node)) -%}
     {%- endfor -%}
     {{ return(relations) }}
 {%- endmacro %}
 
 {#- The last column of such an identity is the day. -#}
 {%- macro causes_of_loaded(relation) -%}
-    {%- set identity, watermark = version_of(relation).identity, last_watermark() -%}
+    {%- set identity, watermark = tidemark.version_of(relation).identity, tidemark.last_watermark() -%}
     {%- set day, key = identity[-1], identity | join(', ') -%}
-    {%- set days = 'select distinct ' ~ day ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded() -%}
+    {%- set days = 'select distinct ' ~ day ~ ' from ' ~ relation ~ ' where ' ~ tidemark.newly_loaded() -%}
     select distinct
-        {{ run_state().entity }} as entity,
+        {{ tidemark.run_state().entity }} as entity,
         {{ day }} as day,
         case
-            when loaded_at <= {{ timestamp_literal(watermark) }} then 'read again'
+            when loaded_at <= {{ tidemark.timestamp_literal(watermark) }} then 'read again'
             when ({{ key }}) in (
                 select {{ key }}
                 from {{ relation }}
                 where
-                    {{ valid_and_visible() }}
-                    and loaded_at <= {{ timestamp_literal(watermark) }}
-                    and {{ within('occurred_at', ranges_of(days)) }}
+                    {{ tidemark.valid_and_visible() }}
+                    and loaded_at <= {{ tidemark.timestamp_literal(watermark) }}
+                    and {{ tidemark.within('occurred_at', tidemark.ranges_of(days)) }}
             ) then 'redelivery'
-            when {{ day }} < cast('{{ utc_moment(watermark).date() }}' as date) then 'late rows'
+            when {{ day }} < cast('{{ tidemark.utc_moment(watermark).date() }}' as date) then 'late rows'
             else 'new rows'
         end as why
     from {{ relation }}
-    where {{ newly_loaded() }}
+    where {{ tidemark.newly_loaded() }}
 {%- endmacro %}
 
 {#- Whether so many rows are so much of a table that making it anew costs less than replacing them. What is built on a
@@ -167,16 +167,16 @@
     {{ return(
         table_rows >= limits.rows
         and rows > limits.share * table_rows
-        and not closure_tables(model)
+        and not tidemark.closure_tables(model)
     ) }}
 {%- endmacro %}
 
 {#- The same of a run that has ended. Few rows are never most of a table worth a word: for them it is not counted. -#}
 {%- macro was_refresh_cheaper() -%}
-    {%- set state = run_state() -%}
+    {%- set state = tidemark.run_state() -%}
     {%- set rows, limits = state.get('rows') or 0, var('refresh_above') -%}
     {%- if state.mode not in ('incremental', 'restate') or not rows > limits.share * limits.rows -%}
         {{ return(false) }}
     {%- endif -%}
-    {{ return(is_refresh_cheaper(rows, count_of('(select count(*) from ' ~ this ~ ')'))) }}
+    {{ return(tidemark.is_refresh_cheaper(rows, tidemark.count_of('(select count(*) from ' ~ this ~ ')'))) }}
 {%- endmacro %}
