@@ -129,6 +129,7 @@ dbt_packages/.ready: packages.yml $(shell find packages -type f) | .venv/.ready
 	else \
 		rm -rf dbt_packages && mkdir dbt_packages && \
 		cp -R packages/dbt_utils_offline dbt_packages/dbt_utils && \
+		ln -s ../packages/tidemark dbt_packages/tidemark && \
 		echo "dbt packages: the hub cannot be reached, dbt_utils from packages/dbt_utils_offline"; \
 	fi
 	@touch $@

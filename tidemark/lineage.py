@@ -19,10 +19,24 @@ class StoredMart:
     strategy: str
 
 
+# The dbt package of the engine. Its own tables are sources to dbt, and not ones that anything waits for.
+ENGINE = "tidemark"
+
+
+def is_watched(source: Any) -> bool:
+    """Whether freshness and change detection go by a source: as the macro `is_watched` says."""
+    return source.loaded_at_field is not None and source.package_name != ENGINE
+
+
+def domain_of(node: Any) -> str:
+    """What a model belongs to, as the macro `domain_of` says: its meta `domain`, else its folder."""
+    return str(node.config.meta.get("domain") or node.fqn[-2])
+
+
 def stored_marts(manifest: Any) -> dict[str, StoredMart]:
     """The incremental models of the project, by name."""
     return {
-        node.name: StoredMart(node.name, node.fqn[-2], str(node.config.incremental_strategy))
+        node.name: StoredMart(node.name, domain_of(node), str(node.config.incremental_strategy))
         for node in manifest.nodes.values()
         if str(node.resource_type) == "model" and node.config.materialized == "incremental"
     }
@@ -44,11 +58,10 @@ class Lineage:
             for unique_id, node in manifest.nodes.items()
             if str(node.resource_type) in _BUILT
         }
-        # The ledger is a source to dbt, and not one that anything waits for.
         raw = {
             unique_id: source
             for unique_id, source in manifest.sources.items()
-            if source.source_name == "raw"
+            if is_watched(source)
         }
         known = built.keys() | raw.keys()
         return cls(

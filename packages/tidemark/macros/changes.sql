@@ -43,10 +43,10 @@
 {%- macro version_of(relation) -%}
     {#- in a unit test the relation is a fixture, named after the model it stands for -#}
     {%- set name = relation.identifier | replace('__dbt__cte__', '') -%}
-    {%- if name not in var('versions') -%}
+    {%- if name not in tidemark.setting('versions') -%}
         {{ exceptions.raise_compiler_error('dbt_project.yml, vars: versions: does not say what identifies ' ~ name) }}
     {%- endif -%}
-    {{ return(var('versions')[name]) }}
+    {{ return(tidemark.setting('versions')[name]) }}
 {%- endmacro %}
 
 {%- macro touched_partitions(relation, entity, day, lookback_days=0) -%}

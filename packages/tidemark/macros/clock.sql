@@ -6,7 +6,7 @@
 {%- endmacro %}
 
 {%- macro as_of_value() -%}
-    {%- set given = var('as_of', none) or (var('seed_clock') if target.name == 'demo' else none) -%}
+    {%- set given = var('as_of', none) or tidemark.setting('clock_of_target').get(target.name) -%}
     {{ return(tidemark.utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
 {%- endmacro %}
 

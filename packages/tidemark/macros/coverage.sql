@@ -38,7 +38,7 @@
     {%- if asked.get('start') is not none -%}
         {{ return(tidemark.whole_days(asked.start, asked.end)) }}
     {%- endif -%}
-    {%- set first_day = tidemark.days_ago(asked.get('days') or var('coverage_days')) -%}
+    {%- set first_day = tidemark.days_ago(asked.get('days') or tidemark.setting('coverage_days')) -%}
     {{ return((tidemark.before_all_days() if asked.get('from_first_day') else first_day, tidemark.as_of_value().date() + one_day)) }}
 {%- endmacro %}
 
@@ -103,7 +103,7 @@
             and (
                 day is null
                 or {{ tidemark.within('day', [state.window]) }}
-                or (state = 'ok' and day < '{{ tidemark.days_ago(var("coverage_days")) }}')
+                or (state = 'ok' and day < '{{ tidemark.days_ago(tidemark.setting('coverage_days')) }}')
             )
             and {{ tidemark.is_asked_entity('entity') }};
 
@@ -281,18 +281,18 @@
     {{ return(key if key is string else key[0]) }}
 {%- endmacro %}
 
-{#- For those who want it: every entity has rows on every ended day of the window. In the web domain these are the
-    enabled teams, elsewhere all that the table knows. -#}
+{#- For those who want it: every entity has rows on every ended day of the window. Where a setting names the enabled
+    entities of the domain these, else all that the table knows. -#}
 {%- macro covered_calendar() -%}
-    {%- set state, teams = tidemark.run_state(), graph.nodes.get('model.' ~ project_name ~ '.dim_web_teams') -%}
+    {%- set state, enabled = tidemark.run_state(), tidemark.setting('enabled_entities').get(tidemark.domain_of(model)) -%}
     select
         entities.entity,
         calendar.date_day as day
     from (
-        {%- if tidemark.domain_of(model) == 'web' %}
-        select cast(team_id as varchar) as entity
-        from {{ tidemark.relation_of(teams) }}
-        where is_enabled
+        {%- if enabled %}
+        select cast({{ enabled.entity }} as varchar) as entity
+        from {{ tidemark.relation_of(tidemark.model_named(enabled.model)) }}
+        where {{ enabled.condition }}
         {%- else %}
         select distinct cast({{ state.entity }} as varchar) as entity
         from {{ this }}
@@ -304,9 +304,9 @@
     where {{ tidemark.is_asked_entity('entities.entity') }}
 {%- endmacro %}
 
-{#- The folder of a mart. -#}
+{#- What a model belongs to: its meta `domain`, else its folder. -#}
 {%- macro domain_of(node) -%}
-    {{ return(node.fqn[-2]) }}
+    {{ return((node.config.get('meta') or {}).get('domain') or node.fqn[-2]) }}
 {%- endmacro %}
 
 {#- The stored marts that a mart is built on, over any number of views: what is wrong there may look wrong here. -#}
@@ -334,24 +334,24 @@
 
 {#- Whether an entity is one of those that `vars: backfill: priority_entities` puts first. -#}
 {%- macro is_priority_entity(entity) -%}
-    {{ return(tidemark.is_one_of(entity, var('backfill').priority_entities)) }}
+    {{ return(tidemark.is_one_of(entity, tidemark.setting('backfill').priority_entities)) }}
 {%- endmacro %}
 
 {#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
     that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
-    {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
+    {%- set planned = graph.nodes.get('model.tidemark.backfill_plan') -%}
     {%- set plan = tidemark.relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
         {{ exceptions.raise_compiler_error(
-            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select models/ops'
+            'There is no ' ~ plan ~ '. Nothing was requested. Build it: dbt run --select package:tidemark'
         ) }}
     {%- endif -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.take_run_lock() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set now, attempts = tidemark.timestamp_literal(tidemark.wall_clock()), tidemark.ops_table('backfill_attempts') -%}
-    {%- set given_up = tidemark.wall_clock() - modules.datetime.timedelta(hours=var('backfill').abandoned_after_hours) -%}
+    {%- set given_up = tidemark.wall_clock() - modules.datetime.timedelta(hours=tidemark.setting('backfill').abandoned_after_hours) -%}
     {%- do tidemark.write_down(tidemark.attempts_end(tidemark.open_attempts('started_at < ' ~ tidemark.timestamp_literal(given_up)), {
         'outcome': "'failed'",
         'error_message': "'The repair was abandoned: it never recorded its end.'",

@@ -271,10 +271,10 @@
 {%- macro duckdb__open_session() -%}
 {%- endmacro %}
 {%- macro snowflake__open_session() -%}
-    {%- set tag = {'project': project_name, 'model': model.name, 'run_id': tidemark.run_id()} -%}
+    {%- set tag = {'project': model.package_name, 'model': model.name, 'run_id': tidemark.run_id()} -%}
     {%- do run_query('alter session set query_tag = ' ~ tidemark.text_literal(tojson(tag))) -%}
-    {%- if var('warehouses') -%}
-        {%- do run_query('use warehouse ' ~ var('warehouses').get(tidemark.domain_of(model), target.warehouse)) -%}
+    {%- if tidemark.setting('warehouses') -%}
+        {%- do run_query('use warehouse ' ~ tidemark.setting('warehouses').get(tidemark.domain_of(model), target.warehouse)) -%}
     {%- endif -%}
 {%- endmacro %}
 

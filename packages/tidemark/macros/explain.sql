@@ -22,7 +22,7 @@
         'table_rows': table_rows,
         'is_refresh_cheaper': tidemark.is_refresh_cheaper(rows, table_rows),
         'why': why,
-        'follows': tidemark.closure_tables(model),
+        'follows': tidemark.session_tables(model),
     })) -%}
 {%- endmacro %}
 
@@ -47,7 +47,7 @@
     {%- else -%}
         {%- set first_day = tidemark.days_after('touched_day', -state.get('lookback_days', 0)) -%}
         {%- set last_day = 'touched_day' -%}
-        {%- set otherwise = 'changed sessions' if tidemark.closure_tables(model) else 'other versions' -%}
+        {%- set otherwise = 'changed sessions' if tidemark.session_tables(model) else 'other versions' -%}
     {%- endif -%}
     with touched as (
         select
@@ -123,7 +123,7 @@
     {%- set names = [] -%}
     {%- for id in model.depends_on.nodes if tidemark.run_state().mode == 'incremental' and id in graph.nodes -%}
         {%- set name = graph.nodes[id].name -%}
-        {%- set identity = var('versions').get(name, {}).get('identity', []) -%}
+        {%- set identity = tidemark.setting('versions').get(name, {}).get('identity', []) -%}
         {%- if tidemark.run_state().entity in identity and identity | length > 1 -%}
             {%- do names.append(name) -%}
         {%- endif -%}
@@ -163,18 +163,18 @@
 {#- Whether so many rows are so much of a table that making it anew costs less than replacing them. What is built on a
     table of sessions is left to that one: it is rebuilt whole with it. -#}
 {%- macro is_refresh_cheaper(rows, table_rows) -%}
-    {%- set limits = var('refresh_above') -%}
+    {%- set limits = tidemark.setting('refresh_above') -%}
     {{ return(
         table_rows >= limits.rows
         and rows > limits.share * table_rows
-        and not tidemark.closure_tables(model)
+        and not tidemark.session_tables(model)
     ) }}
 {%- endmacro %}
 
 {#- The same of a run that has ended. Few rows are never most of a table worth a word: for them it is not counted. -#}
 {%- macro was_refresh_cheaper() -%}
     {%- set state = tidemark.run_state() -%}
-    {%- set rows, limits = state.get('rows') or 0, var('refresh_above') -%}
+    {%- set rows, limits = state.get('rows') or 0, tidemark.setting('refresh_above') -%}
     {%- if state.mode not in ('incremental', 'restate') or not rows > limits.share * limits.rows -%}
         {{ return(false) }}
     {%- endif -%}

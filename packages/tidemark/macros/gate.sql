@@ -1,7 +1,7 @@
 {#- The gate: what the command line asks of the warehouse, and what it writes down. It decides nothing here. -#}
 
 {#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. -#}
-{%- macro collect_freshness(source, loaded_at_field, filter) -%}
+{%- macro default__collect_freshness(source, loaded_at_field, filter) -%}
     {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
         select max({{ loaded_at_field }}) as max_loaded_at, {{ tidemark.as_of() }} as snapshotted_at
         from {{ source }}
@@ -51,7 +51,7 @@
                 source.name ~ watermark: [new_rows, tidemark.overlap_rows(source, watermark), tidemark.timestamp_literal(none)]
             }) -%}
         {%- endfor -%}
-        {%- if watermark and tidemark.closure_tables(node) -%}
+        {%- if watermark and tidemark.session_tables(node) -%}
             {%- do wanted.update({node.unique_id: [tidemark.unread_partitions(node), '0', tidemark.timestamp_literal(none)]}) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -121,7 +121,7 @@
         from (
             select distinct entity, day
             from {{ tidemark.ops_table('changed_keys') }}
-            where {{ tidemark.unread_changes(node.name, tidemark.closure_tables(node)) }}
+            where {{ tidemark.unread_changes(node.name, tidemark.session_tables(node)) }}
         ) as changed
     )
 {%- endmacro %}

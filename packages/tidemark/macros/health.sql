@@ -29,7 +29,7 @@
 
 {#- What stands in the vars: `health`, and what the target has of its own. -#}
 {%- macro health_vars() -%}
-    {{ return(dict(var('health'), **var('health_of_target').get(target.name, {}))) }}
+    {{ return(dict(tidemark.setting('health'), **tidemark.setting('health_of_target').get(target.name, {}))) }}
 {%- endmacro %}
 
 {#- The same as a query. -#}

@@ -28,14 +28,18 @@
     {%- endfor %}
 {%- endmacro %}
 
+{#- The watched sources, by name. -#}
 {%- macro raw_sources() -%}
-    {{ return(graph.sources.values() | selectattr('source_name', 'equalto', 'raw') | sort(attribute='name') | list) }}
+    {%- set watched = [] -%}
+    {%- for source in graph.sources.values() if tidemark.is_watched(source) -%}
+        {%- do watched.append(source) -%}
+    {%- endfor -%}
+    {{ return(watched | sort(attribute='name')) }}
 {%- endmacro %}
 
+{#- Where the raw tables lie: those of one project lie together. -#}
 {%- macro raw_schema() -%}
-    {%- set database = var('raw_database') or target.database -%}
-    {%- set relation = api.Relation.create(database=database, schema=var('raw_schema')) -%}
-    {{ return(relation.include(identifier=false)) }}
+    {{ return(tidemark.relation_of(tidemark.raw_sources()[0]).include(identifier=false)) }}
 {%- endmacro %}
 
 
@@ -60,11 +64,11 @@
     create file format if not exists {{ tidemark.raw_schema() }}.landing_parquet type = parquet use_logical_type = true;
 
     create stage if not exists {{ tidemark.raw_schema() }}.landing
-    {%- if var('landing').url %}
-        url = {{ tidemark.text_literal(var('landing').url) }}
+    {%- if tidemark.setting('landing').url %}
+        url = {{ tidemark.text_literal(tidemark.setting('landing').url) }}
     {%- endif %}
-    {%- if var('landing').storage_integration %}
-        storage_integration = {{ var('landing').storage_integration }}
+    {%- if tidemark.setting('landing').storage_integration %}
+        storage_integration = {{ tidemark.setting('landing').storage_integration }}
     {%- endif %}
         file_format = (format_name = {{ tidemark.text_literal(tidemark.raw_schema() ~ '.landing_parquet') }});
     {%- for source in tidemark.raw_sources() %}
@@ -79,7 +83,7 @@
     loaded late, and rows that seem to be older than the last run would not be seen. -#}
 {%- macro pipe_ddl(source) -%}
     create pipe if not exists {{ tidemark.raw_schema() }}.{{ source.name }}_pipe
-        {%- if var('landing').url %}
+        {%- if tidemark.setting('landing').url %}
         auto_ingest = true
         {%- endif %}
         as copy into {{ tidemark.relation_of(source) }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
@@ -99,7 +103,7 @@
 
 {#- Loaders write raw tables, the transformer reads them and writes all else, reporters read the marts. -#}
 {%- macro roles_ddl(marts) -%}
-    {%- set raw, roles = tidemark.raw_schema(), var('landing').roles -%}
+    {%- set raw, roles = tidemark.raw_schema(), tidemark.setting('landing').roles -%}
     use role useradmin;
     {%- for role in roles.values() %}
 
@@ -135,7 +139,7 @@
 
     grant usage on file format {{ raw }}.landing_parquet to role {{ roles.loader }};
 
-    grant {{ 'usage' if var('landing').url else 'read, write' }} on stage {{ raw }}.landing to role {{ roles.loader }};
+    grant {{ 'usage' if tidemark.setting('landing').url else 'read, write' }} on stage {{ raw }}.landing to role {{ roles.loader }};
 
     grant usage, create schema on database {{ target.database }} to role {{ roles.transformer }};
 

@@ -2,7 +2,8 @@
     written in the transaction of its data: a crash leaves both or neither. -#}
 
 {%- macro ops_table(name) -%}
-    {{ return(api.Relation.create(database=target.database, schema='ops', identifier=name, type='table')) }}
+    {%- set schema = tidemark.setting('ops_schema') -%}
+    {{ return(api.Relation.create(database=target.database, schema=schema, identifier=name, type='table')) }}
 {%- endmacro %}
 
 {%- macro create_ops_tables() -%}
@@ -300,7 +301,7 @@
 {%- endmacro %}
 
 {%- macro overlap_start(watermark) -%}
-    {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
+    {%- set overlap = modules.datetime.timedelta(minutes=tidemark.setting('watermark_overlap_minutes')) -%}
     {{ return(tidemark.utc_moment(watermark) - overlap) }}
 {%- endmacro %}
 
@@ -328,23 +329,32 @@
     command. -#}
 {%- macro reads_a_rebuilt_table(node) -%}
     {%- set rebuilt, jobs = [], tidemark.ledger_state().jobs -%}
-    {%- for name in tidemark.closure_tables(node) -%}
-        {%- set id = 'model.' ~ project_name ~ '.' ~ name -%}
+    {%- for id in tidemark.session_tables_above(node) -%}
         {%- set now = graph.get('tidemark_states', {}).get(invocation_id ~ id, {}) -%}
-        {%- if now.mode == 'full' or jobs.get(name, {}).get('full_entry', 0) > jobs[node.name].read_entry -%}
-            {%- do rebuilt.append(name) -%}
+        {%- set table = graph.nodes[id].name -%}
+        {%- if now.mode == 'full' or jobs.get(table, {}).get('full_entry', 0) > jobs[node.name].read_entry -%}
+            {%- do rebuilt.append(table) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(rebuilt | length > 0) }}
 {%- endmacro %}
 
-{#- The tables of sessions that a model is built on. -#}
-{%- macro closure_tables(node) -%}
-    {%- set names, is_incremental_model = [], node.config.materialized == 'incremental' -%}
+{#- The ids of the tables of sessions that a model is built on. -#}
+{%- macro session_tables_above(node) -%}
+    {%- set ids, is_incremental_model = [], node.config.materialized == 'incremental' -%}
     {%- for id in node.depends_on.nodes if is_incremental_model and id in graph.nodes -%}
         {%- if graph.nodes[id].config.incremental_strategy == 'sessions' -%}
-            {%- do names.append(graph.nodes[id].name) -%}
+            {%- do ids.append(id) -%}
         {%- endif -%}
+    {%- endfor -%}
+    {{ return(ids) }}
+{%- endmacro %}
+
+{#- Their names, by which the ledger and ops.changed_keys know them. -#}
+{%- macro session_tables(node) -%}
+    {%- set names = [] -%}
+    {%- for id in tidemark.session_tables_above(node) -%}
+        {%- do names.append(graph.nodes[id].name) -%}
     {%- endfor -%}
     {{ return(names) }}
 {%- endmacro %}
@@ -530,7 +540,7 @@
 {%- macro sources_above(unique_id) -%}
     {%- set found, queue, seen = [], [unique_id], [unique_id] -%}
     {%- for id in queue -%}
-        {%- if id in graph.sources and graph.sources[id].source_name == 'raw' -%}
+        {%- if id in graph.sources and tidemark.is_watched(graph.sources[id]) -%}
             {%- do found.append(graph.sources[id]) -%}
         {%- elif id in graph.nodes -%}
             {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}

@@ -36,7 +36,7 @@
 {%- endmacro %}
 
 {%- macro event_time_of(source_name) -%}
-    {{ return(var('pruned_sources')[source_name]) }}
+    {{ return(tidemark.setting('pruned_sources')[source_name]) }}
 {%- endmacro %}
 
 {#- The column itself, compared with a literal in UTC: so the engine can skip what it stores of other days. -#}
@@ -49,9 +49,10 @@
 {%- endmacro %}
 
 {#- Overrides dbt's: every table that is made whole comes through here, and dbt makes it while the old one stands. -#}
-{%- macro create_table_as(temporary, relation, compiled_code, language='sql') -%}
+{%- macro default__create_table_as(temporary, relation, compiled_code, language='sql') -%}
     {%- set query = compiled_code if temporary else tidemark.with_kept_rows(compiled_code) -%}
-    {{ return(adapter.dispatch('create_table_as', 'dbt')(temporary, relation, query, language, **kwargs)) }}
+    {%- set of_adapter = dbt.get(adapter.type() ~ '__create_table_as') or dbt.default__create_table_as -%}
+    {{ return(of_adapter(temporary, relation, query, language, **kwargs)) }}
 {%- endmacro %}
 
 {#- The query of an incremental model that is rebuilt whole, with what is stored below its floor. -#}
@@ -156,7 +157,7 @@
 
 {#- From which day raw rows and aggregates are kept. -#}
 {%- macro retention_limits(kept_from=none) -%}
-    {%- set months, years = var('retention').raw_months, var('retention').aggregate_years -%}
+    {%- set months, years = tidemark.setting('retention').raw_months, tidemark.setting('retention').aggregate_years -%}
     {%- set today = 'cast(' ~ tidemark.as_of() ~ ' as date)' -%}
     {%- set sql -%}
         select
@@ -180,7 +181,7 @@
 {%- endmacro %}
 
 {%- macro prunable_sources(names) -%}
-    {%- set prunable = var('pruned_sources') -%}
+    {%- set prunable = tidemark.setting('pruned_sources') -%}
     {%- for name in names or [] if name not in prunable -%}
         {{ exceptions.raise_compiler_error(
             name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
@@ -240,7 +241,7 @@
             {{ tidemark.overlap_rows(source, job.watermark) }} as overlap_rows,
             (
                 select count(*) from {{ tidemark.ops_table('changed_keys') }}
-                where day < '{{ floor }}' and {{ tidemark.unread_changes(node.name, tidemark.closure_tables(node)) }}
+                where day < '{{ floor }}' and {{ tidemark.unread_changes(node.name, tidemark.session_tables(node)) }}
             ) as unread,
             (
                 select count(*) from {{ tidemark.ops_table('partition_coverage') }}

@@ -20,11 +20,11 @@
 {#- Before each mart, as soon as a third of the lease is over. -#}
 {%- macro default__renew_run_lock() -%}
     {%- set leased_at = graph.get('tidemark_run_lock' ~ invocation_id) -%}
-    {%- set third = modules.datetime.timedelta(minutes=var('run_lock_minutes')) / 3 -%}
+    {%- set third = modules.datetime.timedelta(minutes=tidemark.setting('run_lock_minutes')) / 3 -%}
     {%- if not leased_at or tidemark.wall_clock() - leased_at > third -%}
         {%- if not tidemark.lease_run_lock('taken_at = taken_at', 'holder = ' ~ tidemark.text_literal(tidemark.run_id())) -%}
             {{ exceptions.raise_compiler_error(
-                'This run has lost the run lock: its lease of ' ~ var('run_lock_minutes') ~ ' minutes ran out, and '
+                'This run has lost the run lock: its lease of ' ~ tidemark.setting('run_lock_minutes') ~ ' minutes ran out, and '
                 ~ 'another run took it. The model was not touched. Repeat the run when the other one has ended; if a '
                 ~ 'model takes longer than the lease, raise the var run_lock_minutes.'
             ) }}
@@ -40,7 +40,7 @@
 
 {#- Whether the lease was given. -#}
 {%- macro lease_run_lock(assignment, condition) -%}
-    {%- set end = dbt.dateadd('minute', var('run_lock_minutes'), tidemark.engine_clock()) -%}
+    {%- set end = dbt.dateadd('minute', tidemark.setting('run_lock_minutes'), tidemark.engine_clock()) -%}
     {%- set assignments = ['holder = ' ~ tidemark.text_literal(tidemark.run_id()), 'expires_at = ' ~ end, assignment] -%}
     {%- set leased_at = tidemark.wall_clock() -%}
     {%- if tidemark.update_run_lock(assignments | join(', '), condition) == 0 -%}

@@ -1,4 +1,4 @@
-{%- set limits = var('backfill') -%}
+{%- set limits = tidemark.setting('backfill') -%}
 
 with gaps as (
 
@@ -21,18 +21,20 @@ clock as (
 
 disabled as (
 
-    {% if 'web' in var('domains') -%}
+    {% for domain, enabled in tidemark.setting('enabled_entities').items() if tidemark.is_switched_on(domain) -%}
     select
-        'web' as domain,
-        cast(team_id as varchar) as entity
-    from {{ ref('dim_web_teams') }}
-    where not is_enabled
-    {%- else -%}
+        '{{ domain }}' as domain,
+        cast({{ enabled.entity }} as varchar) as entity
+    from {{ ref(project_name, enabled.model) }}
+    where not ({{ enabled.condition }})
+
+    union all
+
+    {% endfor -%}
     select
         cast(null as varchar) as domain,
         cast(null as varchar) as entity
     where false
-    {%- endif %}
 
 ),
 

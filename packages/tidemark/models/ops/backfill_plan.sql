@@ -1,4 +1,4 @@
-{%- set limits = var('backfill') -%}
+{%- set limits = tidemark.setting('backfill') -%}
 
 with candidates as (
 

@@ -3,9 +3,9 @@
     between a load and a run. Days below the mart's floor are left out: their raw rows were pruned. -#}
 {% test every_row_is_accounted_for(model, mart, current_rows, day=none) %}
 
-{% set node = graph.nodes['model.' ~ project_name ~ '.' ~ mart.identifier] if execute else none %}
+{% set node = tidemark.model_named(mart.identifier) if execute else none %}
 {% set floor = tidemark.retention_floor(node) if node and day else none %}
-{% set deletable = 'is_deleted' in var('versions').get(model.identifier, {}).get('ties', []) %}
+{% set deletable = 'is_deleted' in tidemark.setting('versions').get(model.identifier, {}).get('ties', []) %}
 
 with clock as (
 

@@ -2,7 +2,7 @@
     decides between them, so the marts stay exact; the loader still wants to know. -#}
 {% test one_version_per_load(model) %}
 
-{% set identity = var('versions').get(model.identifier, {}).get('identity', []) | join(', ') %}
+{% set identity = tidemark.setting('versions').get(model.identifier, {}).get('identity', []) | join(', ') %}
 
 select {{ identity }}, loaded_at, count(*) as versions
 from {{ model }}

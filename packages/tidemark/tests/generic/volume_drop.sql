@@ -15,7 +15,7 @@
 
 {{ config(severity='warn') }}
 
-{% set is_staging = model.identifier in var('versions') %}
+{% set is_staging = model.identifier in tidemark.setting('versions') %}
 {% set watermarks = ref('etl_job_watermarks') %}
 {% set clock = tidemark.as_of_value() %}
 {% if execute and not is_staging and flags.WHICH in ('build', 'test') %}
