@@ -46,7 +46,7 @@
 
 {#- From event to load, in seconds, of the valid rows loaded since then; none where rows have no event time. -#}
 {%- macro lateness_of(source, since) -%}
-    {%- set relation = tidemark.staged_view(source, having='occurred_at') -%}
+    {%- set relation = tidemark.staged_view(source, having=tidemark.staged('occurred_at')) -%}
     {%- if relation is none -%}
         {{ return(none) }}
     {%- endif -%}
@@ -57,9 +57,9 @@
             max(lateness) as latest
         from (
             select
-                ({{ tidemark.epoch_millisecond('loaded_at') }} - {{ tidemark.epoch_millisecond('occurred_at') }}) / 1000.0 as lateness
+                ({{ tidemark.epoch_millisecond(tidemark.staged('loaded_at')) }} - {{ tidemark.epoch_millisecond(tidemark.staged('occurred_at')) }}) / 1000.0 as lateness
             from {{ relation }}
-            where {{ tidemark.valid_and_visible() }} and loaded_at > {{ tidemark.timestamp_literal(since) }}
+            where {{ tidemark.valid_and_visible() }} and {{ tidemark.staged('loaded_at') }} > {{ tidemark.timestamp_literal(since) }}
         ) as loaded_rows
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}

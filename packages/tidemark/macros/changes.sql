@@ -10,8 +10,8 @@
     On a full refresh everything is touched: the same SQL, from the beginning of time. -#}
 
 {%- macro valid_and_visible() -%}
-    {%- set is_kept = tidemark.not_earlier_than('occurred_at', tidemark.first_kept_day(model)) -%}
-    {{ return('quarantine_reason is null and ' ~ tidemark.visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
+    {%- set is_kept = tidemark.not_earlier_than(tidemark.staged('occurred_at'), tidemark.first_kept_day(model)) -%}
+    {{ return(tidemark.staged('quarantine_reason') ~ ' is null and ' ~ tidemark.visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
 {%- endmacro %}
 
 {%- macro newly_loaded(lookback_days=0) -%}
@@ -19,10 +19,10 @@
     {%- if state.window -%}
         {#- a restated row counts as one that was loaded now; those before the window reach into it with theirs -#}
         {%- set first = state.window[0] - modules.datetime.timedelta(days=lookback_days) -%}
-        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within('occurred_at', [(first, state.window[1])])) }}
+        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within(tidemark.staged('occurred_at'), [(first, state.window[1])])) }}
     {%- endif -%}
     {{ tidemark.valid_and_visible() }}
-    {%- if state.since %} and loaded_at >= {{ tidemark.timestamp_literal(state.since) }}{% endif %}
+    {%- if state.since %} and {{ tidemark.staged('loaded_at') }} >= {{ tidemark.timestamp_literal(state.since) }}{% endif %}
 {%- endmacro %}
 
 {%- macro latest_version(relation) -%}
@@ -36,7 +36,7 @@
     {%- set version = tidemark.version_of(relation) -%}
     row_number() over (
         partition by {{ version.identity | join(', ') }}
-        order by loaded_at desc{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}
+        order by {{ tidemark.staged('loaded_at') }} desc{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}
     )
 {%- endmacro %}
 
@@ -98,7 +98,7 @@
     {%- do tidemark.keep_touched(sql, entity, day) -%}
     {%- set ranges = tidemark.merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
     {{ tidemark.valid_and_visible() }}
-    and {{ tidemark.within('occurred_at', ranges) }}
+    and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}
     and ({{ entity }}, cast({{ day }} as date)) in (
         select
             {{ entity }},
@@ -177,7 +177,7 @@
     {%- endif %}
     {%- if state.touched_days %}
     {%- set first_day = state.touched_days[0] - modules.datetime.timedelta(days=lookback_days) %}
-    and occurred_at >= '{{ first_day }} 00:00:00+00:00'
+    and {{ tidemark.staged('occurred_at') }} >= '{{ first_day }} 00:00:00+00:00'
     {%- elif state.touched_days is defined %}
     and false
     {%- endif %}
@@ -201,18 +201,18 @@
             select
                 {{ entity }},
                 {{ session }},
-                activity_date
+                {{ tidemark.staged('activity_date') }}
             from {{ relation }}
             where
                 {{ tidemark.valid_and_visible() }}
                 and {{ session }} is not null
                 {%- if state.window %}
-                and {{ tidemark.within('occurred_at', [state.window]) }}
+                and {{ tidemark.within(tidemark.staged('occurred_at'), [state.window]) }}
                 {%- if state.mode == 'coverage' and tidemark.retention_floor(model) %}
                 and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
                 {%- endif %}
                 {%- else %}
-                and {{ tidemark.within('occurred_at', tidemark.ranges_of('select distinct activity_date from ' ~ loaded)) }}
+                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of('select distinct ' ~ tidemark.staged('activity_date') ~ ' from ' ~ loaded)) }}
                 and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
                 {%- endif %}
             {%- if state.requests %}
@@ -220,13 +220,13 @@
             select
                 {{ entity }},
                 {{ session }},
-                activity_date
+                {{ tidemark.staged('activity_date') }}
             from {{ relation }}
             where
                 {{ tidemark.valid_and_visible() }}
                 and {{ session }} is not null
-                and {{ tidemark.within('occurred_at', tidemark.merged_ranges(state.requests.days)) }}
-                and ({{ entity }}, activity_date) in (
+                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.merged_ranges(state.requests.days)) }}
+                and ({{ entity }}, {{ tidemark.staged('activity_date') }}) in (
                     {{ tidemark.requests_of(entity) }}
                 )
             {%- endif %}
@@ -243,8 +243,8 @@
                 {{ entity }},
                 {{ session }},
                 cast(null as date) as stored_day,
-                activity_date as first_day,
-                activity_date as last_day
+                {{ tidemark.staged('activity_date') }} as first_day,
+                {{ tidemark.staged('activity_date') }} as last_day
             from named
             union all
             select
@@ -294,18 +294,18 @@
     {%- endif -%}
     {%- if state.mode == 'coverage' -%}
         {#- nearly all that these days have: a list of it took a fifth more time, and of 50 million events all 8 GB -#}
-        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within('occurred_at', ranges) ~ ' and ' ~ tidemark.is_asked_entity(entity)) }}
+        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within(tidemark.staged('occurred_at'), ranges) ~ ' and ' ~ tidemark.is_asked_entity(entity)) }}
     {%- endif -%}
     {%- set versions -%}
         select {{ identity }}
         from {{ relation }}
         where
             {{ tidemark.valid_and_visible() }}
-            and {{ tidemark.within('occurred_at', ranges) }}
+            and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}
             and {{ tidemark.is_touched_session(entity, session) }}
     {%- endset -%}
     {{ tidemark.valid_and_visible() }}
-    and {{ tidemark.within('occurred_at', ranges) }}
+    and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}
     and ({{ identity }}) in (select {{ identity }} from {{ tidemark.found_once('versions', versions) }})
 {%- endmacro %}
 

@@ -18,7 +18,7 @@
 
 {%- macro visible() -%}
     {#- what waits for the next run is no damage: coverage looks no further than the model has -#}
-    {{ return('loaded_at <= ' ~ (tidemark.timestamp_literal(tidemark.run_state().known) if tidemark.is_coverage() else tidemark.as_of())) }}
+    {{ return(tidemark.staged('loaded_at') ~ ' <= ' ~ (tidemark.timestamp_literal(tidemark.run_state().known) if tidemark.is_coverage() else tidemark.as_of())) }}
 {%- endmacro %}
 
 {#- Text or a time, with or without zone, to a UTC time without zone. -#}

@@ -144,14 +144,14 @@
         {{ tidemark.run_state().entity }} as entity,
         {{ day }} as day,
         case
-            when loaded_at <= {{ tidemark.timestamp_literal(watermark) }} then 'read again'
+            when {{ tidemark.staged('loaded_at') }} <= {{ tidemark.timestamp_literal(watermark) }} then 'read again'
             when ({{ key }}) in (
                 select {{ key }}
                 from {{ relation }}
                 where
                     {{ tidemark.valid_and_visible() }}
-                    and loaded_at <= {{ tidemark.timestamp_literal(watermark) }}
-                    and {{ tidemark.within('occurred_at', tidemark.ranges_of(days)) }}
+                    and {{ tidemark.staged('loaded_at') }} <= {{ tidemark.timestamp_literal(watermark) }}
+                    and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(days)) }}
             ) then 'redelivery'
             when {{ day }} < cast('{{ tidemark.utc_moment(watermark).date() }}' as date) then 'late rows'
             else 'new rows'

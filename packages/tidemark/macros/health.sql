@@ -79,19 +79,19 @@
 {#- By reason, what the last run set aside and what has come since: loaded after the run before it, and without one in
     the last 24 hours. All of it would have to read all there is. -#}
 {%- macro quarantined_figures(source, since) -%}
-    {%- set relation = tidemark.staged_view(source, having='quarantine_reason') -%}
+    {%- set relation = tidemark.staged_view(source, having=tidemark.staged('quarantine_reason')) -%}
     {%- if relation is none -%}
         {{ return([]) }}
     {%- endif -%}
     {%- set sql -%}
-        select quarantine_reason, count(*)
+        select {{ tidemark.staged('quarantine_reason') }}, count(*)
         from {{ relation }}
         where
-            quarantine_reason is not null
-            and loaded_at > {{ tidemark.timestamp_literal(since) }}
+            {{ tidemark.staged('quarantine_reason') }} is not null
+            and {{ tidemark.staged('loaded_at') }} > {{ tidemark.timestamp_literal(since) }}
             and {{ tidemark.visible() }}
-        group by quarantine_reason
-        order by quarantine_reason
+        group by {{ tidemark.staged('quarantine_reason') }}
+        order by {{ tidemark.staged('quarantine_reason') }}
     {%- endset -%}
     {%- set figures = [] -%}
     {%- for row in run_query(sql).rows -%}

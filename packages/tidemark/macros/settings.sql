@@ -8,7 +8,12 @@
     {%- if given is none -%}
         {{ return(default) }}
     {%- endif -%}
-    {{ return(dict(default, **given) if name in ('backfill', 'landing', 'refresh_above', 'retention') else given) }}
+    {{ return(dict(default, **given) if name in ('backfill', 'landing', 'refresh_above', 'retention', 'staging_columns') else given) }}
+{%- endmacro %}
+
+{#- What a column of the staging contract is called. -#}
+{%- macro staged(column) -%}
+    {{ return(tidemark.setting('staging_columns')[column]) }}
 {%- endmacro %}
 
 {#- Whether a part of the project that can be switched off is on; without the setting `domains` everything is. -#}
@@ -32,6 +37,13 @@
         'clock_of_target': {},
         'watermark_overlap_minutes': 30,
         'versions': {},
+        'staging_columns': {
+            'loaded_at': 'loaded_at',
+            'occurred_at': 'occurred_at',
+            'activity_date': 'activity_date',
+            'is_deleted': 'is_deleted',
+            'quarantine_reason': 'quarantine_reason',
+        },
         'domains': none,
         'enabled_entities': {},
         'landing': {

@@ -7,11 +7,11 @@ with quarantined as (
         concat_ws(
             ' | '{% for column in key %}, coalesce(cast(bad_rows.{{ column }} as varchar), 'null'){% endfor %}
         ) as row_key,
-        bad_rows.quarantine_reason,
+        bad_rows.{{ tidemark.staged('quarantine_reason') }} as quarantine_reason,
         {{ tidemark.row_as_json('bad_rows') }} as row_json,
-        bad_rows.loaded_at
+        bad_rows.{{ tidemark.staged('loaded_at') }} as loaded_at
     from {{ ref(project_name, view) }} as bad_rows
-    where bad_rows.quarantine_reason is not null and bad_rows.loaded_at is not null
+    where bad_rows.{{ tidemark.staged('quarantine_reason') }} is not null and bad_rows.{{ tidemark.staged('loaded_at') }} is not null
 
     union all
 

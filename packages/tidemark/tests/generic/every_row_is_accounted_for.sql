@@ -5,7 +5,7 @@
 
 {% set node = tidemark.model_named(mart.identifier) if execute else none %}
 {% set floor = tidemark.retention_floor(node) if node and day else none %}
-{% set deletable = 'is_deleted' in tidemark.setting('versions').get(model.identifier, {}).get('ties', []) %}
+{% set deletable = tidemark.staged('is_deleted') in tidemark.setting('versions').get(model.identifier, {}).get('ties', []) %}
 
 with clock as (
 
@@ -19,28 +19,28 @@ raw_rows as (
 
     select
         count(*) as all_rows,
-        count(case when versions.loaded_at is null then 1 end) as without_load_time,
-        count(case when versions.loaded_at > clock.watermark then 1 end) as waiting,
+        count(case when versions.{{ tidemark.staged('loaded_at') }} is null then 1 end) as without_load_time,
+        count(case when versions.{{ tidemark.staged('loaded_at') }} > clock.watermark then 1 end) as waiting,
         count(
-            case when versions.loaded_at <= clock.watermark and versions.quarantine_reason is not null then 1 end
+            case when versions.{{ tidemark.staged('loaded_at') }} <= clock.watermark and versions.{{ tidemark.staged('quarantine_reason') }} is not null then 1 end
         ) as quarantined
     from {{ model }} as versions
     cross join clock
-    where not coalesce({{ tidemark.earlier_than('versions.activity_date', floor) }}, false)
+    where not coalesce({{ tidemark.earlier_than('versions.' ~ tidemark.staged('activity_date'), floor) }}, false)
 
 ),
 
 ranked_versions as (
 
     select
-        {{ 'is_deleted' if deletable else 'false' }} as is_gone,
+        {{ tidemark.staged('is_deleted') if deletable else 'false' }} as is_gone,
         {{ tidemark.version_rank(model) }} as version_rank
     from {{ model }}
     cross join clock
     where
-        quarantine_reason is null
-        and loaded_at <= clock.watermark
-        and not coalesce({{ tidemark.earlier_than('activity_date', floor) }}, false)
+        {{ tidemark.staged('quarantine_reason') }} is null
+        and {{ tidemark.staged('loaded_at') }} <= clock.watermark
+        and not coalesce({{ tidemark.earlier_than(tidemark.staged('activity_date'), floor) }}, false)
 
 ),
 

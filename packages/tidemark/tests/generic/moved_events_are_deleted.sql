@@ -12,7 +12,7 @@ with latest_versions as (
 
 select {{ event_id }}, count(*) as current_places
 from latest_versions
-where not is_deleted
+where not {{ tidemark.staged('is_deleted') }}
 group by {{ event_id }}
 having count(*) > 1
 

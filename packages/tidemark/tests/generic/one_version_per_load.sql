@@ -4,10 +4,10 @@
 
 {% set identity = tidemark.setting('versions').get(model.identifier, {}).get('identity', []) | join(', ') %}
 
-select {{ identity }}, loaded_at, count(*) as versions
+select {{ identity }}, {{ tidemark.staged('loaded_at') }}, count(*) as versions
 from {{ model }}
-where quarantine_reason is null and loaded_at is not null
-group by {{ identity }}, loaded_at
+where {{ tidemark.staged('quarantine_reason') }} is null and {{ tidemark.staged('loaded_at') }} is not null
+group by {{ identity }}, {{ tidemark.staged('loaded_at') }}
 having count(*) > 1
 
 {% endtest %}
