@@ -1,5 +1,9 @@
 {#- The wiring of the engine: dbt looks these up in the root project alone. -#}
 
+{%- macro tidemark_wiring() -%}
+    {{ return(1) }}
+{%- endmacro %}
+
 {%- macro should_full_refresh() -%}
     {{ return(tidemark.should_full_refresh()) }}
 {%- endmacro %}
@@ -20,6 +24,6 @@
     {{ return(tidemark.get_incremental_sessions_sql(args)) }}
 {%- endmacro %}
 
-{%- macro get_incremental_whole_sql(args) -%}
-    {{ return(tidemark.get_incremental_whole_sql(args)) }}
+{%- macro get_incremental_full_sql(args) -%}
+    {{ return(tidemark.get_incremental_full_sql(args)) }}
 {%- endmacro %}

@@ -362,8 +362,8 @@ def steps_of(
     come once, too, and first: what is built on them is restated after that.
     """
     tables = list(tables)
-    by_day = tuple(t.name for t in tables if t.strategy not in ("replay", "whole"))
-    at_once = tuple(t.name for t in tables if t.strategy in ("replay", "whole"))
+    by_day = tuple(t.name for t in tables if t.strategy not in ("replay", "full"))
+    at_once = tuple(t.name for t in tables if t.strategy in ("replay", "full"))
     steps, first = [], window[0]
     while by_day and first < window[1]:
         end = min(first + interval.days * ONE_DAY, window[1])

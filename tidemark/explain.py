@@ -99,7 +99,7 @@ def full_refresh_of(tables: Iterable[str]) -> dict[str, Any]:
 def _touched(table: str, event: Mapping[str, Any] | None) -> Touched:
     """Who touches everything has no touched keys to tell of."""
     if event is None:
-        return Touched(table, "whole")
+        return Touched(table, "full")
     return Touched(
         table=table,
         mode=event["mode"],

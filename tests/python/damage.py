@@ -70,7 +70,7 @@ def _has_id(table: str) -> bool:
 
 def _days(table: str, strategy: str) -> str:
     """Rows of ended days of the window; a table without days is compared whole."""
-    if strategy == "whole":
+    if strategy == "full":
         return "true"
     day = f"cast({day_column_of(table)} as date)"
     return f"{day} between '{FIRST_DAY}' and '{LAST_DAY}'"
@@ -99,7 +99,7 @@ def _partitions(
     connection: duckdb.DuckDBPyConnection, random: Random, table: str, strategy: str
 ) -> str:
     key = entity_of(table)
-    if strategy != "whole":
+    if strategy != "full":
         key += f", cast({day_column_of(table)} as date)"
     partitions = connection.execute(
         f"select distinct {key} from marts.{table} where {_days(table, strategy)} order by all"

@@ -180,7 +180,7 @@ def usual(generous: Warehouse, marts: Marts, tmp_path_factory: pytest.TempPathFa
 
 
 def key_of(mart: str, strategy: str) -> str:
-    day = "cast(null as date)" if strategy == "whole" else f"cast({day_column_of(mart)} as date)"
+    day = "cast(null as date)" if strategy == "full" else f"cast({day_column_of(mart)} as date)"
     return f"cast({entity_of(mart)} as varchar), {day}"
 
 
@@ -237,7 +237,7 @@ def unasked(
     for mart, strategy in marts.all.items():
         allowed = truth.get(mart, set()) | usual[mart]
         extra = now[mart] - allowed
-        if strategy == "whole":
+        if strategy == "full":
             extra = set()
         elif strategy == "replay":
             first = replayed_from(truth.get(mart, set()))

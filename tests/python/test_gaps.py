@@ -133,7 +133,7 @@ MARTS = {
     for name, domain, strategy in [
         ("stats", "web", "partitions"),
         ("sessions", "web", "sessions"),
-        ("teams", "web", "whole"),
+        ("teams", "web", "full"),
         ("usage", "company", "replay"),
     ]
 }

@@ -1,4 +1,4 @@
-{{ config(incremental_strategy='whole', transient=true, unique_key=['company_id', 'valid_from']) }}
+{{ config(incremental_strategy='full', transient=true, unique_key=['company_id', 'valid_from']) }}
 
 with crm as (
 

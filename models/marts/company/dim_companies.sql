@@ -1,4 +1,4 @@
-{{ config(incremental_strategy='whole', transient=true, unique_key='company_id') }}
+{{ config(incremental_strategy='full', transient=true, unique_key='company_id') }}
 
 with crm as (
 

@@ -1,4 +1,4 @@
-{{ config(incremental_strategy='whole', transient=true, unique_key='usage_date') }}
+{{ config(incremental_strategy='full', transient=true, unique_key='usage_date') }}
 
 with answers as (
 

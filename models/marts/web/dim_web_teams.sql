@@ -1,4 +1,4 @@
-{{ config(incremental_strategy='whole', transient=true, unique_key='team_id') }}
+{{ config(incremental_strategy='full', transient=true, unique_key='team_id') }}
 
 with teams as (
 

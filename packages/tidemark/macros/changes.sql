@@ -383,7 +383,7 @@
         {%- if flags.WHICH in ('run', 'build', 'snapshot') and model.resource_type != 'unit_test' -%}
             {%- do tidemark.open_session() -%}
         {%- endif -%}
-        {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
+        {%- set is_whole = config.get('incremental_strategy') == 'full' -%}
         {%- if tidemark.is_coverage() and is_incremental() -%}
             {%- set mode, window = 'coverage', tidemark.coverage_window() -%}
         {%- elif is_whole or not is_incremental() -%}

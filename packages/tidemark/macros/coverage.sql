@@ -76,7 +76,7 @@
     {%- elif kind not in ('incremental', 'view') -%}
         {{ exceptions.raise_compiler_error(
             model.name ~ ' is a ' ~ kind ~ ': coverage would rebuild it. Nothing was touched. '
-            ~ 'Make it incremental; strategy `whole` rebuilds it in every run.'
+            ~ 'Make it incremental; strategy `full` rebuilds it in every run.'
         ) }}
     {%- endif -%}
 {%- endmacro %}
@@ -139,7 +139,7 @@
     {%- for column in args.dest_columns if column.name | lower != 'record_loaded_at' -%}
         {%- do columns.append(column.quoted) -%}
     {%- endfor -%}
-    {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
+    {%- set is_whole = config.get('incremental_strategy') == 'full' -%}
     {%- set entity = tidemark.covered_entity() -%}
     {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
     {%- set first_day = "cast('" ~ state.window[0] ~ "' as date)" -%}
@@ -274,7 +274,7 @@
 
 {#- The rows of a table that is rebuilt whole belong to the first column of its unique key, and to no day. -#}
 {%- macro covered_entity() -%}
-    {%- if config.get('incremental_strategy') != 'whole' -%}
+    {%- if config.get('incremental_strategy') != 'full' -%}
         {{ return(tidemark.run_state().entity) }}
     {%- endif -%}
     {%- set key = config.get('unique_key') -%}

@@ -15,6 +15,7 @@
     names them. What it sees is kept for ops.pipeline_health, by whoever records a decision on it or else at once; bad
     rows are counted for who asks for that. -#}
 {%- macro gate_facts(unreadable=[], count_quarantined=false, is_recorded_later=false) -%}
+    {%- do tidemark.refuse_incomplete_wiring() -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set facts = {'as_of': tidemark.as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}

@@ -143,6 +143,7 @@
 {#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
 {%- macro open_ledger() -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
+        {%- do tidemark.refuse_incomplete_wiring() -%}
         {%- do tidemark.refuse_to_cover() -%}
         {%- do tidemark.create_ops_tables() -%}
     {%- endif -%}
@@ -216,6 +217,9 @@
 
 {#- Pre-hook of every mart: from here on its time counts, unless it has begun with what it asked while it compiled. -#}
 {%- macro begin_run() -%}
+    {%- if not tidemark.is_recorded(model) -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do tidemark.renew_run_lock() -%}
     {%- endif -%}
@@ -229,7 +233,7 @@
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
     that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
-    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not tidemark.is_coverage() -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not tidemark.is_coverage() and tidemark.is_recorded(model) -%}
         {%- set state = tidemark.run_state() -%}
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else tidemark.as_of_value() -%}
@@ -531,9 +535,15 @@
     {{ return(run_query(sql).rows) }}
 {%- endmacro %}
 
-{#- The nodes that leave a row in the ledger: marts and snapshots. -#}
+{#- The nodes that leave a row in the ledger: models with one of our strategies, snapshots, and what says so in its meta,
+    as views do that are judged on their own. -#}
 {%- macro is_recorded(node) -%}
-    {{ return(node.resource_type in ('model', 'snapshot') and 'record_run' in (node.config['post-hook'] | string)) }}
+    {%- set is_ours = node.config.get('incremental_strategy') in tidemark.strategies() -%}
+    {%- set is_kept = node.resource_type == 'snapshot' or (node.config.materialized == 'incremental' and is_ours) -%}
+    {%- set default = is_kept and node.package_name != 'tidemark' -%}
+    {{ return(
+        node.resource_type in ('model', 'snapshot') and (node.config.get('meta') or {}).get('is_recorded', default)
+    ) }}
 {%- endmacro %}
 
 {#- The raw tables that a node reads, over any number of models. -#}

@@ -29,7 +29,7 @@
 {%- endmacro %}
 
 {#- Small tables are rebuilt whole: every row goes, and what was computed from all visible rows comes. -#}
-{%- macro get_incremental_whole_sql(args) -%}
+{%- macro get_incremental_full_sql(args) -%}
     {{ return(tidemark.replace_rows(args, 'delete from ' ~ args.target_relation)) }}
 {%- endmacro %}
 

@@ -55,7 +55,7 @@ class Project:
         self.incremental = sorted(
             name
             for name, node in marts.items()
-            if kinds[name] == "incremental" and node.config.incremental_strategy != "whole"
+            if kinds[name] == "incremental" and node.config.incremental_strategy != "full"
         )
         # what holds up the nodes below it when it fails
         self.breakable = sorted(

@@ -302,7 +302,7 @@ def test_one_run_at_a_time(both: Both) -> None:
 def test_an_increment_sends_no_more_than_it_has_to(both: Both) -> None:
     hourly = per_node(both.sent["an hourly run"])
     built = 0
-    most = {"partitions": 6, "replay": 6, "whole": 4, "sessions": 10}
+    most = {"partitions": 6, "replay": 6, "full": 4, "sessions": 10}
     for name in MARTS:
         config = both.snowflake.manifest.nodes[f"model.tidemark.{name}"].config
         if config.materialized == "incremental" and name in hourly:

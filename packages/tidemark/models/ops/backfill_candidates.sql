@@ -58,7 +58,7 @@ tried as (
         on
             gaps.domain = disabled.domain
             and gaps.entity = disabled.entity
-            and gaps.strategy <> 'whole'
+            and gaps.strategy <> 'full'
 
 ),
 
@@ -102,7 +102,7 @@ damaged_tables as (
 
     select model_name
     from units
-    where strategy = 'whole'
+    where strategy = 'full'
     group by model_name
     having min(unit_failures) < {{ limits.failures }}
 
