@@ -1,0 +1,45 @@
+{{ config(materialized='incremental', incremental_strategy='replay') }}
+
+with touched as (
+
+    {% call tidemark.replay_from(entity='buyer', day='sales_day') %}
+    select buyer, sales_day as replay_from from {{ ref('stg_movements') }} where {{ tidemark.newly_loaded() }}
+    {% endcall %}
+
+),
+
+movements as (
+
+    select * from {{ ref('stg_movements') }}
+    where {{ tidemark.replayed_rows('buyer') }}
+    qualify {{ tidemark.latest_version(ref('stg_movements')) }}
+
+),
+
+amounts as (
+
+    select movements.buyer, movements.sales_day, movements.amount, true as is_replayed
+    from movements
+    inner join touched on movements.buyer = touched.buyer and movements.sales_day >= touched.replay_from
+    where not movements.is_void
+    {% if is_incremental() %}
+    union all
+    select stored.buyer, stored.sales_day, stored.balance, false
+    from {{ this }} as stored
+    inner join touched on stored.buyer = touched.buyer and stored.sales_day < touched.replay_from
+    qualify row_number() over (partition by stored.buyer order by stored.sales_day desc) = 1
+    {% endif %}
+
+),
+
+days as (
+
+    select buyer, sales_day, is_replayed, sum(sum(amount)) over (partition by buyer order by sales_day) as balance
+    from amounts
+    group by buyer, sales_day, is_replayed
+
+)
+
+select buyer, sales_day, cast(balance as decimal(18, 2)) as balance, {{ tidemark.as_of() }} as record_loaded_at
+from days
+where is_replayed

@@ -1,0 +1,2 @@
+select buyer, tier, synced_at, case when buyer is null then 'buyer is null' end as problem
+from {{ source('shop', 'buyers') }}
