@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from tidemark import interrupts
-from tidemark.commands import demo, ingest, ingest_events, load, look, repair, run, serve, steer
+from tidemark.commands import (
+    demo,
+    ingest,
+    ingest_events,
+    init,
+    load,
+    look,
+    repair,
+    run,
+    serve,
+    steer,
+)
 
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
@@ -18,7 +29,7 @@ app = typer.Typer(
 )
 ingest.ingest.add_typer(ingest_events.app)
 # In this order the help lists them.
-for group in (run, ingest, load, look, serve, repair, demo, steer):
+for group in (run, ingest, load, look, serve, repair, demo, steer, init):
     app.add_typer(group.app)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from tidemark import interrupts, logs
-from tidemark.lineage import Lineage, StoredMart, stored_marts
+from tidemark.lineage import EngineError, Lineage, StoredMart, refuse_other_engine, stored_marts
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
@@ -110,6 +110,10 @@ class Dbt:
         # project (measured).
         outcome = self._invoke(None, ["parse", "--no-write-json"], self.variables)
         outcome.raise_if_failed()
+        try:
+            refuse_other_engine(outcome.result)
+        except EngineError as error:
+            raise DbtError(str(error)) from None
         return outcome.result
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,34 @@ class StoredMart:
     strategy: str
 
 
-# The dbt package of the engine. Its own tables are sources to dbt, and not ones that anything waits for.
+# The engine's dbt package. Its own tables are sources to dbt, not ones that anything waits for.
 ENGINE = "tidemark"
+
+# What this command line and the macros say to each other; the macro `interface_version` has the
+# same number. It rises with every change of an operation's arguments or of what a macro reports.
+INTERFACE = 1
+
+
+class EngineError(Exception):
+    """The project has no engine, or one of another version than this command line."""
+
+
+def refuse_other_engine(manifest: Any) -> None:
+    """Raise EngineError unless macros and command line understand each other."""
+    macro = manifest.macros.get(f"macro.{ENGINE}.interface_version")
+    if macro is None:
+        raise EngineError(
+            "The project does not have the dbt package tidemark, or one from before this command"
+            " line. `tidemark init --check` says what is missing; `dbt deps` installs the package."
+        )
+    told = re.search(r"return\((\d+)\)", macro.macro_sql)
+    version = int(told[1]) if told else 0
+    if version != INTERFACE:
+        older = "package" if version < INTERFACE else "command line"
+        raise EngineError(
+            f"The dbt package tidemark speaks version {version} of the interface, this command line"
+            f" {INTERFACE}: the {older} is the older one. Install both from one release."
+        )
 
 
 def is_watched(source: Any) -> bool:
@@ -29,7 +56,7 @@ def is_watched(source: Any) -> bool:
 
 
 def domain_of(node: Any) -> str:
-    """What a model belongs to, as the macro `domain_of` says: its meta `domain`, else its folder."""
+    """What a model belongs to, as the macro says: its meta `domain`, else its folder."""
     return str(node.config.meta.get("domain") or node.fqn[-2])
 
 

@@ -233,7 +233,8 @@
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
     that the next one rebuilds the table. -#}
 {%- macro record_run() -%}
-    {%- if execute and flags.WHICH in ('run', 'build', 'snapshot') and not tidemark.is_coverage() and tidemark.is_recorded(model) -%}
+    {%- set writes = execute and flags.WHICH in ('run', 'build', 'snapshot') -%}
+    {%- if writes and tidemark.is_recorded(model) and not tidemark.is_coverage() -%}
         {%- set state = tidemark.run_state() -%}
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else tidemark.as_of_value() -%}
@@ -535,15 +536,17 @@
     {{ return(run_query(sql).rows) }}
 {%- endmacro %}
 
-{#- The nodes that leave a row in the ledger: models with one of our strategies, snapshots, and what says so in its meta,
-    as views do that are judged on their own. -#}
+{#- The nodes that leave a row in the ledger: models with one of our strategies, snapshots of watched sources, and what
+    says so in its meta, as views do that are judged on their own. -#}
 {%- macro is_recorded(node) -%}
+    {%- set told = (node.config.get('meta') or {}).get('is_recorded') -%}
+    {%- if node.resource_type not in ('model', 'snapshot') or told is not none -%}
+        {{ return(node.resource_type in ('model', 'snapshot') and told) }}
+    {%- elif node.resource_type == 'snapshot' -%}
+        {{ return(tidemark.sources_above(node.unique_id) | length > 0) }}
+    {%- endif -%}
     {%- set is_ours = node.config.get('incremental_strategy') in tidemark.strategies() -%}
-    {%- set is_kept = node.resource_type == 'snapshot' or (node.config.materialized == 'incremental' and is_ours) -%}
-    {%- set default = is_kept and node.package_name != 'tidemark' -%}
-    {{ return(
-        node.resource_type in ('model', 'snapshot') and (node.config.get('meta') or {}).get('is_recorded', default)
-    ) }}
+    {{ return(node.config.materialized == 'incremental' and is_ours) }}
 {%- endmacro %}
 
 {#- The raw tables that a node reads, over any number of models. -#}
