@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 OFFLINE = PROJECT / "packages" / "dbt_utils_offline"
 INSTALLED = PROJECT / "dbt_packages" / "dbt_utils"
 
-FOLDERS = ["models", "tests", "snapshots", "analyses", "macros", "seeds"]
+FOLDERS = ["models", "tests", "snapshots", "analyses", "macros", "seeds", "packages/tidemark"]
 SUFFIXES = {".sql", ".yml", ".yaml", ".md"}
 
 

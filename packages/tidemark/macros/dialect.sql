@@ -340,3 +340,10 @@
         {{ return(tidemark.default__drop_relation_if_exists(relation)) }}
     {%- endif -%}
 {%- endmacro %}
+
+{#- Overrides dbt's: every table that is made whole comes through here, and dbt makes it while the old one stands. -#}
+{%- macro default__create_table_as(temporary, relation, compiled_code, language='sql') -%}
+    {%- set query = compiled_code if temporary else tidemark.with_kept_rows(compiled_code) -%}
+    {%- set of_adapter = dbt.get(adapter.type() ~ '__create_table_as') or dbt.default__create_table_as -%}
+    {{ return(of_adapter(temporary, relation, query, language, **kwargs)) }}
+{%- endmacro %}

@@ -48,13 +48,6 @@
     {{ return(column ~ " >= '" ~ day ~ " 00:00:00+00:00'" if day else 'true') }}
 {%- endmacro %}
 
-{#- Overrides dbt's: every table that is made whole comes through here, and dbt makes it while the old one stands. -#}
-{%- macro default__create_table_as(temporary, relation, compiled_code, language='sql') -%}
-    {%- set query = compiled_code if temporary else tidemark.with_kept_rows(compiled_code) -%}
-    {%- set of_adapter = dbt.get(adapter.type() ~ '__create_table_as') or dbt.default__create_table_as -%}
-    {{ return(of_adapter(temporary, relation, query, language, **kwargs)) }}
-{%- endmacro %}
-
 {#- The query of an incremental model that is rebuilt whole, with what is stored below its floor. -#}
 {%- macro with_kept_rows(query) -%}
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}

@@ -19,7 +19,7 @@ PATIENCE = 24
 
 DBT_FILES = (
     *("dbt_project.yml", "profiles.yml", "packages.yml", ".dbtignore", "dbt_packages"),
-    *("macros", "models", "seeds", "snapshots", "tests", "docs"),
+    *("macros", "models", "packages", "seeds", "snapshots", "tests", "docs"),
 )
 
 CHANGES = "packages/tidemark/macros/changes.sql"
@@ -74,7 +74,8 @@ def hunt(mutant: Mutant, patience: int = PATIENCE) -> Hunt:
     """Play histories against a faulty copy of the project until a mart differs."""
     with tempfile.TemporaryDirectory(prefix="tidemark-mutant-") as folder:
         root = Path(folder) / "project"
-        shutil.copytree(ROOT, root, ignore=_not_dbt)
+        # dbt_packages leads to the engine, which the patch is to change, by a link
+        shutil.copytree(ROOT, root, ignore=_not_dbt, symlinks=True)
         for patch in mutant.patches:
             file = root / patch.file
             file.write_text(patch.applied(file.read_text()))
@@ -121,9 +122,11 @@ MUTANTS = [
         "aggregates only the new rows",
         Patch(
             CHANGES,
-            "    {{ tidemark.valid_and_visible() }}\n    and {{ tidemark.within('occurred_at', ranges) }}\n"
+            "    {{ tidemark.valid_and_visible() }}\n"
+            "    and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}\n"
             "    and ({{ ent",
-            "    {{ tidemark.newly_loaded() }}\n    and {{ tidemark.within('occurred_at', ranges) }}\n"
+            "    {{ tidemark.newly_loaded() }}\n"
+            "    and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}\n"
             "    and ({{ ent",
         ),
     ),
@@ -131,8 +134,8 @@ MUTANTS = [
         "exclusive lower bound",
         Patch(
             CHANGES,
-            "loaded_at >= {{ tidemark.timestamp_literal(state.since) }}",
-            "loaded_at > {{ tidemark.timestamp_literal(state.since) }}",
+            "{{ tidemark.staged('loaded_at') }} >= {{ tidemark.timestamp_literal(state.since) }}",
+            "{{ tidemark.staged('loaded_at') }} > {{ tidemark.timestamp_literal(state.since) }}",
         ),
     ),
     Mutant(
@@ -147,8 +150,9 @@ MUTANTS = [
         "deletes by the keys of the new rows",
         Patch(
             STRATEGIES,
-            "using {{ tidemark.touched_table() }} as touched\n        where stored.{{ state.entity }} = "
-            "touched.{{ state.entity }} and {{ tidemark.is_replaced() }}",
+            "using {{ tidemark.touched_table() }} as touched\n"
+            "        where stored.{{ state.entity }} = touched.{{ state.entity }} "
+            "and {{ tidemark.is_replaced() }}",
             "using {{ args.temp_relation }} as fresh\n        where stored.{{ state.entity }} = "
             "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }}",
         ),
@@ -290,8 +294,9 @@ MUTANTS = [
         "an event touches its own day only, not the windows that it lies in",
         Patch(
             CHANGES,
-            "            cross join {{ tidemark.numbers_to(lookback_days) }}\n            {{- req",
-            "            cross join {{ tidemark.numbers_to(0) }}\n            {{- req",
+            "            cross join {{ tidemark.numbers_to(lookback_days) }}\n"
+            "            {{- tidemark.req",
+            "            cross join {{ tidemark.numbers_to(0) }}\n            {{- tidemark.req",
         ),
     ),
     Mutant(

@@ -111,7 +111,7 @@ class Project:
                 if child not in found:
                     found.add(child)
                     ahead.append(child)
-        return [name for name in self.incremental if f"model.tidemark.{name}" in found]
+        return [name for name in self.incremental if f"model.tidemark_marts.{name}" in found]
 
     @contextmanager
     def broken(self, unique_id: str) -> Iterator[None]:

@@ -25,7 +25,7 @@ from .shim import Emulator, emulated_snowflake
 pytestmark = pytest.mark.snowflake
 
 PROJECT = Path(__file__).parents[3]
-DIALECT = PROJECT / "macros" / "dialect.sql"
+DIALECT = PROJECT / "packages" / "tidemark" / "macros" / "dialect.sql"
 
 # Numbers of 38 digits. Without a fraction they are `bigint` to the emulator's columns, and out of
 # its range; with one, JSON in DuckDB makes them doubles, where Snowflake keeps every digit: nothing
@@ -294,7 +294,7 @@ SCENARIOS = {
 
 def dispatched_macros() -> set[str]:
     text = DIALECT.read_text(encoding="utf-8")
-    return set(re.findall(r"adapter\.dispatch\('(\w+)'\)", text))
+    return set(re.findall(r"adapter\.dispatch\('(\w+)', 'tidemark'\)", text))
 
 
 def test_every_dispatched_macro_is_tried() -> None:
@@ -315,7 +315,7 @@ OF_YAML = "{{ 'object' if target.type == 'snowflake' else 'json' }}"
 def test_engines_differ_in_one_file() -> None:
     """Who asks for the engine elsewhere, or writes a body for one, is told where that belongs."""
     strays = []
-    folders = ("macros", "models", "snapshots", "tests", "analyses", "seeds")
+    folders = ("packages/tidemark", "macros", "models", "snapshots", "tests", "analyses", "seeds")
     files = [path for folder in folders for path in (PROJECT / folder).rglob("*")]
     for path in [*files, *PROJECT.glob("*.yml")]:
         if path.suffix in (".sql", ".yml") and path != DIALECT:

@@ -304,7 +304,7 @@ def test_an_increment_sends_no_more_than_it_has_to(both: Both) -> None:
     built = 0
     most = {"partitions": 6, "replay": 6, "full": 4, "sessions": 10}
     for name in MARTS:
-        config = both.snowflake.manifest.nodes[f"model.tidemark.{name}"].config
+        config = both.snowflake.manifest.nodes[f"model.tidemark_marts.{name}"].config
         if config.materialized == "incremental" and name in hourly:
             built += 1
             # a warehouse finds the touched keys and their days, makes the rows, deletes, inserts,
@@ -411,7 +411,7 @@ def test_documentation(both: Both) -> None:
     catalog = json.loads((both.home / "snowflake" / "catalog.json").read_text())
     documented = {key.split(".")[-1] for key in catalog["nodes"]}
     models = both.snowflake.manifest.nodes
-    stored = {m for m in MARTS if models[f"model.tidemark.{m}"].config.materialized != "view"}
+    stored = {m for m in MARTS if models[f"model.tidemark_marts.{m}"].config.materialized != "view"}
     assert documented >= stored
 
 
