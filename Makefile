@@ -56,7 +56,7 @@ test-faults: setup ## Kill, stop, starve and break runs and ingestion; writes th
 	@rm -f docs/faults.md docs/ingestion_faults.md
 	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
-SQL := models analyses snapshots tests
+SQL := models analyses snapshots tests packages/tidemark/models
 BRANCHING = $(shell grep --recursive --files-with-matches --extended-regexp \
 	'is_incremental|touched_|replay' --include '*.sql' $(SQL))
 LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb
