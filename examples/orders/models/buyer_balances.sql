@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='replay') }}
+{{ config(materialized='incremental', incremental_strategy='replay', on_schema_change='fail') }}
 
 with touched as (
 
