@@ -45,22 +45,27 @@ def without_lines(file: str, *words: str) -> Change:
     return change
 
 
+def watched_alone(*names: str) -> Change:
+    """Give these sources a load time, and the others none."""
+
+    def change(project: Path) -> None:
+        file, field = "models/orders.yml", "loaded_at_field: synced_at"
+        without_lines(file, field)(project)
+        for name in names:
+            replaced(file, (f"{{name: {name}}}", f"{{name: {name}, config: {{{field}}}}}"))(project)
+
+    return change
+
+
 def another_package(*pairs: tuple[str, str]) -> Change:
     """A copy of the package in the place of ours, changed."""
 
     def change(project: Path) -> None:
         package = project / "dbt_packages" / "tidemark"
+        ours = package.resolve()
         package.unlink()
-        shutil.copytree(PACKAGE, package)
+        shutil.copytree(ours, package)
         replaced("macros/wiring.sql", *pairs)(package)
-
-    return change
-
-
-def appended(file: str, text: str) -> Change:
-    def change(project: Path) -> None:
-        with (project / file).open("a") as opened:
-            opened.write(text)
 
     return change
 
@@ -90,7 +95,7 @@ LEFT_OUT: dict[str, tuple[Change, str]] = {
         "dispatch: [{macro_namespace: dbt, search_order: [orders, tidemark, dbt]}].",
     ),
     "no load time": (
-        without_lines("models/orders.yml", "loaded_at_field", "freshness:", "config:"),
+        without_lines("models/orders.yml", "loaded_at_field"),
         "No source above buyer_days has a loaded_at_field: nobody could tell when it has something"
         " to do.",
     ),
@@ -128,13 +133,7 @@ HALVES: list[tuple[Change, str]] = [
         "dispatch: [{macro_namespace: dbt, search_order: [orders, tidemark, dbt]}].",
     ),
     (
-        replaced(
-            "models/orders.yml",
-            (
-                "{name: refunds, config: {freshness: null}}",
-                "{name: refunds, config: {loaded_at_field: null}}",
-            ),
-        ),
+        watched_alone("orders", "buyers"),
         "The source shop.refunds above visits has no loaded_at_field: what arrives there would be"
         " overlooked.",
     ),
@@ -170,10 +169,15 @@ OTHER_PACKAGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example with its raw tables alone: none of the engine's."""
     home = tmp_path_factory.mktemp("parsed")
-    project = copy_of_example(home)
+    # the package without its own views, which take most of the time of parsing
+    package = home / "tidemark"
+    package.mkdir()
+    shutil.copy(PACKAGE / "dbt_project.yml", package)
+    shutil.copytree(PACKAGE / "macros", package / "macros")
+    project = copy_of_example(home, package)
     with duckdb.connect(project / FILE_NAME) as connection:
         connection.execute("create schema main_shop")
         for name in RAW_TABLES:
@@ -183,9 +187,9 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def orders(parsed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Orders:
+def orders(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Orders:
     project = tmp_path / "orders"
-    shutil.copytree(parsed, project, symlinks=True)
+    shutil.copytree(example, project, symlinks=True)
     monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
     monkeypatch.setenv("ORDERS_PATH", str(project / FILE_NAME))
     return Orders(project, Dbt(project))
@@ -240,13 +244,9 @@ def test_another_package_than_the_command_lines_stops_it(orders: Orders, package
 
 
 def test_a_source_that_never_changes_may_say_so(orders: Orders) -> None:
-    replaced(
-        "models/orders.yml",
-        (
-            "{name: refunds, config: {freshness: null}}",
-            "{name: refunds, config: {loaded_at_field: null, meta: {is_watched: false}}}",
-        ),
-    )(orders.project)
+    watched_alone("orders", "buyers")(orders.project)
+    static = ("config: {freshness: null}", "config: {freshness: null, meta: {is_watched: false}}")
+    replaced("models/orders.yml", static)(orders.project)
     code, told = orders.type("check", "--as-of", "2025-03-05T12:00")
     assert code == 0, told
 
