@@ -87,8 +87,8 @@ LEFT_OUT: dict[str, tuple[Change, str]] = {
     ),
     "no hooks": (
         without_lines("dbt_project.yml", "+pre-hook", "+post-hook"),
-        "buyer_days has no post-hook `tidemark.record_run()`. dbt_project.yml: models: {orders:"
-        ' {+post-hook: "{{ tidemark.record_run() }}"}}.',
+        "No post-hook `tidemark.record_run()` around the models buyer_balances, buyer_days, visits."
+        ' dbt_project.yml: models: {orders: {+post-hook: "{{ tidemark.record_run() }}"}}.',
     ),
     "no dispatch": (
         without_lines("dbt_project.yml", "dispatch:"),
@@ -96,8 +96,8 @@ LEFT_OUT: dict[str, tuple[Change, str]] = {
     ),
     "no load time": (
         without_lines("models/orders.yml", "loaded_at_field"),
-        "No source above buyer_days has a loaded_at_field: nobody could tell when it has something"
-        " to do.",
+        "No source with a loaded_at_field above buyer_balances, buyer_days, visits: nobody could"
+        " tell when there is something to do.",
     ),
     "no identity": (
         without_lines("dbt_project.yml", "stg_movements:"),
@@ -126,7 +126,8 @@ HALVES: list[tuple[Change, str]] = [
     ),
     (
         replaced("dbt_project.yml", ("snapshots:\n  orders: *hooks\n", "")),
-        "buyer_tiers has no pre-hook `tidemark.begin_run()`. dbt_project.yml: snapshots: {orders:",
+        "No pre-hook `tidemark.begin_run()` around the snapshots buyer_tiers. dbt_project.yml:"
+        " snapshots: {orders:",
     ),
     (
         replaced("dbt_project.yml", ("[orders, tidemark, dbt]", "[orders, dbt, tidemark]")),
@@ -134,8 +135,8 @@ HALVES: list[tuple[Change, str]] = [
     ),
     (
         watched_alone("orders", "buyers"),
-        "The source shop.refunds above visits has no loaded_at_field: what arrives there would be"
-        " overlooked.",
+        "No loaded_at_field of the source shop.refunds above buyer_balances, visits: what arrives"
+        " there would be overlooked.",
     ),
     (
         replaced("dbt_project.yml", ("{identity: [buyer], ties: [tier]}", "{ties: [tier]}")),
@@ -143,8 +144,8 @@ HALVES: list[tuple[Change, str]] = [
     ),
     (
         replaced("models/buyer_days.sql", (", incremental_strategy='partitions'", "")),
-        "buyer_days calls tidemark.touched_partitions and has the incremental_strategy None. It"
-        " wants one of partitions, replay, sessions, full.",
+        "The incremental_strategy of buyer_days is None, and tidemark.touched_partitions is called"
+        " there: it wants one of partitions, replay, sessions, full.",
     ),
 ]
 
