@@ -176,6 +176,9 @@ class Dbt:
             variables=variables,
         )
         outcome.raise_if_failed()
+        if not outcome.results:
+            # dbt calls that a success: it would read as a table without rows
+            raise DbtError(f"The project has no view and no analysis {name}.")
         tables = [result.agate_table for result in outcome.results]
         return [
             {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MACROS = "macros/tidemark.sql"
 PROJECT = "dbt_project.yml"
 PACKAGES = "packages.yml"
+DEPENDENCIES = "dependencies.yml"
 
 _HOOKS = {"+pre-hook": "{{ tidemark.begin_run() }}", "+post-hook": "{{ tidemark.record_run() }}"}
 
@@ -66,7 +66,7 @@ def wire(project_dir: Path, package: str | None = None, write: bool = True) -> l
     search_order = f"search_order: [{name}, tidemark, dbt]"
     steps = [
         _packages_step(project_dir, package, write),
-        _macros_step(project_dir, write),
+        _macros_step(project_dir, (project.get("macro-paths") or ["macros"])[0], write),
         _yaml_step(
             project_dir,
             f"dispatch:\n  - macro_namespace: dbt\n    {search_order}\n",
@@ -75,7 +75,10 @@ def wire(project_dir: Path, package: str | None = None, write: bool = True) -> l
             write,
         ),
     ]
-    for kind in ("models", "snapshots"):
+    # dbt warns of what is configured for snapshots where there are none
+    snapshots = project.get("snapshot-paths") or ["snapshots"]
+    has_snapshots = any(any((project_dir / path).rglob("*.*")) for path in snapshots)
+    for kind in ("models", "snapshots") if has_snapshots else ("models",):
         hooks = "".join(f'    {key}: "{value}"\n' for key, value in _HOOKS.items())
         steps.append(
             _yaml_step(
@@ -110,27 +113,33 @@ def _parsed(text: str) -> Any:
 
 def _packages_step(project_dir: Path, package: str | None, write: bool) -> Step:
     """The package itself, however it is named: as `local`, as `git`, or from a hub."""
-    path = project_dir / PACKAGES
-    named = (_read(path).get("packages") or []) + (
-        _read(project_dir / "dependencies.yml").get("packages") or []
-    )
-    is_there = any(re.search(r"\btidemark\b", str(entry)) for entry in named)
+    named = {file: _read(project_dir / file).get("packages") for file in (PACKAGES, DEPENDENCIES)}
+    is_there = any(_is_engine(entry) for entries in named.values() for entry in entries or [])
+    # dbt refuses packages in both
+    file = DEPENDENCIES if named[DEPENDENCIES] else PACKAGES
     place = package or str(package_of_checkout() or "")
     if "://" in place or place.startswith("git@"):
         entry = f"  - git: {place}\n    subdirectory: packages/tidemark\n"
     else:
         entry = f"  - local: {place or '/path/to/tidemark/packages/tidemark'}\n"
-    step = Step(PACKAGES, "the package", f"packages:\n{entry}", is_there)
+    step = Step(file, "the package", f"packages:\n{entry}", is_there)
     return step if is_there or not (write and place) else _written(step, project_dir)
 
 
-def _macros_step(project_dir: Path, write: bool) -> Step:
-    path = project_dir / MACROS
+def _is_engine(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of packages.yml is the engine: the last part of its path or of its name."""
+    place = entry.get("subdirectory") or entry.get("local") or entry.get("package")
+    return str(place or entry.get("name")).rstrip("/").split("/")[-1] == "tidemark"
+
+
+def _macros_step(project_dir: Path, folder: str, write: bool) -> Step:
+    path = project_dir / folder / "tidemark.sql"
     there = path.read_text(encoding="utf-8") if path.exists() else ""
-    step = Step(MACROS, "what dbt looks up in the root alone", wiring_sql(), there == wiring_sql())
+    file, what = f"{folder}/tidemark.sql", "what dbt looks up in the root alone"
+    step = Step(file, what, wiring_sql(), there.split() == wiring_sql().split())
     if there or not write:
         return step
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(step.text, encoding="utf-8")
     return Step(step.file, step.what, step.text, is_written=True)
 
@@ -194,8 +203,9 @@ def _merged(before: Any, added: Any) -> Any:
     if isinstance(before, dict) and isinstance(added, dict):
         return before | {key: _merged(before.get(key), value) for key, value in added.items()}
     if isinstance(before, list) and isinstance(added, list):
-        names = {entry.get("macro_namespace", entry.get("local")) for entry in [*before, *added]}
-        if len(names) == len(before) + len(added):
+        # two entries for one namespace: dbt would follow the first alone
+        namespaces = [entry.get("macro_namespace") for entry in [*before, *added]]
+        if all(namespaces.count(name) == 1 for name in namespaces if name):
             return added + before
     raise ValueError(f"{before!r} is there already")
 

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='replay') }}
+{{ config(materialized='incremental', incremental_strategy='replay', on_schema_change='fail') }}
 
 with touched as (
 
@@ -23,6 +23,7 @@ amounts as (
     inner join touched on movements.buyer = touched.buyer and movements.sales_day >= touched.replay_from
     where not movements.is_void
     {% if is_incremental() %}
+    -- what a buyer had spent when the replay begins, as it is stored
     union all
     select stored.buyer, stored.sales_day, stored.balance, false
     from {{ this }} as stored
@@ -30,16 +31,11 @@ amounts as (
     qualify row_number() over (partition by stored.buyer order by stored.sales_day desc) = 1
     {% endif %}
 
-),
-
-days as (
-
-    select buyer, sales_day, is_replayed, sum(sum(amount)) over (partition by buyer order by sales_day) as balance
-    from amounts
-    group by buyer, sales_day, is_replayed
-
 )
 
-select buyer, sales_day, cast(balance as decimal(18, 2)) as balance, {{ tidemark.as_of() }} as record_loaded_at
-from days
-where is_replayed
+select
+    buyer, sales_day, {{ tidemark.as_of() }} as record_loaded_at,
+    cast(sum(sum(amount)) over (partition by buyer order by sales_day) as decimal(18, 2)) as balance
+from amounts
+group by buyer, sales_day, is_replayed
+qualify is_replayed

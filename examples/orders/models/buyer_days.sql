@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='partitions') }}
+{{ config(materialized='incremental', incremental_strategy='partitions', on_schema_change='fail') }}
 
 with movements as (
 

@@ -1,2 +1,2 @@
-select buyer, tier, synced_at, case when buyer is null then 'buyer is null' end as problem
+select buyer, tier, synced_at, case when buyer is null then 'no buyer' end as problem
 from {{ source('shop', 'buyers') }}

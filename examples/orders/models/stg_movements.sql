@@ -1,6 +1,7 @@
 with movements as (
 
-    select 'order ' || order_ref as movement_id, buyer, visit, placed_at as happened_at, amount,
+    select
+        'order ' || order_ref as movement_id, buyer, visit, placed_at as happened_at, amount,
         state = 'cancelled' as is_void, synced_at
     from {{ source('shop', 'orders') }}
     union all
@@ -9,6 +10,9 @@ with movements as (
 
 )
 
-select *, cast(happened_at as date) as sales_day, case when buyer is null then 'buyer is null'
-    when happened_at is null then 'no time' when amount is null then 'amount is null' end as problem
+select
+    *,
+    cast(happened_at as date) as sales_day,
+    case when buyer is null then 'no buyer' when happened_at is null then 'no time' when amount is null then 'no amount' end
+        as problem
 from movements

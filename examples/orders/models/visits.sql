@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='sessions') }}
+{{ config(materialized='incremental', incremental_strategy='sessions', on_schema_change='fail') }}
 
 with movements as (
 

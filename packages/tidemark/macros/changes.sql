@@ -43,7 +43,7 @@
 {%- macro version_of(relation) -%}
     {#- in a unit test the relation is a fixture, named after the model it stands for -#}
     {%- set name = relation.identifier | replace('__dbt__cte__', '') -%}
-    {%- if name not in tidemark.setting('versions') -%}
+    {%- if not tidemark.setting('versions').get(name, {}).get('identity') -%}
         {{ exceptions.raise_compiler_error('dbt_project.yml, vars: versions: does not say what identifies ' ~ name) }}
     {%- endif -%}
     {{ return(tidemark.setting('versions')[name]) }}

@@ -549,11 +549,19 @@
     {{ return(node.config.materialized == 'incremental' and is_ours) }}
 {%- endmacro %}
 
-{#- The raw tables that a node reads, over any number of models. -#}
+{#- The raw tables that a node reads, over any number of models: those that change detection goes by. -#}
 {%- macro sources_above(unique_id) -%}
-    {%- set found, queue, seen = [], [unique_id], [unique_id] -%}
+    {%- set found = [] -%}
+    {%- for source in tidemark.all_sources_above(unique_id) if tidemark.is_watched(source) -%}
+        {%- do found.append(source) -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}
+
+{%- macro all_sources_above(unique_id) -%}
+    {%- set found, queue = [], [unique_id] -%}
     {%- for id in queue -%}
-        {%- if id in graph.sources and tidemark.is_watched(graph.sources[id]) -%}
+        {%- if id in graph.sources -%}
             {%- do found.append(graph.sources[id]) -%}
         {%- elif id in graph.nodes -%}
             {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
