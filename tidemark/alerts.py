@@ -17,10 +17,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from tidemark.clock import parse_clock, show_time
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError, first_lines
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.gate import ModelState, SourceCheck
 from tidemark.health import Figure, Health, Level, read_figure
 from tidemark.logs import tell
+from tidemark.messages import telling_lines
 
 if TYPE_CHECKING:
     from tidemark.build import BuildReport
@@ -270,7 +271,7 @@ def told_when_it_fails(dbt: Dbt, command: str = "run") -> Iterator[None]:
                 # Who has just waited for the lock in vain need not do so again.
                 is_locked = isinstance(error, DatabaseLockedError)
                 facts = Facts() if is_locked else _facts(dbt, [])
-                text = first_lines(str(error) or type(error).__name__)
+                text = telling_lines(str(error) or type(error).__name__)
                 failed = [Finding(command, "", State.FAILED, text)]
                 _deliver(dbt, failed, facts, is_recorded=not is_locked)
         raise

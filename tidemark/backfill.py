@@ -94,13 +94,18 @@ class Repairs:
         return Exit.DONE if not failed and all(d.is_done for d in self.done) else Exit.FAILED
 
 
+def to_repair(plan: Iterable[Finding], even_few: bool) -> list[Finding]:
+    """What of the plan a repair takes; `even_few` also what is too little to be planned."""
+    wanted = ("planned", "below minimum") if even_few else ("planned",)
+    return [finding for finding in plan if finding.decision in wanted]
+
+
 def next_day(plan: Iterable[Finding], done: Iterable[date], even_few: bool) -> date | None:
     """The plan's next day: the first by priority, the newest of those."""
-    wanted = ("planned", "below minimum") if even_few else ("planned",)
     days: dict[date, int] = {}
-    for finding in plan:
+    for finding in to_repair(plan, even_few):
         day, order = finding.plan_day, finding.plan_order
-        if finding.decision in wanted and day is not None and order is not None:
+        if day is not None and order is not None:
             days[day] = min(order, days.get(day, order))
     left = days.keys() - set(done)
     return min(left, key=lambda day: (days[day], -day.toordinal()), default=None)

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from tidemark import interrupts, logs
 from tidemark.lineage import Lineage, StoredMart, stored_marts
+from tidemark.messages import telling_lines
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
@@ -61,18 +62,18 @@ class Outcome:
         """The results of one kind of node; the project's hooks before it must have succeeded."""
         for result in self.results:
             if str(result.node.resource_type) == "operation" and str(result.status) == "error":
-                raise DbtError(plain_words(result.message or "a hook failed"))
+                raise DbtError(telling_lines(result.message or "a hook failed"))
         return [result for result in self.results if str(result.node.resource_type) == kind]
 
     def raise_if_failed(self) -> None:
         """For calls that must succeed as a whole."""
         if not self.success:
             messages = [str(result.message) for result in self.results if result.message]
-            raise DbtError(plain_words("\n".join(self.errors or messages)))
+            raise DbtError(telling_lines("\n".join(self.errors or messages)))
 
     def failure(self, otherwise: str) -> DbtError:
         """What dbt says of a call that did nothing at all; `otherwise` when it says nothing."""
-        return DbtError(plain_words("\n".join(self.errors)) or otherwise)
+        return DbtError(telling_lines("\n".join(self.errors)) or otherwise)
 
     def event(self, kind: str) -> dict[str, Any]:
         """The one event of a kind that a macro must have sent."""
@@ -233,7 +234,7 @@ class Dbt:
             outcome.errors.append(str(ran.exception))
         self._refuse_locked(outcome)
         if ran.exception is not None:
-            raise DbtError(plain_words(str(ran.exception))) from ran.exception
+            raise DbtError(telling_lines(str(ran.exception))) from ran.exception
         return outcome
 
     @staticmethod
@@ -252,17 +253,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value if value is None or isinstance(value, int | float) else str(value)
-
-
-def plain_words(message: str) -> str:
-    """dbt's message without the macros it came through; logs/dbt.log has these."""
-    lines = message.removeprefix("Encountered an error while running operation: ").splitlines()
-    return "\n".join(line for line in lines if line.strip() and not line.strip().startswith("> "))
-
-
-def first_lines(message: str) -> str:
-    """What dbt says first; a whole query may follow."""
-    return "\n".join(plain_words(message).splitlines()[:4])
 
 
 @contextmanager

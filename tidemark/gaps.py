@@ -19,7 +19,7 @@ _VIEWS = ("data_gaps", "gap_attempts", "backfill_candidates", "backfill_plan")
 # Neither planned nor worth a word, unless everything is asked for.
 NEVER_PLANNED = ("today", "beyond retention", "disabled", "no source")
 # As many cells fit beside a table's name and figures on 110 columns; further days share cells.
-_STRIP_CELLS = 60
+_STRIP_CELLS = 52
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from datetime import datetime
 from typing import Any
 
 from tidemark.clock import parse_clock
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome, first_lines
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome
 from tidemark.ingest import IngestError
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
+from tidemark.messages import telling_lines
 
 # Deliveries of one transaction. A file of 1250 rows takes 39 ms by itself, 23 as one of twenty, and
 # 21 as one of fifty (measured).
@@ -141,7 +142,7 @@ class _Loader:
                 # Which of them it is shows one by one.
                 self.load(begun["paths"], at_once=1)
             else:
-                reason = first_lines("\n".join(outcome.errors)) or "dbt failed without a word."
+                reason = telling_lines("\n".join(outcome.errors)) or "dbt failed without a word."
                 self.done.failed += [FailedFile(path, reason) for path in begun["paths"]]
             gone = frozenset(begun["paths"])
             paths = [path for path in paths if path not in gone]
@@ -190,7 +191,7 @@ def bring_in(dbt: Dbt, as_of: datetime | None = None) -> BroughtIn:
     except DatabaseLockedError:
         raise
     except (DbtError, IngestError) as error:
-        brought.error = first_lines(str(error))
+        brought.error = telling_lines(str(error))
     return brought
 
 

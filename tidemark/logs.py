@@ -16,6 +16,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from tidemark.messages import telling_lines
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -98,7 +100,7 @@ def hear(message: Any) -> None:
     tell(
         logging.ERROR if failed else logging.INFO,
         f"{node.resource_type} {node.node_name}: {result.status} in {result.execution_time:.2f} s"
-        + (f": {result.message}" if failed else ""),
+        + (f": {telling_lines(result.message or 'no message')}" if failed else ""),
         node=node.unique_id,
         status=result.status,
         seconds=round(result.execution_time, 3),

@@ -26,6 +26,7 @@ from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.gate import ModelState, SourceState
 from tidemark.health import Figure, Health, Level, known, worst
 from tidemark.logs import tell
+from tidemark.messages import in_one_line
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -231,7 +232,7 @@ class Monitor:
                 tell(logging.INFO, f"{error} The figures stay as they are until it is free.")
             self.known = replace(self.known, is_busy=True, problem=str(error))
         except DbtError as error:
-            problem = str(error).strip().splitlines()[0]
+            problem = in_one_line(str(error))
             if problem != self.known.problem:
                 tell(logging.WARNING, f"The figures could not be read: {problem}")
             self.known = replace(self.known, is_busy=False, problem=problem)

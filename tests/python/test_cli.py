@@ -221,6 +221,13 @@ def test_help_is_instant() -> None:
         (["watermark", "set", "fact_events_daily", "2025-10-01"], "--reason"),
         (["watermark", "set", "fact_events_daily", "soon", "--reason", "r"], "not an ISO 8601"),
         (["watermark", "reset", "fact_events_daily", "--reason", "r", "--json"], "add --yes"),
+        *(([command, "--days", "1000000"], "equal to 36525") for command in ("gaps", "backfill")),
+        *(([command, "--days", "0"], "equal to 1") for command in ("gaps", "backfill", "cadence")),
+        (["cadence", "--days", "366"], "equal to 365"),
+        (["cadence", "--every", "99999999999d"], "not a duration"),
+        (["ingest", "usage", "--reask", "1000000"], "equal to 3650"),
+        (["serve", "--interval", "0"], "equal to 1"),
+        (["serve", "--interval", "1e12"], "equal to 86400"),
     ],
 )
 def test_usage_errors(args: list[str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:

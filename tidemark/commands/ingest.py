@@ -83,6 +83,7 @@ def usage(
         typer.Option(
             "--reask",
             min=0,
+            max=3650,
             envvar="TIDEMARK_USAGE_REASK_DAYS",
             help="Answered days to ask for once more: what is corrected in them is seen.",
         ),

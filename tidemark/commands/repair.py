@@ -38,6 +38,8 @@ Days = Annotated[
     typer.Option(
         "--days",
         min=1,
+        # A hundred years: what is asked for is listed day by day.
+        max=36525,
         help="Ended days to compare. Default: var coverage_days.",
         show_default=False,
     ),
@@ -188,12 +190,12 @@ def backfill(
     from tidemark.backfill import How
     from tidemark.gaps import Asked
 
-    how = How(below_minimum, refresh_if_cheaper) if apply else None
-    _repair(dbt, as_of, Asked(days, table, entity), how, json_)
+    how = How(below_minimum, refresh_if_cheaper)
+    _repair(dbt, as_of, Asked(days, table, entity), how, apply, json_)
 
 
 def _repair(
-    dbt: Dbt, as_of: datetime | None, asked: Asked, how: How | None, json_: bool
+    dbt: Dbt, as_of: datetime | None, asked: Asked, how: How, apply: bool, json_: bool
 ) -> NoReturn:
     from tidemark.backfill import Repairs, repair
     from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
@@ -202,9 +204,9 @@ def _repair(
     out = console(quiet=json_)
     with explained("backfill", json_, "Nothing was repaired."):
         known = _look(dbt, as_of, asked)
-    show_plan(out, known)
+    show_plan(out, known, how.even_few)
     repairs = Repairs(known)
-    if how:
+    if apply:
         with explained(
             "backfill", json_, "What was repaired before that is complete and recorded."
         ):

@@ -75,6 +75,7 @@ def serve(
         typer.Option(
             "--interval",
             min=1,
+            max=86400,
             metavar="SECONDS",
             help="How long until the figures are read again.",
         ),

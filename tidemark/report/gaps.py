@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidemark.gaps import Cell, Finding, GapRange, Look, TableDay, joined, strip
-from tidemark.report.tables import count, show_clock, show_failures, table
+from tidemark.report.tables import count, from_outside, show_clock, show_failures, table
 from tidemark.report.values import as_values
 
 # The share of a day's partitions that is damaged; without colours the height tells.
@@ -48,11 +48,11 @@ def show_uncompared(out: Console, look: Look) -> None:
 def findings_table(findings: Iterable[Finding]) -> Table:
     """Findings as ranges of days, with the plan's decision."""
     columns = ("table", "entity", "from", "to", "days", "state", "rows off", "plan")
-    ranges = table(*columns, wrapping=("plan",), right=(4, 6))
+    ranges = table(*columns, right=(4, 6), whole=columns[2:7])
     for gap in joined(findings):
         ranges.add_row(
             gap.model,
-            escape(gap.entity),
+            from_outside(gap.entity),
             str(gap.first or "-"),
             str(gap.last or "-"),
             f"{gap.days:,}" if gap.days else "-",
@@ -69,7 +69,14 @@ def _plan(gap: GapRange) -> str:
 
 
 def _strips_table(look: Look) -> Table:
-    strips = table("table", "days", "partitions", "damaged", right=(2, 3))
+    strips = table(
+        "table",
+        "days",
+        "partitions",
+        "damaged",
+        right=(2, 3),
+        whole=("days", "partitions", "damaged"),
+    )
     for model in look.compared:
         days = _days_of(model, look)
         ended = [day for day in days if not day.is_current]

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from tidemark.ingest import crm
 from tidemark.ingest.usage import Ingested, Plan, Status
-from tidemark.report.tables import count, number, table
+from tidemark.report.tables import count, from_outside, number, table
 from tidemark.report.values import as_values
 
 _COLOURS = {"landed": "green", "failed": "red", "not asked": "red"}
@@ -22,7 +22,7 @@ _NAMED = 3
 
 def show_usage(out: Console, came: Ingested, plan: Plan, retry: str | None) -> None:
     """Every day, then what to know, and the command that asks for what is open."""
-    days = table("day", "rows", "status", "reason", right=(1,))
+    days = table("day", "rows", "status", "reason", right=(1,), whole=("day", "rows", "status"))
     for day in came.days:
         # No rows were counted where there was no answer.
         rows = number(day.rows) if day.day not in came.open else "-"
@@ -65,10 +65,11 @@ def usage_as_json(came: Ingested, plan: Plan) -> dict[str, Any]:
 
 def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
     """Every file, then the warnings."""
-    files = table("file", "load date", "rows", "bad rows", "status", "reason", right=(2, 3))
+    columns = ("file", "load date", "rows", "bad rows", "status", "reason")
+    files = table(*columns, right=(2, 3), whole=columns[1:5])
     for file in came:
         files.add_row(
-            escape(file.file),
+            from_outside(file.file),
             file.load_date.isoformat() if file.load_date else "-",
             number(file.rows) if file.status is crm.Status.LANDED else "-",
             number(file.bad) if file.status is not crm.Status.SKIPPED else "-",

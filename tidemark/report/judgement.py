@@ -18,7 +18,8 @@ from tidemark.report.values import as_values
 def show_sources(out: Console, judgement: Judgement) -> None:
     """Every source with its state, age and limits."""
     _show_clock(out, judgement)
-    sources = table("source", "state", "last load", "age", "warning", "limit")
+    columns = ("source", "state", "last load", "age", "warning", "limit")
+    sources = table(*columns, whole=("state", "last load"))
     for check in judgement.checks:
         sources.add_row(
             check.source,
@@ -33,7 +34,7 @@ def show_sources(out: Console, judgement: Judgement) -> None:
 
 def show_decisions(out: Console, judgement: Judgement) -> None:
     """Every model with the gate's decision and its reason."""
-    decisions = table("model", "decision", "reason")
+    decisions = table("model", "decision", "reason", whole=("decision",))
     for decision in judgement.decisions:
         decisions.add_row(decision.model, coloured(decision.state), escape(decision.reason))
     out.print(decisions)
@@ -48,7 +49,7 @@ def show_judgement(out: Console, judgement: Judgement) -> None:
     models: dict[tuple[ModelState, str], list[str]] = {}
     for decision in judgement.decisions:
         models.setdefault((decision.state, decision.reason), []).append(decision.model)
-    decisions = table("decision", "reason", "models", wrapping=("reason", "models"))
+    decisions = table("decision", "reason", "models", whole=("decision",))
     for (state, reason), names in sorted(models.items()):
         decisions.add_row(coloured(state), escape(reason), ", ".join(names))
     out.print(decisions)

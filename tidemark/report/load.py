@@ -17,7 +17,8 @@ def show_load(out: Console, load: Load) -> None:
     """The files by table, then what needs somebody's attention."""
     show_jobs(out, load)
     if load.loaded:
-        loaded = table("loaded", "files", "rows", "first load", "last load", right=(1, 2))
+        columns = ("loaded", "files", "rows", "first load", "last load")
+        loaded = table(*columns, right=(1, 2), whole=columns[1:])
         for name, files in by_table(load.loaded).items():
             times = sorted(file.loaded_at for file in files)
             loaded.add_row(
@@ -65,7 +66,8 @@ def show_jobs(out: Console, load: Load) -> None:
     """The ingest jobs that have reported since the last load."""
     if not load.jobs:
         return
-    jobs = table("ingest job", "ended", "status", "rows", "error", wrapping=("error",), right=(3,))
+    columns = ("ingest job", "ended", "status", "rows", "error")
+    jobs = table(*columns, right=(3,), whole=columns[1:4])
     for report in load.jobs.values():
         jobs.add_row(
             report.job,

@@ -17,7 +17,7 @@ from tidemark.report.values import as_values
 def show_steps(out: Console, as_of: datetime, steps: Sequence[Step]) -> None:
     """What a restatement is going to do."""
     show_clock(out, as_of)
-    planned = table("from", "to", "tables", wrapping=("tables",))
+    planned = table("from", "to", "tables", whole=("from", "to"))
     for step in steps:
         last = step.end - timedelta(days=1)
         planned.add_row(str(step.first), str(last), ", ".join(step.tables))

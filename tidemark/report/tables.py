@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -29,6 +29,8 @@ _COLOURS = {
 }
 # A pipe or a log file has no width of its own; the tables are made for this one.
 _WIDTH_WITHOUT_TERMINAL = 110
+# Of a longer name the middle is left out.
+_LONGEST = 60
 
 
 def console(quiet: bool = False) -> Console:
@@ -58,14 +60,27 @@ def show_rows(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(grid)
 
 
-def table(*columns: str, wrapping: Sequence[str] = ("reason",), right: Sequence[int] = ()) -> Table:
-    """An empty table; `right` are the columns of figures, by position."""
+def table(*columns: str, right: Sequence[int] = (), whole: Sequence[str] = ()) -> Table:
+    """An empty table; `right` are the columns that are aligned there, by position.
+
+    What is `whole` (figures, times, dates) keeps its line. Where there is no room for all, the
+    widest of the other columns wraps first. None of those is cut: names are looked up and copied.
+    """
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
-        # A name that is looked up and copied is never cut; reasons, lists and times wrap instead.
-        no_wrap = column not in wrapping
-        grid.add_column(column, no_wrap=no_wrap, justify="right" if position in right else "left")
+        justify: JustifyMethod = "right" if position in right else "left"
+        if column in whole:
+            grid.add_column(column, no_wrap=True, justify=justify)
+        else:
+            grid.add_column(column, overflow="fold", justify=justify)
     return grid
+
+
+def from_outside(text: str) -> str:
+    """A cell for a name that somebody else chose; `--json` has all of a long one."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 + 3 :]}"
+    return escape(text)
 
 
 def colour(state: SourceState | ModelState | Level) -> str:
