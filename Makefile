@@ -10,6 +10,9 @@ DAMAGES  ?= 105
 # dbt writes everything that it does into a file, which takes an eighth of a run's time, and after each command the
 # parsed project as JSON, which takes a fifth of what the tests take (measured with tests/python/test_ledger.py).
 FEWER_DBT_FILES := DBT_LOG_LEVEL_FILE=info DBT_WRITE_JSON=false
+# What dbt warns of fails, but the tests that are to warn of the demo's data. A warning is given where a file is read, so
+# all are read.
+WARNINGS_FAIL := --no-partial-parse --warn-error-options '{"error": "all", "warn": ["LogTestResult"]}'
 # Tests of one file share what is slow to set up.
 IN_PARALLEL := --numprocesses auto --dist loadfile
 
@@ -31,7 +34,7 @@ demo: setup ## Walk through the seeded story, in its own database file
 
 test: setup ## Build and test everything on the demo data, then run the Python tests (minutes)
 	@rm -rf target/test && mkdir -p target/test
-	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(BIN)/dbt build
+	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(BIN)/dbt $(WARNINGS_FAIL) build
 	$(FEWER_DBT_FILES) $(BIN)/pytest -m exact
 	@echo "The rest on a machine that lives in New York, which must not matter:"
 	$(FEWER_DBT_FILES) TZ=America/New_York $(BIN)/pytest $(IN_PARALLEL) -m "not exact and not mutants"

@@ -205,7 +205,10 @@ class Dbt:
         # Without being told, dbt's own log file would be as silent as the console.
         file_level = os.environ.get("DBT_LOG_LEVEL_FILE", "debug")
         options = [*_SILENT, "--log-level-file", file_level, "--project-dir", str(self.project_dir)]
-        if (self.project_dir / "profiles.yml").exists() and "DBT_PROFILES_DIR" not in os.environ:
+        if profiles := os.environ.get("DBT_PROFILES_DIR"):
+            # Meant from where the command is called, which dbt is not.
+            options += ["--profiles-dir", str(Path(profiles).resolve())]
+        elif (self.project_dir / "profiles.yml").exists():
             options += ["--profiles-dir", str(self.project_dir)]
         if self.target:
             options += ["--target", self.target]
@@ -257,7 +260,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def _working_in(directory: Path) -> Iterator[None]:
-    """Relative paths in the profile are meant from the project's directory, as for plain dbt."""
+    """A profile of one's own may hold relative paths, which are meant from the project's folder."""
     before = Path.cwd()
     os.chdir(directory)
     try:

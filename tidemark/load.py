@@ -20,6 +20,7 @@ from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome
 from tidemark.ingest import IngestError
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 from tidemark.messages import telling_lines
+from tidemark.paths import of_setting
 
 # Deliveries of one transaction. A file of 1250 rows takes 39 ms by itself, 23 as one of twenty, and
 # 21 as one of fifty (measured).
@@ -186,6 +187,8 @@ def bring_in(dbt: Dbt, as_of: datetime | None = None) -> BroughtIn:
     brought = BroughtIn()
     try:
         landing = landing_of(dbt)
+        if crm := os.environ.get("TIDEMARK_CRM_PATH"):
+            os.environ["TIDEMARK_CRM_PATH"] = of_setting(crm, dbt.project_dir)
         ingest(landing, as_of)
         brought.load = load(dbt, landing, as_of)
     except DatabaseLockedError:

@@ -30,6 +30,7 @@ from tidemark.ingest import IngestError
 from tidemark.ingest.landing import Landing, now
 from tidemark.ingest.usage import REASK_DAYS
 from tidemark.logs import LogFormat
+from tidemark.paths import of_setting
 
 app = typer.Typer()
 ingest = typer.Typer(
@@ -134,6 +135,7 @@ def _days(days: list[date]) -> list[str]:
 
 @ingest.command("crm", epilog="Example: tidemark ingest crm s3://exports/crm")
 def crm(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -155,6 +157,9 @@ def crm(
         from tidemark.ingest.crm import Status
         from tidemark.ingest.crm import ingest as take
 
+        # The enumeration is that of whichever click typer carries with it.
+        if getattr(context.get_parameter_source("source"), "name", "") == "ENVIRONMENT":
+            source = of_setting(source, project(project_dir))
         came = take(area, source, lambda: as_of or now(), partial(logs.counted, "Reading"))
     from tidemark.report.ingest import crm_as_json, show_crm
     from tidemark.report.tables import console

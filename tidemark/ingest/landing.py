@@ -25,6 +25,7 @@ from uuid import uuid4
 
 from tidemark.clock import parse_clock, show_time
 from tidemark.ingest import IngestError, reaching
+from tidemark.paths import of_setting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,10 +123,7 @@ class Landing:
         project = (project_dir or Path()).resolve()
         bucket = os.environ.get("S3_BUCKET_RAW_EVENTS")
         known = root or os.environ.get("TIDEMARK_LANDING") or (f"s3://{bucket}" if bucket else "")
-        known = known or "landing"
-        if "://" in known:
-            return cls(known.rstrip("/"))
-        return cls(str((Path.cwd() if root else project) / known))
+        return cls(of_setting(known or "landing", Path.cwd() if root else project))
 
     def url(self, path: str) -> str:
         """Where a file is, for those who do not know the root."""
