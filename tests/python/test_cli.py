@@ -6,8 +6,10 @@ copy of its own; time passes by moving the clock.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +21,14 @@ from typing import Any
 
 import duckdb
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from tidemark import cli, demo
 from tidemark.clock import parse_clock
 from tidemark.commands import options, session
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
+from tidemark.report import tables
 
 PROJECT = Path(__file__).parents[2]
 SEED_CLOCK = "2025-10-15T12:00:00"
@@ -89,6 +93,8 @@ class Story:
     end: Demo
     after_first_run: Path
     warnings_of_parsing: list[str]
+    # What people see of it.
+    text: str
 
     def after_first_run_in(self, folder: Path, dbt: Dbt) -> Demo:
         """A database of its own, as the first run left it."""
@@ -119,9 +125,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         patch.setattr(demo, "_LANDING", home / "landing")
         patch.setattr(demo, "Dbt", lambda *_, **__: dbt)
         end = Demo(path, dbt)
-        warnings = parsed(dbt)
+        warnings, shown = parsed(dbt), io.StringIO()
+        seen = tables.console().width
+        patch.setattr(tables, "console", lambda **_: Console(width=seen, file=shown))
         told = end.json("demo", "--project-dir", str(PROJECT))
-    return Story(told["steps"], end, aside, warnings)
+    return Story(told["steps"], end, aside, warnings, shown.getvalue())
 
 
 def parsed(dbt: Dbt) -> list[str]:
@@ -684,6 +692,15 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert (gap["model"], gap["days"], gap["decision"]) == ("web_hourly_stats", 3, "planned")
     assert [(each["repaired"], each["failed"]) for each in repaired["repairs"]] == [(1, 0)] * 3
     assert repaired["left"] == repaired["failures"] == []
+
+
+def test_the_readme_shows_what_the_demo_shows(story: Story) -> None:
+    """Columns and lines may be left out; what is there is in the demo's words."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- tidemark demo -->\n```\n(.*?)```", readme, flags=re.DOTALL)
+    told = [line.split() for line in story.text.replace("─", "").splitlines()]
+    for line in filter(None, (line.split() for line in shown.splitlines())):
+        assert line == ["..."] or any(each[: len(line)] == line for each in told), line
 
 
 def test_seeding_again_keeps_what_was_loaded_besides(story: Story, tmp_path: Path) -> None:
