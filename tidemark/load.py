@@ -17,7 +17,7 @@ from typing import Any
 
 from tidemark.clock import parse_clock
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome, first_lines
-from tidemark.ingest import IngestError
+from tidemark.ingest import words
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 
 # Deliveries of one transaction. A file of 1250 rows takes 39 ms by itself, 23 as one of twenty, and
@@ -189,8 +189,11 @@ def bring_in(dbt: Dbt, as_of: datetime | None = None) -> BroughtIn:
         brought.load = load(dbt, landing, as_of)
     except DatabaseLockedError:
         raise
-    except (DbtError, IngestError) as error:
+    except DbtError as error:
         brought.error = first_lines(str(error))
+    except Exception as error:
+        # Whatever it is, it stops no build of what the raw tables hold.
+        brought.error = first_lines(words(error))
     return brought
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +58,13 @@ def metrics(
     leave("metrics", json_, Exit.DONE, {"as_of": health.as_of.isoformat(), **told})
 
 
+def _a_number(given: float) -> float:
+    """A range lets pass what is no number."""
+    if isnan(given):
+        raise typer.BadParameter("it is no number of seconds")
+    return given
+
+
 @app.command(epilog="Example: tidemark serve --target duckdb --port 8321")
 def serve(
     target: Target = None,
@@ -75,6 +83,8 @@ def serve(
         typer.Option(
             "--interval",
             min=1,
+            max=86_400,
+            callback=_a_number,
             metavar="SECONDS",
             help="How long until the figures are read again.",
         ),
@@ -96,9 +106,8 @@ def serve(
     monitor = Monitor(dbt, interval)
     try:
         serving = server(monitor, host, port)
-    except OSError as error:
-        told = f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --port."
-        typer.echo(f"{told} Nothing was started.", err=True)
+    except ValueError as error:
+        typer.echo(f"{error} Choose another --host or --port. Nothing was started.", err=True)
         raise typer.Exit(Exit.FAILED) from None
     url = f"http://{host}:{serving.server_port}"
     if json_:
