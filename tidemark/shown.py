@@ -17,11 +17,17 @@ _SECRET = re.compile(
     r"|(?:TOKEN|_PEM)$|SASL_(?:JAAS|OAUTHBEARER)|^SNOWFLAKE_ACCOUNT$",
     re.IGNORECASE,
 )
+# A user alone that is so long is a token.
+_TOKENS_LENGTH = 16
+_KEYS = re.compile(
+    r"[?&][^=&#]*(?:pass|pwd|token|key|secret|sig|auth|cred)[^=&#]*=([^&#]+)", re.IGNORECASE
+)
 _WORDS = ("true", "false", "none", "null")
 # Addresses that need no scheme before a user.
 _SERVERS = re.compile(r"BOOTSTRAP_SERVERS$|_PROXY$", re.IGNORECASE)
-# The channels of alerts keep their secrets in every part of an address.
+# The channels of alerts keep their secrets in every part of an address. A host rarely has digits.
 _ALERTS = "TIDEMARK_ALERT_URLS"
+_TOKEN = re.compile(r"(?<![\w-])(?=[A-Za-z_-]*\d)(?=\d*[A-Za-z_-])[\w-]{8,}")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s'\"<>`]*)")
 _SCHEME = re.compile(r"\w+://")
 _AUTHORITY = re.compile(r"[^/?#]*")
@@ -75,8 +81,7 @@ def _bare(found: re.Match[str]) -> str:
     authority = _AUTHORITY.match(rest)
     assert authority
     host = authority[0].rpartition("@")[2]
-    port = host.rpartition("]")[2].partition(":")[2].rstrip(".,;:)")
-    if port and not port.isdigit():
+    if _is_open(host):
         return f"{found['scheme']}{HIDDEN}{end}"
     path = re.split(r"[?#]", rest[authority.end() :])[0]
     shown = f"{host}{path}"
@@ -87,23 +92,29 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
     """The secret parts of what is configured, as they would stand in a text."""
     for name, value in environment.items():
         parts = [value.strip()] if _SECRET.search(name) else []
-        shortest = _SHORTEST
         if name == _ALERTS:
-            # Names of hosts and ports are short, tokens are not.
-            parts, shortest = re.split(r"[\s,/@:?&=]+", value), 2 * _SHORTEST
-        elif "://" in value:
+            parts += _TOKEN.findall(value)
+        if "://" in value:
             parts += [part for rest in _SCHEME.split(value)[1:] for part in _parts(rest)]
         elif "@" in value and _SERVERS.search(name):
             parts += [part for server in value.split(",") for part in _parts(server)]
         for part in parts:
             for text in (part, unquote(part)):
-                if len(text) >= shortest and text.lower() not in _WORDS:
+                if len(text) >= _SHORTEST and text.lower() not in _WORDS:
                     yield text
 
 
 def _parts(rest: str) -> list[str]:
-    """The user, the password and the values of the query of an address."""
-    user = rest.rpartition("@")[0]
-    query = rest.partition("?")[2]
-    parts = [user, *user.split(":", 1)[1:]] if user else []
-    return parts + [each.partition("=")[2] for each in re.split(r"[&#]", query)]
+    """What may be secret in an address: its password, a user without one, keys of its query."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    # A password that was not encoded ends where its host begins.
+    before = authority if "@" in authority or not _is_open(authority) else rest
+    user, colon, password = before.rpartition("@")[0].partition(":")
+    parts = [password] if colon else [user] if len(user) >= _TOKENS_LENGTH else []
+    return parts + _KEYS.findall(rest)
+
+
+def _is_open(authority: str) -> bool:
+    """Whether a host is followed by what is no port: a password that goes on behind it."""
+    port = authority.rpartition("]")[2].partition(":")[2].rstrip(".,;:)")
+    return bool(port) and not port.isdigit()

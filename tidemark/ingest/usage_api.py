@@ -154,7 +154,7 @@ def _figure(
     # What is no figure may be anything, a secret in the wrong line among it.
     kind = "a whole number" if is_whole else "a number"
     found = f", not {figure:g}" if figure == figure else ""
-    raise IngestError(f"{_PREFIX}{name} must be {kind} from {least:g} to {most:g}{found}.")
+    raise IngestError(f"{_PREFIX}{name} must be {kind} from {least:g} to {most:,}{found}.")
 
 
 @dataclass(frozen=True)

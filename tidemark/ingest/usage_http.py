@@ -151,10 +151,10 @@ def _transport(url: str) -> httpx.HTTPTransport:
     try:
         verify = httpx.create_ssl_context()
     except OSError as error:
-        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+        names = (name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
         raise IngestError(
-            f"The certificates of {' or '.join(names) or 'this machine'} cannot be read:"
-            f" {words(error)}. Nothing was asked."
+            f"The certificates of {next(names, 'this machine')} cannot be read: {words(error)}."
+            " Nothing was asked."
         ) from None
     try:
         return httpx.HTTPTransport(verify=verify, proxy=_proxy(address))
