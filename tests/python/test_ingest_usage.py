@@ -286,36 +286,66 @@ def test_a_user_in_the_address_goes_nowhere(api: Api, tidemark: Tidemark) -> Non
     assert "K-17" not in repr(settings)
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        (
-            {"SSL_CERT_FILE": "/no/such/file"},
-            "certificates of SSL_CERT_FILE cannot be read: No such",
-        ),
-        ({"SSL_CERT_FILE": "/etc/passwd"}, "certificates of SSL_CERT_FILE cannot be read: .*X509"),
-        ({"http_proxy": "socks5://u:opensesame@h:1"}, "http_proxy names a socks proxy"),
-        ({"http_proxy": "socks9://u:opensesame@h:1"}, "http_proxy is no proxy's address"),
-        ({"http_proxy": "opensesame:x"}, "http_proxy is no proxy's address"),
-        ({"http_proxy": "http://"}, "http_proxy is no proxy's address"),
-        ({"http_proxy": "http://a..b"}, "http_proxy is no proxy's address"),
-        ({"TIDEMARK_USAGE_TIMEOUT": "inf"}, "TIDEMARK_USAGE_TIMEOUT must be"),
-        ({"TIDEMARK_USAGE_REASK_DAYS": "opensesame"}, "TIDEMARK_USAGE_REASK_DAYS must be"),
-        ({"TIDEMARK_USAGE_TOKEN": "open sesame"}, "TIDEMARK_USAGE_TOKEN holds characters"),
-    ],
-)
-def test_what_the_libraries_refuse_is_one_line_with_the_settings_name_and_a_report(
-    tidemark: Tidemark, settings: dict[str, str], says: str
+_REFUSED = {
+    "certificates that are not there": (
+        {"SSL_CERT_FILE": "/no/such/file"},
+        "The certificates of SSL_CERT_FILE cannot be read: No such file",
+    ),
+    "certificates that are none": (
+        {"SSL_CERT_FILE": "/etc/passwd"},
+        "The certificates of SSL_CERT_FILE cannot be read: .*X509",
+    ),
+    "a socks proxy without its library": (
+        {"http_proxy": "socks5://u:opensesame@h:1"},
+        "http_proxy names a socks proxy, which needs `pip install",
+    ),
+    "a proxy of a kind that nobody knows": (
+        {"http_proxy": "socks9://u:opensesame@h:1"},
+        "http_proxy is no proxy's address",
+    ),
+    "a proxy without a port": ({"http_proxy": "opensesame:x"}, "http_proxy is no proxy's address"),
+    "a proxy without a host": ({"http_proxy": "http://"}, "http_proxy is no proxy's address"),
+    "a proxy that has no name": ({"http_proxy": "http://a..b"}, "http_proxy is no proxy's address"),
+    "a password in a URL that is none": (
+        {"TIDEMARK_USAGE_URL": "htps://u:opensesame@host/v1?api_key=opensesame"},
+        "TIDEMARK_USAGE_URL is no http address",
+    ),
+    "a host that is no name": (
+        {"TIDEMARK_USAGE_URL": "http://a..b"},
+        "TIDEMARK_USAGE_URL is no http address",
+    ),
+    "an infinite timeout": ({"TIDEMARK_USAGE_TIMEOUT": "inf"}, "TIDEMARK_USAGE_TIMEOUT must be"),
+    "a secret in the wrong line": (
+        {"TIDEMARK_USAGE_REASK_DAYS": "opensesame"},
+        "TIDEMARK_USAGE_REASK_DAYS must be",
+    ),
+    "a token of two words": (
+        {"TIDEMARK_USAGE_TOKEN": "open sesame"},
+        "TIDEMARK_USAGE_TOKEN holds characters",
+    ),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", _REFUSED)
+def test_what_cannot_begin_is_one_line_with_the_settings_name_and_a_report(
+    tidemark: Tidemark, fault: str
 ) -> None:
+    settings, says = _REFUSED[fault]
     tidemark.settings = {"no_proxy": "", **settings}
-    ran = tidemark("--day", DAY)
+    ran = tidemark("--start", DAYS[0])
     assert ran.exit_code == 1
     first, *rest = ran.stderr.strip().splitlines()
-    assert re.search(says, first)
+    assert re.match(says, first)
     assert rest == ["What has landed is complete."]
     (report,) = tidemark.landing.reports().values()
     assert (report.job, report.status, report.error) == ("usage", "failed", first)
     assert "opensesame" not in ran.output
+    tidemark.settings = {}
+    assert [day["day"] for day in tidemark.json("--start", DAYS[0])["days"]] == list(DAYS)
+    if "TIDEMARK_KILLS" in os.environ:
+        again = f"the same command asks for {', '.join(DAYS)}"
+        put_row(_PAGE, _HEAD, fault, first, "nothing", again)
 
 
 def test_an_error_that_nobody_knows_fails_its_day_alone(
@@ -542,6 +572,7 @@ def test_a_proxy_of_the_environment_is_used(api: Api, tidemark: Tidemark) -> Non
 
 # ---- faults ----
 
+_PAGE = PROJECT / "docs" / "ingestion_faults.md"
 _HEAD = """\
 # Faults of ingestion
 
@@ -698,7 +729,13 @@ FAULTS = [
         kept=1,
         **_ONE_LEFT,
     ),
-    Fault("a gzip bomb", ["bomb 100"], "failed an answer of more than 64 MiB", **_ONE_LEFT),
+    Fault(
+        "a gzip bomb",
+        ["bomb 100"],
+        "failed an answer of more than 64 MiB",
+        settings={"TIDEMARK_USAGE_TIMEOUT": "30"},
+        **_ONE_LEFT,
+    ),
     Fault(
         "an answer that comes by the byte",
         ["drip body"],
@@ -771,10 +808,10 @@ def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
 
 def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[str]) -> None:
     put_row(
-        PROJECT / "docs" / "ingestion_faults.md",
+        _PAGE,
         _HEAD,
         fault.name,
-        _seen(ran),
+        _seen(ran) or "nothing: the day lands",
         ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
         ("asks for " if fault.open else "nothing is open; asks again for ") + ", ".join(again),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -58,13 +57,6 @@ def metrics(
     leave("metrics", json_, Exit.DONE, {"as_of": health.as_of.isoformat(), **told})
 
 
-def _a_number(given: float) -> float:
-    """A range lets pass what is no number."""
-    if isnan(given):
-        raise typer.BadParameter("it is no number of seconds")
-    return given
-
-
 @app.command(epilog="Example: tidemark serve --target duckdb --port 8321")
 def serve(
     target: Target = None,
@@ -84,7 +76,6 @@ def serve(
             "--interval",
             min=1,
             max=86_400,
-            callback=_a_number,
             metavar="SECONDS",
             help="How long until the figures are read again.",
         ),
