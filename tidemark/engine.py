@@ -24,6 +24,7 @@ from uuid import uuid4
 from tidemark import interrupts, logs
 from tidemark.lineage import Lineage, StoredMart, stored_marts
 from tidemark.messages import telling_lines
+from tidemark.shown import hidden
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
@@ -37,7 +38,10 @@ _WAITS = (0, 1)
 
 
 class DbtError(Exception):
-    """A dbt call that failed as a whole, in dbt's own words."""
+    """A dbt call that failed as a whole, in dbt's own words, but for the secrets in them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(hidden(text))
 
 
 class DatabaseLockedError(DbtError):

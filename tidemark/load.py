@@ -17,7 +17,7 @@ from typing import Any
 
 from tidemark.clock import parse_clock
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome
-from tidemark.ingest import IngestError
+from tidemark.ingest import words
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 from tidemark.messages import telling_lines
 from tidemark.paths import of_setting
@@ -193,8 +193,11 @@ def bring_in(dbt: Dbt, as_of: datetime | None = None) -> BroughtIn:
         brought.load = load(dbt, landing, as_of)
     except DatabaseLockedError:
         raise
-    except (DbtError, IngestError) as error:
+    except DbtError as error:
         brought.error = telling_lines(str(error))
+    except Exception as error:
+        # Whatever it is, it stops no build of what the raw tables hold.
+        brought.error = telling_lines(words(error))
     return brought
 
 

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from tidemark.messages import telling_lines
+from tidemark.shown import hidden, hidden_in, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,7 +40,7 @@ class LogFormat(str, Enum):
 class _ForPeople(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, timezone.utc)
-        return f"{at:%H:%M:%S} UTC {record.levelname:7} {record.getMessage()}"
+        return plain(f"{at:%H:%M:%S} UTC {record.levelname:7} {record.getMessage()}")
 
 
 class _ForMachines(logging.Formatter):
@@ -71,7 +72,7 @@ def set_up(log_format: LogFormat, command: str, run_id: str) -> None:
     default = "info" if log_format is LogFormat.JSON else "warning"
     level = (os.environ.get("LOG_LEVEL") or default).lower()
     if level not in _LEVELS:
-        raise ValueError(f"LOG_LEVEL is {level!r}; it may be {', '.join(_LEVELS)}")
+        raise ValueError(f"LOG_LEVEL must be one of {', '.join(_LEVELS)}")
     handler = _StandardError()
     as_json = log_format is LogFormat.JSON
     handler.setFormatter(_ForMachines(command, run_id) if as_json else _ForPeople())
@@ -87,7 +88,8 @@ def writes_json() -> bool:
 
 def tell(level: int, message: str, **told: Any) -> None:
     """A line, and what machines may want to know besides."""
-    LOG.log(level, message, extra={"told": told})
+    if LOG.isEnabledFor(level):
+        LOG.log(level, hidden(message), extra={"told": hidden_in(told)})
 
 
 def hear(message: Any) -> None:

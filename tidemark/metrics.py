@@ -15,11 +15,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import ThreadingWSGIServer, generate_latest, write_to_textfile
+from prometheus_client.exposition import generate_latest, write_to_textfile
 from prometheus_client.registry import Collector
 
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
@@ -27,6 +26,7 @@ from tidemark.gate import ModelState, SourceState
 from tidemark.health import Figure, Health, Level, known, worst
 from tidemark.logs import tell
 from tidemark.messages import in_one_line
+from tidemark.scraped import Server, listening
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -254,15 +254,8 @@ class Monitor:
         self._thread.join(timeout=_PATIENCE)
 
 
-class _Quiet(WSGIRequestHandler):
-    """Scrapes go into the log at debug, not one by one to standard error."""
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        tell(logging.DEBUG, format % args)
-
-
-def server(monitor: Monitor, host: str, port: int) -> WSGIServer:
-    """The server of /health and /metrics, listening but not yet serving."""
+def server(monitor: Monitor, host: str, port: int) -> Server:
+    """The server of /health and /metrics. Raises ValueError where it cannot listen."""
     metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(
         _registry(Figures(lambda: monitor.known), Freshness(lambda: monitor.known))
     )
@@ -279,4 +272,4 @@ def server(monitor: Monitor, host: str, port: int) -> WSGIServer:
         start_response(phrase, [("Content-Type", "application/json")])
         return [json.dumps(told, indent=2).encode() + b"\n"]
 
-    return make_server(host, port, app, ThreadingWSGIServer, _Quiet)
+    return listening(host, port, app)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -284,6 +290,56 @@ def test_nothing_delivered_is_a_failure(tidemark: Tidemark, tmp_path: Path, sour
     assert "is no CSV file, and no folder that holds one" in ran.stderr
     (report,) = tidemark.landing.reports().values()
     assert (report.job, report.status) == ("crm", "failed")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(b"crm_2025-10-14_\xff\xfe.csv", id="not UTF-8"),
+        pytest.param(b"crm_2025-10-14_" + b"x" * 235 + b".csv", id="254 characters"),
+        pytest.param(b"crm_2025-10-14_" + "\u00e9".encode() * 110 + b".csv", id="long in bytes"),
+    ],
+)
+def test_names_that_are_hard_to_write_down(tidemark: Tidemark, name: bytes) -> None:
+    tidemark.deliver(os.fsdecode(name), text(ACME, "cobalt,too,few"))
+    tidemark.deliver("crm_2025-10-15.csv", companies(2, "2025-10-15"))
+    ran = tidemark()
+    assert ran.exit_code == 0, ran.output
+    assert [name for name, _ in tidemark.landed()] == ["crm-2025-10-14", "crm-2025-10-15"]
+    assert len(tidemark.rejected()) == 1
+    (report,) = tidemark.landing.reports().values()
+    assert (report.status, report.records) == ("success", 3)
+    # and it is known again
+    assert [file["status"] for file in tidemark.json().values()] == ["skipped", "skipped"]
+
+
+def test_a_signed_address_is_not_repeated(tmp_path: Path) -> None:
+    with serving_files(tmp_path) as url:
+        (tmp_path / "crm_2025-10-14.csv").write_bytes(text(ACME, "cobalt,too,few"))
+        address = f"{url}/crm_2025-10-14.csv?X-Amz-Signature=opensesame"
+        tidemark = Tidemark(Landing(str(tmp_path / "landing")), address)
+        ran = tidemark()
+        assert (ran.exit_code, "crm_2025-10-14.csv" in ran.stdout) == (0, True), ran.output
+        tidemark.source = address.replace("crm_", "no_")
+        missing = tidemark()
+        assert missing.exit_code == 1
+    kept = [path for path in Path(tidemark.landing.root).rglob("*") if path.is_file()]
+    told = ran.output + missing.output + str(kept)
+    assert "opensesame" not in told
+    assert all(b"opensesame" not in path.read_bytes() for path in kept)
+
+
+@contextmanager
+def serving_files(folder: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 def test_files_come_from_a_bucket(bucket: str) -> None:

@@ -30,7 +30,7 @@ from tidemark.exits import Exit
 from tidemark.ingest import configured
 from tidemark.ingest.landing import JobReport, Landing
 from tidemark.ingest.local_api import LocalApi, serving
-from tidemark.load import BroughtIn, Load
+from tidemark.load import BroughtIn, Load, bring_in
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -403,6 +403,58 @@ def test_jobs_of_a_run_fail_alone_and_say_why(
     assert (status, "--start must say" in error) == ("failed", True)
     assert crm_job == ("crm", "success", None)
     assert [file.table for file in landing.files()] == ["crm_daily"]
+
+
+def test_what_the_libraries_of_one_job_raise_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_USAGE_URL", "http://127.0.0.1:9/usage?key=opensesame")
+    monkeypatch.setenv("TIDEMARK_USAGE_TOKEN", "swordfish")
+    monkeypatch.setenv("TIDEMARK_USAGE_REASK_DAYS", "opensesame")
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", str(tmp_path / "crm"))
+    (tmp_path / "crm").mkdir()
+    header = "company_id,name,country,industry_tag,last_contact_at,load_date"
+    (tmp_path / "crm" / "crm.csv").write_text(f"{header}\nc1,Company,,,,2025-10-15\n")
+
+    def outcomes(name: str) -> list[tuple[str, str, str | None]]:
+        landing = Landing(str(tmp_path / name))
+        configured.ingest(landing, CLOCK)
+        return [(each.job, each.status, each.error) for each in landing.reports().values()]
+
+    told = "TIDEMARK_USAGE_REASK_DAYS must be a whole number from 0 to 3,660."
+    assert outcomes("a") == [("usage", "failed", told), ("crm", "success", None)]
+
+    def failing(*_: Any) -> None:
+        raise RuntimeError("https://me:opensesame@host\nis not there")
+
+    monkeypatch.setitem(configured._JOBS, "usage", failing)
+    told = "usage (TIDEMARK_USAGE_URL): RuntimeError: https://host is not there"
+    assert outcomes("b") == [("usage", "failed", told), ("crm", "success", None)]
+
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", "gs://bucket/crm")
+    assert outcomes("c")[1][1:] == ("failed", f"gs://bucket/crm cannot be read: {_GCS}")
+
+
+_GCS = "Please install gcsfs to access Google Storage"
+
+
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [
+        ("gs://bucket/landing", f"gs://bucket/landing cannot be read: {_GCS}"),
+        ("s3://key:opensesame@bucket/landing", "holds a user, a password or a query"),
+    ],
+)
+def test_a_run_goes_on_where_nothing_can_be_brought_in(
+    monkeypatch: pytest.MonkeyPatch, root: str, says: str
+) -> None:
+    monkeypatch.setenv("TIDEMARK_LANDING", root)
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", "/no/such/folder")
+    monkeypatch.delenv("TIDEMARK_USAGE_URL", raising=False)
+    brought = bring_in(Dbt(PROJECT))
+    assert brought.error is not None
+    assert says in brought.error
+    assert "opensesame" not in brought.error
 
 
 def test_a_run_that_brought_nothing_in_tells_so() -> None:

@@ -75,7 +75,7 @@ def serve(
         typer.Option(
             "--interval",
             min=1,
-            max=86400,
+            max=86_400,
             metavar="SECONDS",
             help="How long until the figures are read again.",
         ),
@@ -97,9 +97,8 @@ def serve(
     monitor = Monitor(dbt, interval)
     try:
         serving = server(monitor, host, port)
-    except OSError as error:
-        told = f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --port."
-        typer.echo(f"{told} Nothing was started.", err=True)
+    except ValueError as error:
+        typer.echo(f"{error} Choose another --host or --port. Nothing was started.", err=True)
         raise typer.Exit(Exit.FAILED) from None
     url = f"http://{host}:{serving.server_port}"
     if json_:

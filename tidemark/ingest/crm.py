@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemark.clock import parse_clock, show_time
-from tidemark.ingest import IngestError, reaching, unseen
+from tidemark.ingest import IngestError, reaching, reported, unseen, words
 from tidemark.ingest.landing import (
     JobReport,
     LandedFile,
     Landing,
-    LandingError,
     now,
     refuse_wrong_clock,
 )
+from tidemark.shown import hidden
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,7 +121,9 @@ def find(source: str) -> list[Source]:
     else:
         path = Path(source)
         files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-        found = [Source(file.name, file.read_bytes) for file in files if _is_csv(file, path)]
+        found = [
+            Source(_spelt(file.name), file.read_bytes) for file in files if _is_csv(file, path)
+        ]
     if not found:
         raise IngestError(f"{source} is no CSV file, and no folder that holds one.")
     return found
@@ -146,11 +148,9 @@ def ingest(
             for each in sources:
                 delivered.append(_deliver(landed, each, clock()))
                 done()
-    except (IngestError, KeyboardInterrupt) as error:
-        # If it was the landing area that failed, it may take no report either.
-        with suppress(LandingError):
-            landing.report(_report(began, delivered, str(error) or "Interrupted."))
-        raise
+    except (Exception, KeyboardInterrupt) as error:
+        report = _report(began, delivered, words(error))
+        raise reported(error, lambda: landing.report(report)) from None
     landing.report(_report(began, delivered))
     return delivered
 
@@ -458,7 +458,13 @@ def _in_store(url: str) -> list[Source]:
     def reading(path: str) -> Callable[[], bytes]:
         return lambda: bytes(files.cat_file(path))
 
-    return [Source(path.rpartition("/")[2], reading(path)) for path in paths]
+    # The query of a signed address is as good as a password, and no part of the name.
+    return [Source(_spelt(hidden(path).rpartition("/")[2]), reading(path)) for path in paths]
+
+
+def _spelt(name: str) -> str:
+    """A file's name as text; bytes of it that are no UTF-8 are spelt out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _is_csv_path(path: str) -> bool:

@@ -10,6 +10,7 @@ load times. A file is there whole or not at all, and never changes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from uuid import uuid4
 from tidemark.clock import parse_clock, show_time
 from tidemark.ingest import IngestError, reaching
 from tidemark.paths import of_setting
+from tidemark.shown import has_secrets, hidden, hidden_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +38,8 @@ _LANDED = re.compile(
     r"(?P<table>\w+)/\d{4}-\d{2}-\d{2}/(?P<time>\d{8}T\d{12}Z)-(?P<name>[^/]+)\.parquet"
 )
 _REPORT = re.compile(r"jobs/\d{8}T\d{12}Z-[^/]+\.json")
+# Bytes of the name that something came under: file systems take 255, with the time and an ending.
+_NAME = 150
 # Folders that hold no raw table.
 _REJECTED, _JOBS = "rejected", "jobs"
 
@@ -118,12 +122,20 @@ class Landing:
         """The given root, else TIDEMARK_LANDING, else the bucket S3_BUCKET_RAW_EVENTS.
 
         Without any of them it is the folder `landing` of the project. A relative TIDEMARK_LANDING
-        is meant from the project's folder, as paths in its profile are.
+        is meant from the project's folder, as paths in its profile are. Raises LandingError for a
+        URL with a password or a query: the root goes into reports, the ledger and the logs.
         """
         project = (project_dir or Path()).resolve()
         bucket = os.environ.get("S3_BUCKET_RAW_EVENTS")
         known = root or os.environ.get("TIDEMARK_LANDING") or (f"s3://{bucket}" if bucket else "")
-        return cls(of_setting(known or "landing", Path.cwd() if root else project))
+        known = known or "landing"
+        if "://" in known and has_secrets(known):
+            raise LandingError(
+                "The landing area (--landing, TIDEMARK_LANDING) holds a user, a password or a"
+                " query. Leave them out: keys are read where the clients of the store look for"
+                " them, AWS_ACCESS_KEY_ID and the like."
+            )
+        return cls(of_setting(known, Path.cwd() if root else project))
 
     def url(self, path: str) -> str:
         """Where a file is, for those who do not know the root."""
@@ -153,13 +165,14 @@ class Landing:
 
     def reject(self, job: str, name: str, content: bytes, reason: str) -> str:
         """Keep what could not be used, as it came: its path. The reason is beside it."""
-        path = self._put(f"{_REJECTED}/{job}/{now().strftime(_TIME)}-{name}", content)
-        self._put(f"{path}.reason.txt", f"{reason}\n".encode())
+        path = f"{_REJECTED}/{job}/{now().strftime(_TIME)}-{_file_name(name)}"
+        path = self._put(path, content)
+        self._put(f"{path}.reason.txt", f"{hidden(reason)}\n".encode(errors="backslashreplace"))
         return path
 
     def report(self, report: JobReport) -> str:
         """Leave the report of a job's run, for the ledger: its path."""
-        told = {name: _value(value) for name, value in vars(report).items()}
+        told = {name: hidden_in(_value(value)) for name, value in vars(report).items()}
         path = f"{_JOBS}/{report.completed_at.strftime(_TIME)}-{report.job}.json"
         return self._put(path, json.dumps(told, indent=2).encode())
 
@@ -308,6 +321,17 @@ def _sync_folder(folder: Path) -> None:
 
 def _read_time(text: str) -> datetime:
     return datetime.strptime(text, _TIME)
+
+
+def _file_name(name: str) -> str:
+    """A name as file systems take it: what is no UTF-8 is spelt, what is too long cut."""
+    spelt = name.encode(errors="backslashreplace").decode()
+    if len(spelt.encode()) <= _NAME:
+        return spelt
+    stem, dot, ending = spelt.rpartition(".")
+    digest = hashlib.sha256(spelt.encode()).hexdigest()[:12]
+    short = (stem or spelt).encode()[: _NAME - 30].decode(errors="ignore")
+    return f"{short}-{digest}{dot}{ending[:10] if dot else ''}"
 
 
 def _value(value: Any) -> Any:

@@ -16,7 +16,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tidemark.ingest import unseen
+from tidemark.ingest import reported, unseen, words
 from tidemark.ingest.landing import (
     JobReport,
     LandedFile,
@@ -182,12 +182,10 @@ def ingest(
     try:
         with closing(UsageApi(settings, clock)) as api, counted(len(asked.days)) as done:
             _ask(api, settings.parallel, landing, asked.days, ingested, done)
-    except (LandingError, KeyboardInterrupt) as error:
-        ingested.error = str(error) or "Interrupted."
-        # If it was the landing area that failed, it may take no report either.
-        with suppress(LandingError):
-            landing.report(_report(began, ingested))
-        raise
+    except (Exception, KeyboardInterrupt) as error:
+        ingested.error = words(error)
+        report = _report(began, ingested)
+        raise reported(error, lambda: landing.report(report)) from None
     landing.report(_report(began, ingested))
     return ingested
 
@@ -220,7 +218,8 @@ def _ask(
                     outcome = Day(day, Status.FAILED, reason=_keep(landing, day, error))
                 except StoppedError as error:
                     ingested.error = str(error)
-                    outcome = Day(day, Status.NOT_ASKED)
+                    begun = f"stopped after page {error.pages}" if error.pages else ""
+                    outcome = Day(day, Status.NOT_ASKED, reason=begun)
                 ingested.days.append(outcome)
                 done()
                 in_flight += [(day, pool.submit(api.ask, day)) for day in islice(waiting, 1)]
@@ -258,14 +257,16 @@ def _land(landing: Landing, answer: Answer, ingested: Ingested) -> Day:
 
 def _keep(landing: Landing, day: date, error: Any) -> str:
     """Keep the answers that cannot be used: the reason, and where they are."""
-    paths = _reject(landing, day, error.pages, str(error))
+    paths = _reject(landing, day, error.pages, str(error), error.first)
     return f"{error}; kept in {paths[-1]}" if paths else str(error)
 
 
-def _reject(landing: Landing, day: date, pages: Sequence[bytes], reason: str) -> list[str]:
-    names = [f"{day}-page-{number}.json" for number in range(1, len(pages) + 1)]
+def _reject(
+    landing: Landing, day: date, pages: Sequence[bytes], reason: str, first: int = 1
+) -> list[str]:
     return [
-        landing.reject(JOB, name, page, reason) for name, page in zip(names, pages, strict=True)
+        landing.reject(JOB, f"{day}-page-{number}.json", page, reason)
+        for number, page in enumerate(pages, first)
     ]
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, JustifyMethod
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from tidemark.build import Failure
 from tidemark.clock import show_duration, show_seconds, show_time
 from tidemark.gate import ModelState, SourceState
 from tidemark.health import Level
+from tidemark.shown import plain
 
 _COLOURS = {
     SourceState.FRESH: "green",
@@ -37,7 +39,18 @@ def console(quiet: bool = False) -> Console:
     """The console that all tables go to; quiet when standard output belongs to JSON."""
     measured = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if measured else _WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, quiet=quiet, highlight=False)
+    return _Console(width=width, quiet=quiet, highlight=False)
+
+
+class _Console(Console):
+    """Whatever is printed: names, headers and errors from outside cannot command a terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """All segments, those of text without control characters."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text))
 
 
 def show_clock(out: Console, as_of: datetime) -> None:
