@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ _LANDED = re.compile(
     r"(?P<table>\w+)/\d{4}-\d{2}-\d{2}/(?P<time>\d{8}T\d{12}Z)-(?P<name>[^/]+)\.parquet"
 )
 _REPORT = re.compile(r"jobs/(?P<time>\d{8}T\d{12}Z)-[^/]+\.json")
+_CHUNK = 1 << 20
 # Folders that hold no raw table.
 _REJECTED, _JOBS = "rejected", "jobs"
 
@@ -93,7 +95,7 @@ def refuse_wrong_clock(files: Iterable[LandedFile], clock: datetime) -> None:
 class _Store(Protocol):
     """Where files are kept, by paths relative to the root."""
 
-    def put(self, path: str, content: bytes) -> None:
+    def put(self, path: str, content: bytes | Path) -> None:
         """Make a file, durable when this returns. Raises FileExistsError if there is one."""
 
     def open(self, path: str) -> BinaryIO:
@@ -164,7 +166,11 @@ class Landing:
         pq.write_table(rows, content, compression=compression)
         return self._put(self.path_of(table, name, loaded_at), content.getvalue())
 
-    def reject(self, job: str, name: str, content: bytes, reason: str) -> str:
+    def land_file(self, table: str, rows: Path, name: str, loaded_at: datetime) -> str:
+        """Land a Parquet file of this machine, as `land` does: rows that are too many to hold."""
+        return self._put(self.path_of(table, name, loaded_at), rows)
+
+    def reject(self, job: str, name: str, content: bytes | Path, reason: str) -> str:
         """Keep what could not be used, as it came: its path. The reason is beside it."""
         path = self._put(f"{_REJECTED}/{job}/{now().strftime(_TIME)}-{name}", content)
         self._put(f"{path}.reason.txt", f"{reason}\n".encode())
@@ -229,14 +235,14 @@ class Landing:
     def _store(self) -> _Store:
         return _Bucket(self.root) if "://" in self.root else _Folder(Path(self.root))
 
-    def _put(self, path: str, content: bytes) -> str:
+    def _put(self, path: str, content: bytes | Path) -> str:
         with reaching(self.url(path), "written", LandingError):
             try:
                 self._store.put(path, content)
             except FileExistsError:
                 # A put whose answer was lost is repeated by the client, and meets its own file.
-                with self._store.open(path) as file:
-                    is_same = file.read() == content
+                with self._store.open(path) as file, _opened(content) as ours:
+                    is_same = _is_same(file, ours)
                 if not is_same:
                     raise LandingError(
                         f"{self.url(path)} is there already, with other content. Landed files never"
@@ -251,15 +257,15 @@ class _Folder:
 
     root: Path
 
-    def put(self, path: str, content: bytes) -> None:
+    def put(self, path: str, content: bytes | Path) -> None:
         final = self.root / path
         _make_durable_folder(final.parent)
         if final.exists():
             raise FileExistsError(final)
         # Names with a dot are never listed: a killed job leaves one behind, which may be deleted.
         temporary = final.with_name(f".{uuid4().hex}.tmp")
-        with temporary.open("xb") as file:
-            file.write(content)
+        with temporary.open("xb") as file, _opened(content) as ours:
+            shutil.copyfileobj(ours, file, _CHUNK)
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(final)
@@ -297,8 +303,11 @@ class _Bucket:
         # Another process may have landed something since the last listing.
         self.files, self.root = fsspec.core.url_to_fs(root, use_listings_cache=False)
 
-    def put(self, path: str, content: bytes) -> None:
-        self.files.pipe_file(f"{self.root}/{path}", content, mode="create")
+    def put(self, path: str, content: bytes | Path) -> None:
+        if isinstance(content, Path):
+            self.files.put_file(str(content), f"{self.root}/{path}", mode="create")
+        else:
+            self.files.pipe_file(f"{self.root}/{path}", content, mode="create")
 
     def open(self, path: str) -> BinaryIO:
         opened: BinaryIO = self.files.open(f"{self.root}/{path}", "rb")
@@ -322,6 +331,17 @@ class _Bucket:
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(f"{self.root}/").rstrip("/")
+
+
+def _opened(content: bytes | Path) -> BinaryIO:
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
+    while chunk := one.read(_CHUNK):
+        if chunk != other.read(len(chunk)):
+            return False
+    return not other.read(1)
 
 
 def _make_durable_folder(folder: Path) -> None:

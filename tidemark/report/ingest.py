@@ -15,7 +15,7 @@ from tidemark.ingest.usage import Ingested, Plan, Status
 from tidemark.report.tables import count, number, table
 from tidemark.report.values import as_values
 
-_COLOURS = {"landed": "green", "failed": "red", "not asked": "red"}
+_COLOURS = {"landed": "green", "failed": "red", "not asked": "red", "not read": "yellow"}
 # How many days a sentence names.
 _NAMED = 3
 
@@ -71,7 +71,7 @@ def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
             escape(file.file),
             file.load_date.isoformat() if file.load_date else "-",
             number(file.rows) if file.status is crm.Status.LANDED else "-",
-            number(file.bad) if file.status is not crm.Status.SKIPPED else "-",
+            number(file.bad) if file.status in (crm.Status.LANDED, crm.Status.FAILED) else "-",
             _coloured(file.status.value),
             escape(file.reason),
         )
@@ -82,7 +82,8 @@ def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
     counted = Counter(file.status for file in came)
     outcome = ", ".join(f"{counted[each]} {each.value}" for each in crm.Status if counted[each])
     rows = sum(file.rows for file in came)
-    out.print(f"Read {count(len(came), 'file')}: {outcome}; {count(rows, 'row')}.")
+    read = len(came) - counted[crm.Status.IGNORED]
+    out.print(f"Read {count(read, 'file')}: {outcome}; {count(rows, 'row')}.")
 
 
 def crm_as_json(came: Sequence[crm.Delivered]) -> dict[str, Any]:
