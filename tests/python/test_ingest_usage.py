@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from faults.page import put_row
+from faults.page import INGESTION_HEAD, put_row
 from typer.testing import CliRunner, Result
 from usage_api import Api, running
 
@@ -435,17 +435,6 @@ def test_a_proxy_of_the_environment_is_used(api: Api, tidemark: Tidemark) -> Non
 
 # ---- faults ----
 
-_HEAD = """\
-# Faults of ingestion
-
-`make test-faults` wrote this page. Each fault was done to `tidemark ingest usage`, which asked for
-three days, 2025-10-12 to 2025-10-14, one at a time; it happened on the second of them. Then the API
-was well again, and the command that was shown was given; without one, the next run came.
-
-| fault | what the user sees | what landed | what the rerun does |
-| --- | --- | --- | --- |
-"""
-
 
 def page(*rows: dict[str, Any], following: Any = None) -> str:
     sound = {"company_id": "acme", "date": DAY, "active_users": 20, "events": 102}
@@ -540,6 +529,25 @@ FAULTS = [
         **_ONE_LEFT,
     ),
     Fault(
+        "a member that comes twice",
+        [f'{page({})[:-1]}, "usage": []}}'],
+        "failed 'usage' is there more than once; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "an id with white space",
+        [page({}, {"company_id": " acme\u00a0"})],
+        r"Company ids with white space around them, which was taken off: 1\.",
+    ),
+    Fault(
+        "ids that white space alone tells apart",
+        [page({}, {"company_id": "acme ", "events": 7})],
+        "failed two rows of company 'acme' disagree; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
         "an unknown field",
         [page({"plan": "gold"})],
         r"The field `plan` is new \(2025-10-13\)\. .* kept, as they came, in rejected/usage",
@@ -602,7 +610,7 @@ def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
 def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[str]) -> None:
     put_row(
         PROJECT / "docs" / "ingestion_faults.md",
-        _HEAD,
+        INGESTION_HEAD,
         fault.name,
         _seen(ran),
         ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
@@ -616,6 +624,6 @@ def _seen(ran: Result) -> str:
     table, _, below = ran.stdout.partition("Asked for")
     lines += re.findall(rf"^ *{DAY} +(?!.*(?:landed|not asked) *$).*", table, re.MULTILINE)
     lines += [line for line in below.partition("Ask again")[0].splitlines()[1:] if line]
-    lines += re.findall(r"^The field.*", table, re.MULTILINE)
+    lines += re.findall(r"^(?:The field|Company ids).*", table, re.MULTILINE)
     told = "; ".join(" ".join(line.split()) for line in lines)
     return re.sub(r"\d{8}T\d{12}Z", "TIME", told)

@@ -5,12 +5,27 @@ Nothing here opens the warehouse; `tidemark load` takes what has landed there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class IngestError(Exception):
     """What stops an ingest job, or a part of it: what is wrong, where, and what to do next."""
+
+
+class TwiceError(ValueError):
+    """A JSON object that names a member twice: readers differ on which of them holds."""
+
+
+def once_each(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object, as `object_pairs_hook`. Raises TwiceError."""
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise TwiceError(f"{name!r} is there more than once")
+        found[name] = value
+    return found
 
 
 @contextmanager

@@ -276,7 +276,7 @@ class _Folder:
 
     def find(self, folder: str) -> dict[str, int]:
         found = {}
-        for above, folders, files in os.walk(self.root / folder, onerror=_raise_unless_gone):
+        for above, folders, files in os.walk(self.root / folder, onerror=_raise_unless_none):
             # What is linked is not looked into: a link may lead back.
             links = [name for name in folders if Path(above, name).is_symlink()]
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -394,9 +394,9 @@ def _is_seen(path: str) -> bool:
     return bool(path) and not any(part.startswith(".") for part in path.split("/"))
 
 
-def _raise_unless_gone(error: OSError) -> None:
-    """A folder that cannot be listed must not look empty; one that is not there is."""
-    if not isinstance(error, FileNotFoundError):
+def _raise_unless_none(error: OSError) -> None:
+    """A folder that cannot be listed must not look empty; what is none has nothing in it."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 
 

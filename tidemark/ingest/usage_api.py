@@ -120,6 +120,8 @@ class Answer:
     rows: list[UsageRow]
     pages: list[bytes]
     unknown: frozenset[str]
+    # Ids that had white space around them.
+    trimmed: int = 0
 
 
 class UsageApi:
@@ -159,8 +161,8 @@ class UsageApi:
                 rows += page.usage
                 unknown |= unknown_fields(page)
                 if page.next is None:
-                    rows = one_per_company(rows)
-                    return Answer(day, asked_at, rows, pages, frozenset(unknown))
+                    rows, trimmed = one_per_company(rows)
+                    return Answer(day, asked_at, rows, pages, frozenset(unknown), trimmed)
                 url = _following(url, page)
                 # Whether more would have come nobody knows, so what came may be a part.
                 if url in known:

@@ -33,6 +33,11 @@ def show_usage(out: Console, came: Ingested, plan: Plan, retry: str | None) -> N
             f"[yellow]The field `{escape(field)}` is new[/] ({_listed(of)}). The raw tables do not"
             " have it; the answers are kept, as they came, in rejected/usage."
         )
+    if came.trimmed_ids:
+        out.print(
+            "[yellow]Company ids with white space around them, which was taken off:[/]"
+            f" {came.trimmed_ids}."
+        )
     if plan.given_up:
         out.print(
             f"[yellow]Never answered, and no longer asked for unless --day names them:[/]"
@@ -59,6 +64,7 @@ def usage_as_json(came: Ingested, plan: Plan) -> dict[str, Any]:
         "requests": came.requests,
         "error": came.error,
         "unknown_fields": as_values(came.unknown),
+        "trimmed_ids": came.trimmed_ids,
         "given_up": as_values(plan.given_up),
     }
 
