@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from faults.page import INGESTION_HEAD, put_row
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from tidemark import cli
@@ -211,6 +213,9 @@ def test_what_the_encoding_does_not_have_is_a_bad_row() -> None:
     parsed = parse(named(FRENCH, "cp1252") + b"x,\x81,,,,2025-10-14\n", None, Form("cp1252"))
     assert names_of(parsed) == FRENCH
     assert [bad.reason for bad in parsed.bad] == ["the byte 0x81 is no cp1252"]
+    # of what is called Latin-1, Windows has more characters
+    form = Form.of("ISO-8859-1")
+    assert names_of(parse(named(GERMAN, "cp1252"), None, form)) == GERMAN
     with pytest.raises(IngestError, match="it is not utf-16"):
         parse(named(FRENCH, "utf-16")[:-1], None)
 
@@ -303,10 +308,45 @@ def test_rows_within_a_quote_are_a_bad_row_that_names_their_lines(
     ],
 )
 def test_line_breaks_alone_swallow_nothing(row: str) -> None:
+    header = f'{HEADER},"notes\nof ours"'
+    assert len(parse(text(f"{ACME},", header=header), None).rows) == 1
     parsed = parse(text(ACME, row, COBALT), None)
     assert (len(parsed.rows), parsed.bad) == (3, [])
     noted = text(f'{ACME},"note', 'more, of it"', f"{COBALT},", header=f"{HEADER},note")
     assert len(parse(noted, None).rows) == 2
+
+
+def test_rows_within_the_header_fail_the_file() -> None:
+    for rows in ([f"{PHANTOM},", f'{ACME},"'], [f'{ACME},a note"']):
+        content = text(*rows, f"{COBALT},", header=f'{HEADER},"notes')
+        with pytest.raises(IngestError, match="a quote in its header is not closed before line"):
+            parse(content, None)
+
+
+@given(
+    st.lists(
+        st.sampled_from(['"', '""', ",", "\n", "\r\n", "x", "acme,", PHANTOM, f"{PHANTOM}\n", "é"]),
+        max_size=12,
+    ),
+    st.sampled_from(["utf-8", "latin-1"]),
+)
+def test_whatever_stands_between_is_told(parts: list[str], encoding: str) -> None:
+    """Every line is in a good row, in a bad one, or blank, or the file fails: none is lost."""
+    between = "".join(parts)
+    content = text(ACME, between, COBALT).decode().encode(encoding)
+    try:
+        parsed = parse(content, None)
+    except IngestError as error:
+        assert "ends within the row" in str(error)  # noqa: PT017
+        return
+    assert parsed.rows[0][0] == "acme"
+    ids = [row[0] for row in parsed.rows]
+    kept = "".join(bad.record for bad in parsed.bad)
+    assert ids[-1] == "cobalt" or COBALT in kept
+    lines = [line for line in between.splitlines() if line.startswith(PHANTOM)]
+    assert ids.count("phantom") <= len(lines)
+    for row in parsed.rows:
+        assert not any("2025-10-14" in (field or "") and "\n" in (field or "") for field in row[:4])
 
 
 @pytest.mark.parametrize("size", [140_000, LONGEST + 1, 3 * LONGEST])

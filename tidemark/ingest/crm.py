@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.clock import parse_clock, show_time
 from tidemark.ingest import IngestError, reaching, unseen
-from tidemark.ingest.csv_text import Form, Record, Text, is_text, records
+from tidemark.ingest.csv_text import Form, Record, Text, is_text, records, rows_within
 from tidemark.ingest.landing import (
     JobReport,
     LandedFile,
@@ -209,6 +209,9 @@ class Reading:
         header = [name.strip().removeprefix("\ufeff") for name in first.cells] if first else []
         self.warnings += _check(header, self._date_in_name, told)
         self._header = header
+        lines = first.lines[1:] if first else []
+        if any(rows_within(lines, self._text.form.delimiter, self._is_row)):
+            raise IngestError(f"a quote in its header is not closed before line {1 + len(lines)}")
 
     def _read(self, record: Record) -> Row | BadRow:
         try:

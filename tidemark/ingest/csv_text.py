@@ -78,6 +78,9 @@ class Form:
                 f"The encoding {encoding!r} is not known. Say one such as utf-8, cp1252 or"
                 " shift_jis. Nothing was touched."
             ) from None
+        # What is called Latin-1 is Windows-1252, where the two differ: browsers take it so, too.
+        if encoding and codecs.lookup(encoding).name == "iso8859-1":
+            encoding = "cp1252"
         delimiter = {"tab": "\t", r"\t": "\t"}.get(delimiter, delimiter)
         if len(delimiter) != 1 or delimiter in '"\r\n\0':
             raise IngestError(
@@ -91,14 +94,19 @@ class Form:
 class Record:
     """A row's fields and the lines that it takes; `fault` is why it cannot be used.
 
-    `text` is the row as it came, of one that is too long the beginning.
+    `lines` are as they came, of a row that is too long the first ones.
     """
 
     first: int
     last: int
-    text: str
+    lines: list[str]
     cells: list[str]
     fault: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The row as it came."""
+        return "".join(self.lines)
 
 
 class Text:
@@ -228,10 +236,14 @@ def records(text: TextIO, delimiter: str, is_row: Callable[[list[str]], bool]) -
         except _TooLongError:
             fault = f"it has more than {LONGEST:,} characters"
             lines.finish()
-        if not fault and _has_swallowed(lines.taken, delimiter, is_row):
-            fault = "a quote that is not closed has swallowed the rows after it"
+        if not fault and len(lines.taken) > 1:
+            within = rows_within(lines.taken, delimiter, is_row)
+            # The first line alone may be a row whose last field goes on, and the last alone one
+            # whose first field has begun before.
+            if (within[0] and within[-1]) or any(within[1:-1]):
+                fault = "a quote that is not closed has swallowed the rows after it"
         if cells or fault:
-            yield Record(lines.first, lines.number, "".join(lines.taken), cells, fault)
+            yield Record(lines.first, lines.number, list(lines.taken), cells, fault)
 
 
 def is_text(text: str) -> bool:
@@ -305,21 +317,16 @@ class _Lines(Iterator[str]):
         return line
 
 
-def _has_swallowed(
+def rows_within(
     lines: Sequence[str], delimiter: str, is_row: Callable[[list[str]], bool]
-) -> bool:
-    """Whether the lines of one row are several: those within, or the first as well as the last.
-
-    The first alone may be one whose last field goes on, the last alone one whose first field began.
-    """
-    if len(lines) < 2:
-        return False
+) -> list[bool]:
+    """Which lines of a row could be rows of their own, were there no quotes around them."""
 
     def is_one(line: str) -> bool:
         literally = [cell.strip('"') for cell in line.rstrip("\r\n").split(delimiter)]
         return is_row(literally) or is_row(next(csv.reader([line], delimiter=delimiter), []))
 
-    return (is_one(lines[0]) and is_one(lines[-1])) or any(map(is_one, lines[1:-1]))
+    return [is_one(line) for line in lines]
 
 
 def _is_decoded(decoder: codecs.IncrementalDecoder, chunk: bytes, is_last: bool = False) -> bool:
