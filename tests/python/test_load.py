@@ -22,6 +22,7 @@ import pyarrow as pa
 import pytest
 from exact import raw
 from exact.marts import connect, differences, fetch, rows_differing
+from faults.page import INGESTION_HEAD, put_row
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -261,6 +262,14 @@ NAMES = [
 ]
 
 
+def put_on_page(fault: str, seen: str, landed: str, again: str) -> None:
+    if "TIDEMARK_KILLS" in os.environ:
+        put_row(
+            PROJECT / "docs" / "ingestion_faults.md", INGESTION_HEAD, fault, seen, landed, again
+        )
+
+
+@pytest.mark.faults
 def test_a_file_may_have_any_name(home: Home, tmp_path: Path) -> None:
     landing = Landing(str(tmp_path / "a*[b]?'\U0001f600"))
     for number, name in enumerate(NAMES):
@@ -276,6 +285,10 @@ def test_a_file_may_have_any_name(home: Home, tmp_path: Path) -> None:
     assert home.sql(counts) == [(len(NAMES), len(NAMES))]
     again = home("load", "--landing", landing.root)
     assert (again["loaded"], again["jobs"]) == ([], [])
+    put_on_page(
+        *("load: names with line breaks, quotes and patterns", "a file like any other"),
+        *("all of them, each once", "loads none again"),
+    )
 
 
 def test_a_file_that_fails_may_have_any_name(home: Home) -> None:
@@ -298,6 +311,7 @@ def test_a_load_that_gets_no_further_ends(home: Home, monkeypatch: pytest.Monkey
         loader.load(["crm_daily/a.parquet"])
 
 
+@pytest.mark.faults
 def test_what_landed_and_is_not_read_is_told(home: Home) -> None:
     folder = Path(home.landing.root, "crm_daily", "dt=2025-10-15")
     folder.mkdir(parents=True)
@@ -311,6 +325,7 @@ def test_what_landed_and_is_not_read_is_told(home: Home) -> None:
     said = " ".join(out.export_text().split())
     assert "Not read: 7 files, crm_daily/dt=2025-10-15/part-0.snappy.parquet" in said
     assert "part-4.snappy.parquet and 2 more." in said
+    put_on_page("load: files that are named otherwise", said, "nothing", "tells of them again")
 
 
 def test_what_may_be_null_may_be_missing(home: Home) -> None:

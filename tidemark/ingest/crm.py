@@ -247,8 +247,8 @@ class Reading:
         encoding = self._text.called
         if self._text.is_recognised:
             self.warnings.append(
-                f"it is not UTF-8 and was read as {encoding}, which it seems to be; --encoding says"
-                " otherwise"
+                f"it is not UTF-8 and was read as {encoding}, which it seems to be; if it is not,"
+                " say --encoding"
             )
         if self._undecoded:
             self.warnings.append(
@@ -277,7 +277,7 @@ def _check(header: Sequence[str], date_in_name: date | None, form: str) -> list[
         raise IngestError("it is empty")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise IngestError(f"its header names {', '.join(twice)} more than once")
+        raise IngestError(f"its header names {', '.join(map(shown, twice))} more than once")
     missing = [name for name in _REQUIRED if name not in header]
     if _LOAD_DATE not in header and not date_in_name:
         missing.append(f"{_LOAD_DATE} (and its name holds no date such as crm_2025-10-14.csv)")
@@ -285,7 +285,8 @@ def _check(header: Sequence[str], date_in_name: date | None, form: str) -> list[
         found = ",".join(header)[:_HEADER]
         raise IngestError(f"its header lacks {', '.join(missing)}; it is {found!r}; {form}")
     new = sorted(set(header) - {*_REQUIRED, _LOAD_DATE, *_IGNORED})
-    return [f"columns that the raw table does not have: {', '.join(new)}"] if new else []
+    named = ", ".join(shown(name) for name in new)
+    return [f"columns that the raw table does not have: {named}"] if new else []
 
 
 def _read(header: Sequence[str], cells: Sequence[str], otherwise: date) -> tuple[date, Row]:

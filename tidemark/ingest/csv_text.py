@@ -144,8 +144,8 @@ class Text:
     def form_in_words(self) -> str:
         """How it was read, and what to say where that is wrong."""
         return (
-            f"it was read as {self.called} with {self.form.delimiter!r} between fields, which"
-            " --encoding and --delimiter say otherwise"
+            f"it was read as {self.called} with {self.form.delimiter!r} between fields; if that is"
+            " wrong, say --encoding or --delimiter"
         )
 
     def open(self) -> TextIO:
