@@ -214,7 +214,7 @@
     {%- for path in paths %}
     select {{ text_literal(path) }}, column_name
     from table(infer_schema(
-        location => '@{{ raw_schema() }}.landing/{{ path }}', file_format => '{{ raw_schema() }}.landing_parquet'
+        location => {{ stage_location(path) }}, file_format => '{{ raw_schema() }}.landing_parquet'
     ))
     {{- ' union all' if not loop.last }}
     {%- endfor %}
@@ -232,7 +232,7 @@
 {%- macro snowflake__landed_rows(root, paths, loaded_at) -%}
     {%- for path in paths %}
     select {{ text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
-    from '@{{ raw_schema() }}.landing/{{ path }}' (file_format => '{{ raw_schema() }}.landing_parquet')
+    from {{ stage_location(path) }} (file_format => '{{ raw_schema() }}.landing_parquet')
     {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
@@ -249,16 +249,35 @@
 {%- macro snowflake__copy_files(root, paths, relation) -%}
     copy into {{ relation }}
     from @{{ raw_schema() }}.landing
-    files = ('{{ paths | join("', '") }}')
+    files = ({{ stage_files(paths) }})
     file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
     match_by_column_name = case_insensitive
     on_error = abort_statement
 {%- endmacro %}
 
+{%- macro stage_location(path) -%}
+    {{ return(text_literal('@' ~ raw_schema() ~ '.landing/' ~ path)) }}
+{%- endmacro %}
+
+{%- macro stage_files(paths) -%}
+    {%- set files = [] -%}
+    {%- for path in paths -%}
+        {%- do files.append(text_literal(path)) -%}
+    {%- endfor -%}
+    {{ return(files | join(', ')) }}
+{%- endmacro %}
+
+{#- DuckDB takes every path for a pattern, in a bucket even that of a file which is there: a*.parquet would load
+    ab.parquet once more. In brackets a character means itself. A folder with a backslash in its name matches no pattern:
+    there the path stays as it is, and only what is there is found. -#}
 {%- macro duckdb_urls(root, paths) -%}
     {%- set urls = [] -%}
     {%- for path in paths -%}
-        {%- do urls.append(text_literal(root ~ '/' ~ path)) -%}
+        {%- set url = root ~ '/' ~ path -%}
+        {%- if '://' in root or '\\' not in url -%}
+            {%- set url = url.replace('[', '[[]').replace('*', '[*]').replace('?', '[?]') -%}
+        {%- endif -%}
+        {%- do urls.append(text_literal(url)) -%}
     {%- endfor -%}
     {{ return('[' ~ urls | join(', ') ~ ']') }}
 {%- endmacro %}

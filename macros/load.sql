@@ -3,18 +3,18 @@
     it is there once, or not at all. -#}
 
 {#- run-operation: loads what is not loaded yet, in the order given, which is that of the load times, so many deliveries
-    at once. Paths are lines, relative to the root. It stops where it fails, having said at which files: the command
+    at once. Paths are a list in JSON, relative to the root. It stops where it fails, having said at which files: the command
     line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not
     heard of. -#}
-{%- macro load_landing(root, files='', reports='', at_once=1) -%}
+{%- macro load_landing(root, files='[]', reports='[]', at_once=1) -%}
     {%- do create_ops_tables() -%}
     {%- do take_run_lock() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set known, deliveries, new_reports = loaded_paths(), {}, [] -%}
-    {%- for path in reports.splitlines() if path not in known -%}
+    {%- for path in fromjson(reports) if path not in known -%}
         {%- do new_reports.append(path) -%}
     {%- endfor -%}
-    {%- for path in files.splitlines() if path not in known -%}
+    {%- for path in fromjson(files) if path not in known -%}
         {%- do deliveries.setdefault(path.split('/')[-1], []).append(path) -%}
     {%- endfor -%}
     {%- for some in deliveries.values() | batch(at_once) -%}

@@ -30,6 +30,9 @@ from tidemark.shown import hidden
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
 _LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
+# What JSON says otherwise than YAML does.
+_NOT_PLAIN = re.compile(r"[^ -~]")
+
 # The console belongs to the tables of this command.
 _SILENT = ("--log-level", "none", "--no-print")
 
@@ -154,7 +157,7 @@ class Dbt:
         self, macro: str, arguments: Mapping[str, Any] | None = None, as_of: datetime | None = None
     ) -> Outcome:
         """Run one macro as an operation, which must succeed."""
-        given = ("--args", json.dumps(arguments)) if arguments else ()
+        given = ("--args", as_yaml(arguments)) if arguments else ()
         # run_results.json stays that of the last build.
         outcome = self.call("run-operation", macro, "--no-write-json", *given, as_of=as_of)
         outcome.raise_if_failed()
@@ -219,7 +222,7 @@ class Dbt:
         if self.target_path:
             options += ["--target-path", str(self.target_path)]
         if variables:
-            options += ["--vars", json.dumps(variables)]
+            options += ["--vars", as_yaml(variables)]
         began = time.perf_counter()
         with _working_in(self.project_dir):
             # A runner keeps state between calls; a new one per call does not.
@@ -260,6 +263,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value if value is None or isinstance(value, int | float) else str(value)
+
+
+def as_yaml(value: Any) -> str:
+    """JSON that YAML, as which dbt reads its arguments, takes for the same.
+
+    Pairs of surrogates, which JSON has for an emoji, are an error there; so is half of one, which
+    no text may hold.
+    """
+    return _NOT_PLAIN.sub(_escaped, json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\U{0xFFFD if 0xD800 <= code < 0xE000 else code:08x}"
 
 
 @contextmanager

@@ -211,6 +211,7 @@ def test_a_topic_lands_in_files_of_a_partition_each(cluster: Cluster, landing: L
         "files": 2,
         "dead_letters": 0,
         "lost": 0,
+        "trimmed_ids": 0,
         "unknown_fields": [],
         "lag": 0,
         "lag_of_partitions": {"0": 0, "1": 0},

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from faults.page import put_row
+from faults.page import INGESTION_HEAD, put_row
 from typer.testing import CliRunner, Result
 from usage_api import Api, running
 
@@ -345,7 +345,9 @@ def test_what_cannot_begin_is_one_line_with_the_settings_name_and_a_report(
     assert [day["day"] for day in tidemark.json("--start", DAYS[0])["days"]] == list(DAYS)
     if "TIDEMARK_KILLS" in os.environ:
         again = f"the same command asks for {', '.join(DAYS)}"
-        put_row(_PAGE, _HEAD, fault, first, "nothing", again)
+        put_row(
+            PROJECT / "docs" / "ingestion_faults.md", INGESTION_HEAD, fault, first, "nothing", again
+        )
 
 
 def test_an_error_that_nobody_knows_fails_its_day_alone(
@@ -572,18 +574,6 @@ def test_a_proxy_of_the_environment_is_used(api: Api, tidemark: Tidemark) -> Non
 
 # ---- faults ----
 
-_PAGE = PROJECT / "docs" / "ingestion_faults.md"
-_HEAD = """\
-# Faults of ingestion
-
-`make test-faults` wrote this page. Each fault was done to `tidemark ingest usage`, which asked for
-three days, 2025-10-12 to 2025-10-14, one at a time; it happened on the second of them. Then the API
-was well again, and the command that was shown was given; without one, the next run came.
-
-| fault | what the user sees | what landed | what the rerun does |
-| --- | --- | --- | --- |
-"""
-
 
 def page(*rows: dict[str, Any], following: Any = None) -> str:
     sound = {"company_id": "acme", "date": DAY, "active_users": 20, "events": 102}
@@ -675,6 +665,25 @@ FAULTS = [
         "an answer that is not JSON",
         ["raw <html>Good morning</html>"],
         "failed the answer: invalid JSON.*; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "a member that comes twice",
+        [f'{page({})[:-1]}, "usage": []}}'],
+        "failed 'usage' is there more than once; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "an id with white space",
+        [page({}, {"company_id": " acme\u00a0"})],
+        r"Company ids with white space around them, which was taken off: 1\.",
+    ),
+    Fault(
+        "ids that white space alone tells apart",
+        [page({}, {"company_id": "acme ", "events": 7})],
+        "failed two rows of company 'acme' disagree; kept in",
         kept=1,
         **_ONE_LEFT,
     ),
@@ -808,8 +817,8 @@ def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
 
 def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[str]) -> None:
     put_row(
-        _PAGE,
-        _HEAD,
+        PROJECT / "docs" / "ingestion_faults.md",
+        INGESTION_HEAD,
         fault.name,
         _seen(ran) or "nothing: the day lands",
         ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
@@ -823,6 +832,6 @@ def _seen(ran: Result) -> str:
     table, _, below = ran.stdout.partition("Asked for")
     lines += re.findall(rf"^ *{DAY} +(?!.*(?:landed|not asked) *$).*", table, re.MULTILINE)
     lines += [line for line in below.partition("Ask again")[0].splitlines()[1:] if line]
-    lines += re.findall(r"^The field.*", table, re.MULTILINE)
+    lines += re.findall(r"^(?:The field|Company ids).*", table, re.MULTILINE)
     told = "; ".join(" ".join(line.split()) for line in lines)
     return re.sub(r"\d{8}T\d{12}Z", "TIME", told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,16 +22,20 @@ import pyarrow as pa
 import pytest
 from exact import raw
 from exact.marts import connect, differences, fetch, rows_differing
+from faults.page import INGESTION_HEAD, put_row
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tidemark import alerts, cli
+from tidemark import load as load_module
 from tidemark.commands import session
-from tidemark.engine import Dbt
+from tidemark.engine import Dbt, DbtError, Outcome
 from tidemark.exits import Exit
 from tidemark.ingest import configured
 from tidemark.ingest.landing import JobReport, Landing
 from tidemark.ingest.local_api import LocalApi, serving
 from tidemark.load import BroughtIn, Load, bring_in
+from tidemark.report.load import show_load
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -241,6 +246,86 @@ def test_a_file_of_other_columns_is_refused(home: Home, change: Any, reason: str
     assert home.sql("select distinct usage_date from raw.product_usage_daily") == [
         (date(2025, 10, 13),)
     ]
+
+
+# Each holds something by which a list, a pattern or a statement might be taken apart.
+NAMES = [
+    "line\nbreak",
+    "\x85next\u2028line\u2029",
+    "it's",
+    'a "b"',
+    "\U0001f600",
+    "a*",
+    "ab",
+    "a?",
+    "[ab]",
+]
+
+
+def put_on_page(fault: str, seen: str, landed: str, again: str) -> None:
+    if "TIDEMARK_KILLS" in os.environ:
+        put_row(
+            PROJECT / "docs" / "ingestion_faults.md", INGESTION_HEAD, fault, seen, landed, again
+        )
+
+
+@pytest.mark.faults
+def test_a_file_may_have_any_name(home: Home, tmp_path: Path) -> None:
+    landing = Landing(str(tmp_path / "a*[b]?'\U0001f600"))
+    for number, name in enumerate(NAMES):
+        day = date(2025, 10, 1 + number)
+        landing.land("usage_answers", answer(day, CLOCK), name, CLOCK)
+        landing.report(JobReport(name, CLOCK, CLOCK, "success", 1))
+    told = home("load", "--landing", landing.root)
+    assert sorted(file["path"].partition("Z-")[2] for file in told["loaded"]) == sorted(
+        f"{name}.parquet" for name in NAMES
+    )
+    assert len(told["jobs"]) == len(NAMES)
+    counts = "select count(*), count(distinct usage_date) from raw.usage_answers"
+    assert home.sql(counts) == [(len(NAMES), len(NAMES))]
+    again = home("load", "--landing", landing.root)
+    assert (again["loaded"], again["jobs"]) == ([], [])
+    put_on_page(
+        *("load: names with line breaks, quotes and patterns", "a file like any other"),
+        *("all of them, each once", "loads none again"),
+    )
+
+
+def test_a_file_that_fails_may_have_any_name(home: Home) -> None:
+    for name in NAMES:
+        path = home.landing.land("usage_answers", answer(date(2025, 10, 1), CLOCK), name, CLOCK)
+        Path(home.landing.root, path).write_bytes(b"PAR1")
+    told = home("load", exit_code=1)
+    assert len(told["failed"]) == len(NAMES)
+    assert home.sql("select count(*) from ops.landed_files where status = 'failed'") == [
+        (len(NAMES),)
+    ]
+
+
+def test_a_load_that_gets_no_further_ends(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the macro says it failed at: without progress there is no next turn."""
+    outcome = Outcome(errors=["away"], events={"loading": [{"paths": ["other"], "deliveries": 1}]})
+    monkeypatch.setattr(Dbt, "call", lambda *_, **__: outcome)
+    loader = load_module._Loader(home.dbt, "root", None, Load("root", CLOCK, CLOCK))
+    with pytest.raises(DbtError, match="away"):
+        loader.load(["crm_daily/a.parquet"])
+
+
+@pytest.mark.faults
+def test_what_landed_and_is_not_read_is_told(home: Home) -> None:
+    folder = Path(home.landing.root, "crm_daily", "dt=2025-10-15")
+    folder.mkdir(parents=True)
+    for number in range(7):
+        (folder / f"part-{number}.snappy.parquet").write_bytes(b"")
+    told = home("load")
+    assert (len(told["unread"]), told["loaded"]) == (7, [])
+    assert told["unread"][0] == "crm_daily/dt=2025-10-15/part-0.snappy.parquet"
+    out = Console(width=100, record=True, file=io.StringIO())
+    show_load(out, Load("landing", CLOCK, CLOCK, unread=told["unread"]))
+    said = " ".join(out.export_text().split())
+    assert "Not read: 7 files, crm_daily/dt=2025-10-15/part-0.snappy.parquet" in said
+    assert "part-4.snappy.parquet and 2 more." in said
+    put_on_page("load: files that are named otherwise", said, "nothing", "tells of them again")
 
 
 def test_what_may_be_null_may_be_missing(home: Home) -> None:
@@ -472,6 +557,15 @@ def test_a_run_that_brought_nothing_in_tells_so() -> None:
 
 
 # ---- from a bucket ----
+
+
+def test_a_name_in_a_bucket_is_no_pattern(home: Home, bucket: str) -> None:
+    landing = Landing(f"{bucket}/area")
+    names = ["a*", "ab", "a[b]", "a'b"]
+    for number, name in enumerate(names):
+        landing.land("usage_answers", answer(date(2025, 10, 1 + number), CLOCK), name, CLOCK)
+    assert len(home("load", "--landing", landing.root)["loaded"]) == len(names)
+    assert home.sql("select count(*) from raw.usage_answers") == [(len(names),)]
 
 
 def test_files_come_from_a_bucket(home: Home, bucket: str) -> None:

@@ -146,6 +146,22 @@ def crm(
             show_default=False,
         ),
     ],
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="TIDEMARK_CRM_ENCODING",
+            help="Of files without a byte order mark. Default: UTF-8, or what is beyond doubt.",
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            envvar="TIDEMARK_CRM_DELIMITER",
+            help="Between fields: ';', 'tab', ... Default: a comma.",
+        ),
+    ] = None,
     landing: LandingRoot = None,
     as_of: LoadTime = None,
     json_: Json = False,
@@ -157,11 +173,13 @@ def crm(
     with explained("ingest crm", json_, "What has landed is complete."), ended(area, "crm"):
         from tidemark.ingest.crm import Status
         from tidemark.ingest.crm import ingest as take
+        from tidemark.ingest.csv_text import Form
 
         # The enumeration is that of whichever click typer carries with it.
         if getattr(context.get_parameter_source("source"), "name", "") == "ENVIRONMENT":
             source = of_setting(source, project(project_dir))
-        came = take(area, source, lambda: as_of or now(), partial(logs.counted, "Reading"))
+        form = Form.of(encoding, delimiter)
+        came = take(area, source, lambda: as_of or now(), partial(logs.counted, "Reading"), form)
     from tidemark.report.ingest import crm_as_json, show_crm
     from tidemark.report.tables import console
 

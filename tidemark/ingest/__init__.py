@@ -5,8 +5,9 @@ Nothing here opens the warehouse; `tidemark load` takes what has landed there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from tidemark.shown import hidden
 
@@ -54,6 +55,20 @@ def reported(error: BaseException, leave_report: Callable[[], object]) -> BaseEx
         if isinstance(told, IngestError):
             told.is_reported = True
     return told
+
+
+class TwiceError(ValueError):
+    """A JSON object that names a member twice: readers differ on which of them holds."""
+
+
+def once_each(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object, as `object_pairs_hook`. Raises TwiceError."""
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise TwiceError(f"{name!r} is there more than once")
+        found[name] = value
+    return found
 
 
 @contextmanager

@@ -447,6 +447,7 @@ class Job:
             "files": counts.files,
             "dead_letters": counts.dead_letters,
             "lost": counts.lost,
+            "trimmed_ids": counts.trimmed_ids,
             "unknown_fields": sorted(counts.unknown_fields),
             # Without partitions nobody knows.
             "lag": sum(lag.values()) if lag else None,

@@ -80,6 +80,7 @@ class Ingested:
     days: list[Day] = field(default_factory=list)
     requests: int = 0
     error: str | None = None
+    trimmed_ids: int = 0
     # field -> the days in which it came
     unknown: dict[str, list[date]] = field(default_factory=dict)
 
@@ -245,6 +246,7 @@ def _land(landing: Landing, answer: Answer, ingested: Ingested) -> Day:
         )
         for name in answer.unknown:
             ingested.unknown.setdefault(name, []).append(answer.day)
+    ingested.trimmed_ids += answer.trimmed
     name = answer.day.isoformat()
     if answer.rows:
         landing.land(_ROWS, _rows(answer), name, answer.asked_at)
@@ -316,6 +318,7 @@ def _report(began: datetime, ingested: Ingested) -> JobReport:
             "requests": ingested.requests,
             "open_days": [day.isoformat() for day in ingested.open],
             "unknown_fields": sorted(ingested.unknown),
+            "trimmed_ids": ingested.trimmed_ids,
         },
     )
 

@@ -166,6 +166,8 @@ class Answer:
     rows: list[UsageRow]
     pages: list[bytes]
     unknown: frozenset[str]
+    # Ids that had white space around them.
+    trimmed: int = 0
 
 
 class _Bearer(httpx.Auth):
@@ -234,7 +236,8 @@ class UsageApi:
             rows += page.usage
             unknown |= unknown_fields(page)
             if not page.next:
-                return Answer(day, asked_at, one_per_company(rows), pages, frozenset(unknown))
+                kept, trimmed = one_per_company(rows)
+                return Answer(day, asked_at, kept, pages, frozenset(unknown), trimmed)
             named = {row.company_id for row in page.usage}
             self._refuse_endless(pages, bool(named) and named <= companies, rows)
             companies |= named

@@ -15,7 +15,7 @@ from tidemark.ingest.usage import Ingested, Plan, Status
 from tidemark.report.tables import count, from_outside, number, table
 from tidemark.report.values import as_values
 
-_COLOURS = {"landed": "green", "failed": "red", "not asked": "red"}
+_COLOURS = {"landed": "green", "failed": "red", "not asked": "red", "not read": "yellow"}
 # How many days a sentence names.
 _NAMED = 3
 
@@ -32,6 +32,11 @@ def show_usage(out: Console, came: Ingested, plan: Plan, retry: str | None) -> N
         out.print(
             f"[yellow]The field `{escape(field)}` is new[/] ({_listed(of)}). The raw tables do not"
             " have it; the answers are kept, as they came, in rejected/usage."
+        )
+    if came.trimmed_ids:
+        out.print(
+            "[yellow]Company ids with white space around them, which was taken off:[/]"
+            f" {came.trimmed_ids}."
         )
     if plan.given_up:
         out.print(
@@ -59,6 +64,7 @@ def usage_as_json(came: Ingested, plan: Plan) -> dict[str, Any]:
         "requests": came.requests,
         "error": came.error,
         "unknown_fields": as_values(came.unknown),
+        "trimmed_ids": came.trimmed_ids,
         "given_up": as_values(plan.given_up),
     }
 
@@ -72,7 +78,7 @@ def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
             from_outside(file.file),
             file.load_date.isoformat() if file.load_date else "-",
             number(file.rows) if file.status is crm.Status.LANDED else "-",
-            number(file.bad) if file.status is not crm.Status.SKIPPED else "-",
+            number(file.bad) if file.status in (crm.Status.LANDED, crm.Status.FAILED) else "-",
             _coloured(file.status.value),
             escape(file.reason),
         )
@@ -83,7 +89,8 @@ def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
     counted = Counter(file.status for file in came)
     outcome = ", ".join(f"{counted[each]} {each.value}" for each in crm.Status if counted[each])
     rows = sum(file.rows for file in came)
-    out.print(f"Read {count(len(came), 'file')}: {outcome}; {count(rows, 'row')}.")
+    read = len(came) - counted[crm.Status.IGNORED]
+    out.print(f"Read {count(read, 'file')}: {outcome}; {count(rows, 'row')}.")
 
 
 def crm_as_json(came: Sequence[crm.Delivered]) -> dict[str, Any]:

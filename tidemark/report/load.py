@@ -12,6 +12,9 @@ from tidemark.load import BroughtIn, Load, by_table
 from tidemark.report.tables import count, number, short_time, table
 from tidemark.report.values import as_values, fields_as_values
 
+# How many files a sentence names; --json has them all.
+_NAMED = 5
+
 
 def show_load(out: Console, load: Load) -> None:
     """The files by table, then what needs somebody's attention."""
@@ -41,6 +44,14 @@ def show_load(out: Console, load: Load) -> None:
         out.print(
             f"[yellow]Not loaded: {count(unknown, 'file')} in the folder {escape(name)}, which is"
             " no raw table of the domains that are switched on.[/]"
+        )
+    if load.unread:
+        named = ", ".join(load.unread[:_NAMED])
+        more = f" and {number(len(load.unread) - _NAMED)} more" if load.unread[_NAMED:] else ""
+        out.print(
+            f"[yellow]Not read: {count(len(load.unread), 'file')}[/], {escape(named)}{more}. Landed"
+            " files are called RAW_TABLE/DAY/LOAD_TIME-NAME.parquet, as in"
+            " crm_daily/2025-10-15/20251015T020500000000Z-crm.parquet."
         )
     for failed in load.failed:
         out.print(f"[red]Not loaded: {escape(failed.path)}[/]\n{escape(failed.reason)}")

@@ -401,12 +401,13 @@ def test_what_a_load_writes_down_is_the_same(engines: dict[str, Engine]) -> None
     job = {"job_name": "ingest usage", "status": "failed", "error_message": "it's away"}
     job |= {"completed_at": "2025-10-15T12:00:00", "records_processed": 3, "figures": {"lag": 4}}
     lost = {"path": "crm_daily/2025-10-15/20251015T010000000000Z-a.parquet", "error_message": "cut"}
+    asked = {"root": "s3://bucket", "reports": json.dumps([report])}
     for engine in engines.values():
-        landing = engine.dbt.operate("load_landing", {"root": "s3://bucket", "reports": report})
+        landing = engine.dbt.operate("load_landing", asked)
         assert landing.event("landing")["new_reports"] == [report]
         ended = {"jobs": [{**job, "path": report}], "failed_files": [lost]}
         engine.dbt.operate("close_load", ended)
-        again = engine.dbt.operate("load_landing", {"root": "s3://bucket", "reports": report})
+        again = engine.dbt.operate("load_landing", asked)
         assert again.event("landing")["new_reports"] == []
         engine.dbt.operate("release_run_lock")
         told = engine.show(
