@@ -40,7 +40,8 @@ class LogFormat(str, Enum):
 class _ForPeople(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, timezone.utc)
-        return plain(f"{at:%H:%M:%S} UTC {record.levelname:7} {record.getMessage()}")
+        # Here and not in `tell`: what the clients of brokers write comes by here, too.
+        return plain(f"{at:%H:%M:%S} UTC {record.levelname:7} {hidden(record.getMessage())}")
 
 
 class _ForMachines(logging.Formatter):
@@ -57,7 +58,7 @@ class _ForMachines(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "told", {}),
         }
-        return json.dumps(line, default=str)
+        return json.dumps(hidden_in(line), default=str)
 
 
 class _StandardError(logging.Handler):
@@ -88,8 +89,7 @@ def writes_json() -> bool:
 
 def tell(level: int, message: str, **told: Any) -> None:
     """A line, and what machines may want to know besides."""
-    if LOG.isEnabledFor(level):
-        LOG.log(level, hidden(message), extra={"told": hidden_in(told)})
+    LOG.log(level, message, extra={"told": told})
 
 
 def hear(message: Any) -> None:

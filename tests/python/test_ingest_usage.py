@@ -373,6 +373,9 @@ def test_a_budget_that_ends_within_a_day_names_the_day(api: Api, tidemark: Tidem
     tidemark.settings = limits
     ran = tidemark("--start", DAYS[0])
     assert re.search(rf"{DAY} +- +not asked +stopped after page 3", ran.stdout)
+    (report,) = tidemark.landing.reports().values()
+    assert report.error is not None
+    assert report.error.endswith(f"a further run. {DAY}: stopped after page 3.")
 
 
 @pytest.mark.parametrize("rows", ["new", "same", "no"])

@@ -138,6 +138,22 @@ def test_nothing_commands_a_terminal(
         assert plain(stream) == stream
 
 
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_the_log_of_a_library_holds_no_secret(
+    log_format: LogFormat, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_CLIENT_SASL_PASSWORD", "opensesame")
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    logs.set_up(log_format, "ingest events", "1")
+    logging.getLogger("tidemark.kafka").warning("u:%s is refused\x1b[2J", "opensesame")
+    logs.tell(logging.WARNING, "once more", why="opensesame, https://u:p@host")
+    written = capsys.readouterr().err
+    assert "u:*** is refused" in written
+    assert "opensesame" not in written
+    assert "\x1b" not in written
+    assert log_format is LogFormat.TEXT or '"why": "***, https://host"' in written
+
+
 def test_colours_are_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")

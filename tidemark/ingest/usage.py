@@ -218,8 +218,9 @@ def _ask(
                 except DayError as error:
                     outcome = Day(day, Status.FAILED, reason=_keep(landing, day, error))
                 except StoppedError as error:
-                    ingested.error = str(error)
                     begun = f"stopped after page {error.pages}" if error.pages else ""
+                    told = f"{error} {day}: {begun}." if begun else str(error)
+                    ingested.error = ingested.error or told
                     outcome = Day(day, Status.NOT_ASKED, reason=begun)
                 ingested.days.append(outcome)
                 done()
