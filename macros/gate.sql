@@ -15,6 +15,9 @@
     names them. What it sees is kept for ops.pipeline_health, by whoever records a decision on it or else at once; bad
     rows are counted for who asks for that. -#}
 {%- macro gate_facts(unreadable=[], count_quarantined=false, is_recorded_later=false) -%}
+    {%- do names_argument('unreadable', unreadable, raw_sources() | map(attribute='name')) -%}
+    {%- do flag_argument('count_quarantined', count_quarantined) -%}
+    {%- do flag_argument('is_recorded_later', is_recorded_later) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
@@ -129,6 +132,10 @@
 {#- run-operation: what the gate said of sources and models, with the figures that it was said on. A model that is
     unchanged is known up to this clock (skipped in the ledger); a blocked one waits (pending). -#}
 {%- macro record_checks(checks, figures) -%}
+    {%- do rows_argument('checks', checks, ['subject', 'subject_type', 'state', 'reason']) -%}
+    {%- do rows_argument('figures', figures, figure(none, none, none)) -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
     {%- set entries, sources, statuses = [], {}, {'unchanged': 'skipped', 'blocked': 'pending'} -%}
     {%- for check in checks -%}
         {%- if check.subject_type == 'source' -%}
@@ -170,11 +177,11 @@
             {{ text_literal(figure.metric) }},
             {{ text_literal(figure.subject) }},
             {{ number_literal(figure.amount) }},
-            {{ text_literal(figure.detail) }},
+            {{ message_literal(figure.detail) }},
             {{ number_literal(figure.limits.get('warning')) }},
             {{ number_literal(figure.limits.get('critical')) }},
             {{ timestamp_literal(figure.reference_time) }},
-            {{ text_literal(figure.reason) }}
+            {{ message_literal(figure.reason) }}
             {{- ' union all' if not loop.last }}
         {%- endfor %}
     {%- endset -%}

@@ -85,7 +85,7 @@ def gaps(
 def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
     from tidemark.gaps import look, named_table, the_clock
 
-    if asked.table:
+    if asked.table is not None:
         with refused("--table"):
             named_table(dbt.stored_marts, asked.table)
     with logs.progress(dbt, "Comparing"):
