@@ -127,7 +127,7 @@
 {%- macro snowflake__is_blank(column) -%}
     {#- its patterns do not say what they know of Unicode; `trim` takes the very characters -#}
     {%- set spaces = [9, 10, 11, 12, 13, 32, 133, 160, 5760] + range(8192, 8203) | list + [8232, 8233, 8239, 8287, 12288] -%}
-    {{ return('trim(' ~ column ~ ', chr(' ~ spaces | join(') || chr(') ~ ")) = ''") }}
+    {{ return('trim(cast(' ~ column ~ ' as varchar), chr(' ~ spaces | join(') || chr(') ~ ")) = ''") }}
 {%- endmacro %}
 
 {#- JSON in text: DuckDB raises where text does not parse, Snowflake has functions that give null. -#}
