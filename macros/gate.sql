@@ -28,11 +28,46 @@
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts)}) -%}
     {%- endfor -%}
+    {%- set missing = facts.sources.items() | rejectattr('1.exists') | map(attribute=0) | list -%}
+    {%- do facts.update({'advice': missing_tables_advice(missing)}) -%}
     {%- do facts.update({'figures': figures_of(facts, count_quarantined)}) -%}
     {%- if not is_recorded_later -%}
         {%- do record_look([], facts.figures) -%}
     {%- endif -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
+{%- endmacro %}
+
+{#- What to do where raw tables are not there, or nothing. -#}
+{%- macro missing_tables_advice(missing) -%}
+    {%- set without, names = [], [] -%}
+    {%- for source in raw_sources() if source.name in missing -%}
+        {%- do without.append(source.config.meta.domain) -%}
+        {%- do names.append(relation_of(source) | replace('"', '')) -%}
+    {%- endfor -%}
+    {%- set without, kept = without | unique | sort, var('domains') | reject('in', without) | list -%}
+    {%- set switch = "switch off " ~ ('domain ' if without | length == 1 else 'domains ') ~ without | join(', ')
+        ~ ": vars: domains in dbt_project.yml, or --vars '{domains: [" ~ kept | join(', ') ~ "]}'" -%}
+    {{ return('' if not names else (
+        ('These raw tables do not exist: ' if names | length > 1 else 'This raw table does not exist: ')
+        ~ names | join(', ') ~ '. '
+        ~ ('Who does not have them may ' ~ switch if kept else 'Is it the right database, and var raw_schema right')
+        ~ ('.' if kept else '?') ~ ' Who loads them makes them empty by dbt run-operation create_landing.'
+    )) }}
+{%- endmacro %}
+
+{#- on-run-end: after failures, since a missing table fails a view in the engine's words. -#}
+{%- macro tell_missing_tables(results) -%}
+    {%- set missing = [] -%}
+    {%- for result in results if result.status == 'error' and result.node.resource_type in ('model', 'test') -%}
+        {%- for source in sources_above(result.node.unique_id) if source.name not in missing -%}
+            {%- if load_relation(relation_of(source)) is none -%}
+                {%- do missing.append(source.name) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {%- do exceptions.warn(missing_tables_advice(missing)) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- All that waits, counted in one statement: per source, per watermark of the models below it, which mostly share one,

@@ -173,6 +173,7 @@
     was skipped because of it, and the end of the run itself. -#}
 {%- macro close_ledger(results) -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
+        {%- do tell_missing_tables(results) -%}
         {%- set entries, failures = [], [] -%}
         {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
             {%- set node = result.node -%}

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[2]
 
 QUOTE, LIST = "it's \\ \" ); --", ["a"]
 A_DAY, A_TIME, A_FLAG = "a day such as 2025-10-15", "a time such as 2025-10-15", "true or false"
-DAYS = [f"2025-10-01\") {QUOTE}", "2025-02-29", "yesterday", "", 20251001, "10/01/2025", LIST]
+DAYS = [f'2025-10-01") {QUOTE}', "2025-02-29", "yesterday", "", 20251001, "10/01/2025", LIST]
 TIMES = [*DAYS, "2025-10-01T24:00:00", "2025-10-01T10:60:00Z", "0001-01-01T00:00:00+02:00"]
 PARTITION = {"model": "fact_events_daily", "entity": "acme", "day": "2025-10-01", "reason": "x"}
 WATERMARK = {"job": "fact_events_daily", "reason": "x", "to": "2025-10-01T00:00:00"}

@@ -225,6 +225,34 @@ def test_a_snapshot_that_the_ledger_has_lost_does_not_go_back(warehouse: Warehou
     assert "consumer_customers holds rows that were loaded later" in left
 
 
+def test_seeds_erase_nobodys_own_rows(warehouse: Warehouse) -> None:
+    # seeds and what has landed may be written again
+    warehouse.sql(
+        "insert into raw.web_teams values (99, 'Landed', true, null, '2025-10-14 00:00:00')",
+        "insert into ops.landed_files by name select 'a' as path, 'web_teams' as table_name,"
+        " 'loaded' as status, timestamp '2025-10-14 00:00:00' as loaded_at",
+    )
+    assert warehouse.call("seed", as_of=SEED_CLOCK).success
+    assert warehouse.sql("select count(*) from raw.web_teams where team_id = 99") == [(1,)]
+    own = (
+        "insert into raw.fact_events by name"
+        " select * replace ('own' as event_id) from raw.fact_events limit 2"
+    )
+    # as another loader makes it, with a column and a type of its own
+    wider = "create or replace table raw.web_teams as select 1 as team_id, 'x' as colour"
+    other = "alter table raw.usage_answers alter loaded_at type timestamptz"
+    warehouse.sql(own, wider, other)
+    before = warehouse.contents()
+    for command in [("seed",), ("seed", "--full-refresh"), ("build", "--select", "fact_events")]:
+        with pytest.raises(DbtError, match="neither seeds nor landed") as refused:
+            warehouse.call(*command, as_of=SEED_CLOCK)
+        assert "raw.fact_events (2)" in str(refused.value)
+        assert warehouse.contents() == before
+    assert "raw.web_teams (1)" not in str(refused.value)
+    with pytest.raises(DbtError, match=r"raw\.usage_answers \(\d+\).*|raw\.web_teams \(1\)"):
+        warehouse.call("seed", as_of=SEED_CLOCK)
+
+
 def test_a_restatement_does_not_move_the_watermark(warehouse: Warehouse, fresh: list[Any]) -> None:
     window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-30")
     warehouse.run("--select", "fact_events_daily", *window)

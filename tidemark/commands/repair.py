@@ -70,7 +70,7 @@ def gaps(
     log_format: Log = LogFormat.TEXT,
 ) -> None:
     """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
-    dbt = begin("gaps", log_format, project_dir, target, vars_)
+    dbt = begin("gaps", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.gaps import Asked
     from tidemark.report.gaps import look_as_json, show_gaps
     from tidemark.report.tables import console
@@ -180,7 +180,7 @@ def backfill(
             whole_days(start, end)
         if json_ and not (yes or explain):
             raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
-    dbt = begin("backfill", log_format, project_dir, target, vars_)
+    dbt = begin("backfill", log_format, project_dir, target, vars_, only_looks=not apply)
     if start is not None and end is not None:
         window, every = (start, end), interval or Interval.DAILY
         asked = (as_of, yes, refresh_if_cheaper, explain)

@@ -202,9 +202,7 @@ CASES: dict[str, dict[str, Case]] = {
     "is_blank": {
         "empty": Case(is_blank("''"), "true"),
         **{f"U+{code:04X}": Case(is_blank(f"chr({code})"), "true") for code in WHITE_SPACE},
-        "all of them": Case(
-            is_blank(" || ".join(f"chr({code})" for code in WHITE_SPACE)), "true"
-        ),
+        "all of them": Case(is_blank(" || ".join(f"chr({code})" for code in WHITE_SPACE)), "true"),
         "a zero": Case(is_blank("'0'"), "false"),
         "a tilde": Case(is_blank("'~'"), "false"),
         "an accent": Case(is_blank("'é'"), "false"),
