@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exact.marts import connect
+from exact.raw import create
 
 from tidemark.engine import Dbt
 from tidemark.gate import ModelState, SourceState
 from tidemark.judgement import judge
-
-from .exact.marts import connect
-from .exact.raw import create
 
 PROJECT = Path(__file__).parents[2]
 WEB = {"dim_web_teams", "web_hourly_stats", "web_sessions", "web_hourly_bounces"}
