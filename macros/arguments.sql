@@ -72,8 +72,8 @@
     {{ return(moment_argument(name, value, allowed='a day such as 2025-10-15').date()) }}
 {%- endmacro %}
 
-{#- A time in UTC. Whatever is no date makes Python raise, which Jinja cannot catch: so each part is looked at. The first
-    and the last year are left out, where a zone would lead out of the calendar. -#}
+{#- A time in UTC. Whatever is no date makes Python raise, which Jinja cannot catch: so each part is looked at. The
+    first and the last year are left out, where a zone would lead out of the calendar. -#}
 {%- macro moment_argument(name, value, allowed='a time such as 2025-10-15T12:00:00Z') -%}
     {%- set two, text = '([0-9]{2})', value | string -%}
     {%- set time = two ~ ':' ~ two ~ '(?::' ~ two ~ '(?:[.](?:[0-9]{3}){1,2})?)?(?:Z|[+-]' ~ two ~ ':' ~ two ~ ')?' -%}

@@ -13,6 +13,9 @@
         {{ return('') }}
     {%- endif -%}
     {%- set known = ['days', 'from_first_day', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- for name in ['start', 'end'] if asked is mapping and asked.get(name) is not none -%}
+        {%- do moment_argument(name, asked[name]) -%}
+    {%- endfor -%}
     {%- set unknown = (asked.keys() | reject('in', known) | list) if asked is mapping else [asked] -%}
     {%- if flags.WHICH != 'run' -%}
         {%- set why = 'asked for with `dbt run`, not with `dbt ' ~ flags.WHICH ~ '`' -%}
@@ -50,7 +53,8 @@
 {#- Predicate: the entity is one of those that coverage was asked for; of all, if it was asked for none. -#}
 {%- macro is_asked_entity(entity) -%}
     {%- set asked = (var('coverage', none) or {}).get('entity') -%}
-    {{ return('true' if asked is none else is_one_of(entity, [asked] if asked is string or asked is number else asked)) }}
+    {%- set names = [asked] if asked is string or asked is number else asked -%}
+    {{ return('true' if asked is none else is_one_of(entity, names)) }}
 {%- endmacro %}
 
 {%- macro is_one_of(entity, names) -%}

@@ -11,8 +11,8 @@
     {%- do write_down(sql) -%}
 {%- endmacro %}
 
-{#- on-run-start. Seeding writes raw tables anew. A row that is neither a seed nor landed is somebody's own, as where the
-    targets share a file, and nothing would bring it back. -#}
+{#- on-run-start. Seeding writes raw tables anew. A row that is neither a seed nor landed is somebody's own, as where
+    the targets share a file, and nothing would bring it back. -#}
 {%- macro refuse_to_erase() -%}
     {%- set counts, own = [], [] -%}
     {%- for id in selected_resources if id.startswith('seed.') -%}
@@ -29,17 +29,18 @@
         {{ exceptions.raise_compiler_error(
             'The seeds of target ' ~ target.name ~ ' would erase rows that are neither seeds nor landed, of '
             ~ own | join(', ') ~ ' in ' ~ target.path ~ '. Nothing was touched. If these are your own raw tables, name '
-            ~ 'their target (--target duckdb), or give the demo another file (TIDEMARK_DEMO_PATH). If they may go, drop '
-            ~ 'the tables first.'
+            ~ 'their target (--target duckdb), or give the demo another file (TIDEMARK_DEMO_PATH). If they may go, '
+            ~ 'drop the tables first.'
         ) }}
     {%- endif -%}
 {%- endmacro %}
 
 {#- As text, since types may differ; with other columns it is no seed at all. -#}
 {%- macro rows_besides_seeds(seed, relation) -%}
-    {%- set types, texts = seed.config.column_types, [] -%}
-    {%- for name in types -%}
+    {%- set types, texts, fields = seed.config.column_types, [], [] -%}
+    {%- for name, type in types.items() -%}
         {%- do texts.append('cast(' ~ adapter.quote(name) ~ ' as varchar)') -%}
+        {%- do fields.append(text_literal(name) ~ ': ' ~ text_literal(type)) -%}
     {%- endfor -%}
     {%- set stored = adapter.get_columns_in_relation(relation) | map(attribute='name') | map('lower') | list -%}
     {%- set source = graph.sources['source.' ~ project_name ~ '.raw.' ~ seed.name] -%}
@@ -61,9 +62,10 @@
             {#- materialized, or the engine would read the file's own text #}
             with seeds as materialized (
                 select *
-                from read_csv({{ text_literal(adapter.get_seed_file_path(seed)) }}, header = true, delim = ',', columns = {
-                    {%- for name, type in types.items() %}'{{ name }}': '{{ type }}'{{ ', ' if not loop.last }}{% endfor -%}
-                })
+                from read_csv(
+                    {{ text_literal(adapter.get_seed_file_path(seed)) }},
+                    header = true, delim = ',', columns = { {{- fields | join(', ') -}} }
+                )
             )
 
             select {{ texts | join(', ') }} from seeds
@@ -95,7 +97,8 @@
     {%- set key = 'tidemark_landed' ~ invocation_id ~ this.identifier -%}
     {%- if key not in graph -%}
         {%- set is_known = load_relation(this) is not none and load_relation(ops_table('landed_files')) is not none -%}
-        {%- set landed = '(select count(*) from ' ~ ops_table('landed_files') ~ ' where ' ~ is_landed(this.identifier) ~ ')' -%}
+        {%- set is_here = is_landed(this.identifier) -%}
+        {%- set landed = '(select count(*) from ' ~ ops_table('landed_files') ~ ' where ' ~ is_here ~ ')' -%}
         {%- do graph.update({key: is_known and count_of(landed) > 0}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}

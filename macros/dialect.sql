@@ -126,7 +126,8 @@
 {%- endmacro %}
 {%- macro snowflake__is_blank(column) -%}
     {#- its patterns do not say what they know of Unicode; `trim` takes the very characters -#}
-    {%- set spaces = [9, 10, 11, 12, 13, 32, 133, 160, 5760] + range(8192, 8203) | list + [8232, 8233, 8239, 8287, 12288] -%}
+    {%- set wide = range(8192, 8203) | list + [8232, 8233, 8239, 8287, 12288] -%}
+    {%- set spaces = [9, 10, 11, 12, 13, 32, 133, 160, 5760] + wide -%}
     {{ return('trim(cast(' ~ column ~ ' as varchar), chr(' ~ spaces | join(') || chr(') ~ ")) = ''") }}
 {%- endmacro %}
 
@@ -242,7 +243,8 @@
     {%- for path in paths %}
     select {{ text_literal(path) }}, column_name
     from table(infer_schema(
-        location => {{ text_literal('@' ~ raw_schema() ~ '.landing/' ~ path) }}, file_format => '{{ raw_schema() }}.landing_parquet'
+        location => {{ text_literal('@' ~ raw_schema() ~ '.landing/' ~ path) }},
+        file_format => '{{ raw_schema() }}.landing_parquet'
     ))
     {{- ' union all' if not loop.last }}
     {%- endfor %}
@@ -260,7 +262,8 @@
 {%- macro snowflake__landed_rows(root, paths, loaded_at) -%}
     {%- for path in paths %}
     select {{ text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
-    from {{ text_literal('@' ~ raw_schema() ~ '.landing/' ~ path) }} (file_format => '{{ raw_schema() }}.landing_parquet')
+    from {{ text_literal('@' ~ raw_schema() ~ '.landing/' ~ path) }}
+        (file_format => '{{ raw_schema() }}.landing_parquet')
     {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}

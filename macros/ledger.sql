@@ -736,7 +736,8 @@
         {%- do nodes.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if job not in nodes -%}
-        {%- do refuse_watermark('There is no job ' ~ job[:100] ~ '. These are: ' ~ nodes.keys() | sort | join(', ') ~ '.') -%}
+        {%- set those = nodes.keys() | sort | join(', ') -%}
+        {%- do refuse_watermark('There is no job ' ~ job[:100] ~ '. These are: ' ~ those ~ '.') -%}
     {%- elif not known.get('watermark') -%}
         {%- do refuse_watermark(job ~ ' has no watermark: its next run builds it whole.') -%}
     {%- endif -%}
