@@ -2,6 +2,7 @@
 
 {#- run-operation: when sources were loaded, how late their events came, when the gate looked, and what it skipped. -#}
 {%- macro cadence_facts(days) -%}
+    {%- do number_argument('days', days, 1, 3650) -%}
     {%- do create_ops_tables() -%}
     {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}
     {%- set sources = {} -%}

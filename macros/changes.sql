@@ -509,7 +509,7 @@
 
 {%- macro requests_of(entity, condition='true') -%}
     select
-        cast(entity as {{ stored_type(entity) }}) as {{ entity }},
+        try_cast(entity as {{ stored_type(entity) }}) as {{ entity }},
         day
     from {{ ops_table('requested_partitions') }}
     where {{ is_requested() }} and coalesce({{ condition }}, true)

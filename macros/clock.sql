@@ -6,8 +6,13 @@
 {%- endmacro %}
 
 {%- macro as_of_value() -%}
-    {%- set given = var('as_of', none) or (var('seed_clock') if target.name == 'demo' else none) -%}
-    {{ return(utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
+    {%- set given = var('as_of', none) -%}
+    {%- if given is not none -%}
+        {{ return(moment_argument('as_of', given)) }}
+    {%- elif target.name == 'demo' -%}
+        {{ return(utc_moment(var('seed_clock'))) }}
+    {%- endif -%}
+    {{ return(run_started_at.replace(tzinfo=none)) }}
 {%- endmacro %}
 
 {#- run-operation: reports the clock of a command of several dbt calls, so that all of them go by one. -#}

@@ -13,6 +13,9 @@
         {{ return('') }}
     {%- endif -%}
     {%- set known = ['days', 'from_first_day', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- for name in ['start', 'end'] if asked is mapping and asked.get(name) is not none -%}
+        {%- do moment_argument(name, asked[name]) -%}
+    {%- endfor -%}
     {%- set unknown = (asked.keys() | reject('in', known) | list) if asked is mapping else [asked] -%}
     {%- if flags.WHICH != 'run' -%}
         {%- set why = 'asked for with `dbt run`, not with `dbt ' ~ flags.WHICH ~ '`' -%}
@@ -22,7 +25,7 @@
         {%- set why = 'told, as a mapping, ' ~ known | join(', ') ~ '; not ' ~ unknown | join(', ') -%}
     {%- elif (asked.get('start') is none) != (asked.get('end') is none) -%}
         {%- set why = 'told both start and end, or neither' -%}
-    {%- elif asked.get('from_first_day') and (asked.get('start') or asked.get('days')) -%}
+    {%- elif asked.get('from_first_day') and (asked.get('start') is not none or asked.get('days') is not none) -%}
         {%- set why = 'told one first day: from_first_day, start or days' -%}
     {%- elif coverage_window()[0] >= coverage_window()[1] -%}
         {%- set why = 'told a start before the end' -%}
@@ -38,7 +41,7 @@
     {%- if asked.get('start') is not none -%}
         {{ return(whole_days(asked.start, asked.end)) }}
     {%- endif -%}
-    {%- set first_day = days_ago(asked.get('days') or var('coverage_days')) -%}
+    {%- set first_day = days_ago(var('coverage_days') if asked.get('days') is none else asked.days) -%}
     {{ return((before_all_days() if asked.get('from_first_day') else first_day, as_of_value().date() + one_day)) }}
 {%- endmacro %}
 
@@ -50,15 +53,12 @@
 {#- Predicate: the entity is one of those that coverage was asked for; of all, if it was asked for none. -#}
 {%- macro is_asked_entity(entity) -%}
     {%- set asked = (var('coverage', none) or {}).get('entity') -%}
-    {{ return('true' if asked is none else is_one_of(entity, [asked] if asked is string else asked)) }}
+    {%- set names = [asked] if asked is string or asked is number else asked -%}
+    {{ return('true' if asked is none else is_one_of(entity, names)) }}
 {%- endmacro %}
 
 {%- macro is_one_of(entity, names) -%}
-    {%- set literals = [] -%}
-    {%- for name in names -%}
-        {%- do literals.append(text_literal(name)) -%}
-    {%- endfor -%}
-    {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
+    {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ text_literals(names) ~ ')' if names else 'false') }}
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
@@ -340,6 +340,10 @@
 {#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
     that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
+    {%- do names_argument('models', models, stored_tables()) -%}
+    {%- set entity = text_argument('entity', entity, is_optional=true) -%}
+    {%- set day = day_argument('day', day, is_optional=true) -%}
+    {%- do flag_argument('below_minimum', below_minimum) -%}
     {%- set planned = graph.nodes.get('model.' ~ project_name ~ '.backfill_plan') -%}
     {%- set plan = relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
@@ -358,8 +362,8 @@
     })) -%}
     {%- set picked -%}
         decision in ('planned'{% if below_minimum %}, 'below minimum'{% endif %})
-        {%- if models %}
-        and model_name in ('{{ models | join("', '") }}')
+        {%- if models is not none %}
+        and {{ is_one_of('model_name', models) }}
         {%- endif %}
         {%- if entity is not none %}
         and entity = {{ text_literal(entity) }}
@@ -415,11 +419,14 @@
 {#- run-operation, after the build and another look at the same days: what coverage says now is the outcome. A request
     that the build did not take on is withdrawn, so that the back-off decides when it is tried again. -#}
 {%- macro finish_backfill(error=none) -%}
+    {%- set error = text_argument('error', error, is_optional=true) -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
     {%- set sql -%}
         {{ attempts_end(open_attempts(of_this_run()), {
             'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
             'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
-                ~ text_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
+                ~ message_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
         }) }};
 
         update {{ ops_table('requested_partitions') }}

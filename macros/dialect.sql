@@ -87,19 +87,48 @@
     {{ return(default__touched_table(name).include(database=false, schema=false)) }}
 {%- endmacro %}
 
-{#- Text as a literal; a backslash escapes on Snowflake. The start of a long message is enough in a table: dbt's log has
-    the whole. -#}
+{#- Text as a literal, whole: it may be a key. Only what is not there is null; a backslash escapes on Snowflake. -#}
 {%- macro text_literal(value) -%}
-    {%- if not value -%}
+    {%- if value is undefined or value is none -%}
         {{ return('cast(null as varchar)') }}
     {%- endif -%}
-    {{ return(adapter.dispatch('text_literal')((value | string)[:2000].replace("'", "''"))) }}
+    {{ return(adapter.dispatch('text_literal')((value | string).replace("'", "''"))) }}
 {%- endmacro %}
 {%- macro duckdb__text_literal(escaped) -%}
     {{ return("'" ~ escaped ~ "'") }}
 {%- endmacro %}
 {%- macro snowflake__text_literal(escaped) -%}
     {{ return("'" ~ escaped.replace('\\', '\\\\') ~ "'") }}
+{%- endmacro %}
+
+{%- macro text_literals(values) -%}
+    {%- set literals = [] -%}
+    {%- for value in values -%}
+        {%- do literals.append(text_literal(value)) -%}
+    {%- endfor -%}
+    {{ return(literals | join(', ')) }}
+{%- endmacro %}
+
+{#- A message as a literal: its start is enough in a table, dbt's log has the whole. Never for a key. -#}
+{%- macro message_literal(value) -%}
+    {{ return(text_literal((value | string)[:2000] if value else none)) }}
+{%- endmacro %}
+
+{#- Text that is empty or only white space, as Unicode has it (its property White_Space). What begins with a visible
+    ASCII character is neither, and a column's statistics mostly say so at once: the pattern alone takes 0.6 s for
+    5 million rows, and 0.003 s behind this comparison. -#}
+{%- macro is_blank(column) -%}
+    {%- set is_unusual = '(' ~ column ~ " < '!' or " ~ column ~ " > '~')" -%}
+    {{ return('(' ~ is_unusual ~ ' and ' ~ adapter.dispatch('is_blank')(column) ~ ')') }}
+{%- endmacro %}
+{%- macro duckdb__is_blank(column) -%}
+    {{ return('regexp_full_match(' ~ column ~ ", '[\\pZ\\t-\\r\\x{85}]*')") }}
+{%- endmacro %}
+{%- macro snowflake__is_blank(column) -%}
+    {#- its patterns do not say what they know of Unicode; `trim` takes the very characters -#}
+    {%- set wide = range(8192, 8203) | list + [8232, 8233, 8239, 8287, 12288] -%}
+    {%- set spaces = [9, 10, 11, 12, 13, 32, 133, 160, 5760] + wide -%}
+    {{ return('trim(cast(' ~ column ~ ' as varchar), chr(' ~ spaces | join(') || chr(') ~ ")) = ''") }}
 {%- endmacro %}
 
 {#- JSON in text: DuckDB raises where text does not parse, Snowflake has functions that give null. -#}
@@ -165,7 +194,7 @@
 {%- macro duckdb__renew_run_lock() -%}
 {%- endmacro %}
 {%- macro release_run_lock(holder=none) -%}
-    {{ return(adapter.dispatch('release_run_lock')(holder)) }}
+    {{ return(adapter.dispatch('release_run_lock')(text_argument('holder', holder, is_optional=true))) }}
 {%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
 {%- endmacro %}
@@ -249,7 +278,7 @@
 {%- macro snowflake__copy_files(root, paths, relation) -%}
     copy into {{ relation }}
     from @{{ raw_schema() }}.landing
-    files = ({{ stage_files(paths) }})
+    files = ({{ text_literals(paths) }})
     file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
     match_by_column_name = case_insensitive
     on_error = abort_statement
@@ -257,14 +286,6 @@
 
 {%- macro stage_location(path) -%}
     {{ return(text_literal('@' ~ raw_schema() ~ '.landing/' ~ path)) }}
-{%- endmacro %}
-
-{%- macro stage_files(paths) -%}
-    {%- set files = [] -%}
-    {%- for path in paths -%}
-        {%- do files.append(text_literal(path)) -%}
-    {%- endfor -%}
-    {{ return(files | join(', ')) }}
 {%- endmacro %}
 
 {#- DuckDB takes every path for a pattern, in a bucket even that of a file which is there: a*.parquet would load
@@ -291,7 +312,8 @@
 {%- endmacro %}
 {%- macro snowflake__open_session() -%}
     {%- set tag = {'project': project_name, 'model': model.name, 'run_id': run_id()} -%}
-    {%- do run_query('alter session set query_tag = ' ~ text_literal(tojson(tag))) -%}
+    {#- Snowflake takes 2000 characters -#}
+    {%- do run_query('alter session set query_tag = ' ~ message_literal(tojson(tag))) -%}
     {%- if var('warehouses') -%}
         {%- do run_query('use warehouse ' ~ var('warehouses').get(domain_of(model), target.warehouse)) -%}
     {%- endif -%}

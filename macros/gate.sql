@@ -15,6 +15,9 @@
     names them. What it sees is kept for ops.pipeline_health, by whoever records a decision on it or else at once; bad
     rows are counted for who asks for that. -#}
 {%- macro gate_facts(unreadable=[], count_quarantined=false, is_recorded_later=false) -%}
+    {%- do names_argument('unreadable', unreadable, raw_sources() | map(attribute='name')) -%}
+    {%- do flag_argument('count_quarantined', count_quarantined) -%}
+    {%- do flag_argument('is_recorded_later', is_recorded_later) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set facts = {'as_of': as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
@@ -25,11 +28,46 @@
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do facts.models.update({node.name: model_facts(node, facts.sources, counts)}) -%}
     {%- endfor -%}
+    {%- set missing = facts.sources.items() | rejectattr('1.exists') | map(attribute=0) | list -%}
+    {%- do facts.update({'advice': missing_tables_advice(missing)}) -%}
     {%- do facts.update({'figures': figures_of(facts, count_quarantined)}) -%}
     {%- if not is_recorded_later -%}
         {%- do record_look([], facts.figures) -%}
     {%- endif -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
+{%- endmacro %}
+
+{#- What to do where raw tables are not there, or nothing. -#}
+{%- macro missing_tables_advice(missing) -%}
+    {%- set without, names = [], [] -%}
+    {%- for source in raw_sources() if source.name in missing -%}
+        {%- do without.append(source.config.meta.domain) -%}
+        {%- do names.append(relation_of(source) | replace('"', '')) -%}
+    {%- endfor -%}
+    {%- set without, kept = without | unique | sort, var('domains') | reject('in', without) | list -%}
+    {%- set switch = "switch off " ~ ('domain ' if without | length == 1 else 'domains ') ~ without | join(', ')
+        ~ ": vars: domains in dbt_project.yml, or --vars '{domains: [" ~ kept | join(', ') ~ "]}'" -%}
+    {{ return('' if not names else (
+        ('These raw tables do not exist: ' if names | length > 1 else 'This raw table does not exist: ')
+        ~ names | join(', ') ~ '. '
+        ~ ('Who does not have them may ' ~ switch if kept else 'Is it the right database, and var raw_schema right')
+        ~ ('.' if kept else '?') ~ ' Who loads them makes them empty by dbt run-operation create_landing.'
+    )) }}
+{%- endmacro %}
+
+{#- on-run-end: after failures, since a missing table fails a view in the engine's words. -#}
+{%- macro tell_missing_tables(results) -%}
+    {%- set missing = [] -%}
+    {%- for result in results if result.status == 'error' and result.node.resource_type in ('model', 'test') -%}
+        {%- for source in sources_above(result.node.unique_id) if source.name not in missing -%}
+            {%- if load_relation(relation_of(source)) is none -%}
+                {%- do missing.append(source.name) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {%- do exceptions.warn(missing_tables_advice(missing)) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- All that waits, counted in one statement: per source, per watermark of the models below it, which mostly share one,
@@ -129,6 +167,10 @@
 {#- run-operation: what the gate said of sources and models, with the figures that it was said on. A model that is
     unchanged is known up to this clock (skipped in the ledger); a blocked one waits (pending). -#}
 {%- macro record_checks(checks, figures) -%}
+    {%- do rows_argument('checks', checks, ['subject', 'subject_type', 'state', 'reason']) -%}
+    {%- do rows_argument('figures', figures, figure(none, none, none)) -%}
+    {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
     {%- set entries, sources, statuses = [], {}, {'unchanged': 'skipped', 'blocked': 'pending'} -%}
     {%- for check in checks -%}
         {%- if check.subject_type == 'source' -%}
@@ -170,11 +212,11 @@
             {{ text_literal(figure.metric) }},
             {{ text_literal(figure.subject) }},
             {{ number_literal(figure.amount) }},
-            {{ text_literal(figure.detail) }},
+            {{ message_literal(figure.detail) }},
             {{ number_literal(figure.limits.get('warning')) }},
             {{ number_literal(figure.limits.get('critical')) }},
             {{ timestamp_literal(figure.reference_time) }},
-            {{ text_literal(figure.reason) }}
+            {{ message_literal(figure.reason) }}
             {{- ' union all' if not loop.last }}
         {%- endfor %}
     {%- endset -%}

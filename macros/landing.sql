@@ -3,9 +3,10 @@
 
 {#- run-operation: makes what loaders need, or with `dry_run` prints what that is. What is there stays as it is. -#}
 {%- macro create_landing(dry_run=false) -%}
-    {%- if dry_run -%}
+    {%- if flag_argument('dry_run', dry_run) -%}
         {%- do print(landing_ddl() | trim) -%}
     {%- else -%}
+        {%- do refuse_earlier_clock() -%}
         {%- do write_down(landing_ddl()) -%}
     {%- endif -%}
 {%- endmacro %}

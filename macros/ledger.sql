@@ -139,17 +139,22 @@
 
 {#- Written when a run starts and ends, and with every model -#}
 
-{#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
+{#- on-run-start. Refuses a clock that runs backwards, whatever command it is that writes, and closes what a killed run
+    left open. -#}
 {%- macro open_ledger() -%}
+    {%- set reading = ['test', 'compile', 'generate', 'freshness', 'show', 'list', 'parse', 'debug'] -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
         {%- do refuse_to_cover() -%}
         {%- do create_ops_tables() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do take_run_lock() -%}
-        {%- if not flags.FULL_REFRESH -%}
-            {%- do refuse_earlier_clock() -%}
-        {%- endif -%}
+    {%- endif -%}
+    {%- if execute and flags.WHICH not in reading -%}
+        {%- do refuse_earlier_clock() -%}
+        {%- do refuse_to_erase() -%}
+    {%- endif -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- set entries = [] -%}
         {%- for run_id, job_name in unfinished_runs() -%}
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
@@ -168,6 +173,7 @@
     was skipped because of it, and the end of the run itself. -#}
 {%- macro close_ledger(results) -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
+        {%- do tell_missing_tables(results) -%}
         {%- set entries, failures = [], [] -%}
         {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
             {%- set node = result.node -%}
@@ -202,6 +208,7 @@
 
 {#- run-operation: the end of a run that was told to stop. dbt calls on-run-end for what fails, not for that. -#}
 {%- macro close_interrupted_run(reason) -%}
+    {%- set reason = text_argument('reason', reason) -%}
     {%- do create_ops_tables() -%}
     {%- set entries = [] -%}
     {%- for unfinished, job_name in unfinished_runs() if unfinished == run_id() -%}
@@ -223,6 +230,20 @@
     {%- endif -%}
     {%- do run_state() -%}
     {%- do forget_before_rebuild() -%}
+    {%- if execute and model.resource_type == 'snapshot' -%}
+        {%- do refuse_later_rows() -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- What a snapshot holds says itself how far it has come, also where the ledger has lost that, or never got it. -#}
+{%- macro refuse_later_rows() -%}
+    {%- set later = '(select count(*) from ' ~ this ~ ' where dbt_valid_from > ' ~ as_of() ~ ')' -%}
+    {%- if load_relation(this) is not none and count_of(later) -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' holds rows that were loaded later than the clock of this run, ' ~ as_of_value()
+            ~ '. Nothing rebuilds a snapshot, so it was left as it is. Use a later as_of.'
+        ) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
@@ -496,18 +517,27 @@
     qualify row_number() over (partition by runs.job_name order by runs.ledger_entry desc) = 1
 {%- endmacro %}
 
+{#- A full refresh may go back with what it rebuilds; it leaves the others alone. Nothing rebuilds a snapshot. -#}
 {%- macro refuse_earlier_clock() -%}
+    {%- set goes_back = flags.FULL_REFRESH and flags.WHICH != 'run-operation' -%}
     {%- for node in graph.nodes.values() if is_recorded(node) and node.name in ledger_state().jobs -%}
         {%- set clock = ledger_state().jobs[node.name].clock -%}
-        {%- if clock and utc_moment(clock) > as_of_value() -%}
+        {%- set is_left_alone = goes_back and (is_rebuilt(node) or node.unique_id not in selected_resources) -%}
+        {%- if clock and utc_moment(clock) > as_of_value() and not is_left_alone -%}
             {%- do release_run_lock() -%}
+            {%- set is_snapshot = node.resource_type == 'snapshot' -%}
             {{ exceptions.raise_compiler_error(
                 'The clock of this run, ' ~ as_of_value() ~ ', lies before the clock of the ledger: '
-                ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. '
-                ~ 'Use a later as_of, or rebuild as of then with --full-refresh.'
+                ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. Use a later as_of, '
+                ~ ('or leave snapshots out (--exclude-resource-type snapshot): their history cannot be rebuilt.'
+                    if is_snapshot and goes_back else 'or rebuild as of then with --full-refresh.')
             ) }}
         {%- endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{%- macro is_rebuilt(node) -%}
+    {{ return(node.resource_type == 'model' and node.config.full_refresh is not false) }}
 {%- endmacro %}
 
 {%- macro unfinished_runs() -%}
@@ -591,7 +621,7 @@
         {{ number_literal(entry.partitions_touched) }},
         {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
         {{ timestamp_literal(entry.completed_at or (wall_clock() if entry.status != 'running' else none)) }},
-        {{ text_literal(entry.error_message) }},
+        {{ message_literal(entry.error_message) }},
         {{ text_literal(entry.code_checksum) }},
         {{ entry.metadata_sql or text_literal(none) }}
         {{- ' union all' if not loop.last }}
@@ -633,20 +663,21 @@
 
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
-    {%- set partitioned = {} -%}
-    {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized == 'incremental' -%}
-        {%- do partitioned.update({node.name: node}) -%}
-    {%- endfor -%}
+    {%- set partitioned, model = stored_tables(), text_argument('model', model) -%}
+    {%- set entity, day = text_argument('entity', entity), day_argument('day', day) -%}
+    {%- set reason = text_argument('reason', reason) -%}
     {%- if model not in partitioned -%}
         {{ exceptions.raise_compiler_error(
-            model ~ ' has no partitions to recompute. Nothing was requested. These have: '
+            model[:100] ~ ' has no partitions to recompute. Nothing was requested. These have: '
             ~ partitioned | sort | join(', ') ~ '.'
         ) }}
     {%- endif -%}
     {%- do create_ops_tables() -%}
+    {%- do refuse_earlier_clock() -%}
+    {%- do refuse_entity(partitioned[model], entity) -%}
     {#- a day above it may reach days that may still be recomputed -#}
     {%- set floor = first_kept_day(partitioned[model]) -%}
-    {%- if floor and utc_moment(day).date() < floor -%}
+    {%- if floor and day < floor -%}
         {{ exceptions.raise_compiler_error(
             model ~ ' can be recomputed from ' ~ floor ~ ' on: the raw rows of earlier days were pruned. '
             ~ 'Nothing was requested.'
@@ -659,7 +690,7 @@
             {{ text_literal(model) }},
             {{ text_literal(entity) }},
             cast('{{ day }}' as date),
-            {{ text_literal(reason) }},
+            {{ message_literal(reason) }},
             {{ timestamp_literal(wall_clock()) }},
             {{ timestamp_literal(none) }},
             {{ text_literal(none) }}
@@ -667,9 +698,34 @@
     {%- do write_down(sql) -%}
 {%- endmacro %}
 
+{#- The tables that are kept by increments, by name. -#}
+{%- macro stored_tables() -%}
+    {%- set tables = {} -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) and node.config.materialized == 'incremental' -%}
+        {%- do tables.update({node.name: node}) -%}
+    {%- endfor -%}
+    {{ return(tables) }}
+{%- endmacro %}
+
+{#- What is not of the entity's type would fail every build that takes up the request. -#}
+{%- macro refuse_entity(node, entity) -%}
+    {%- set relation, keys = load_relation(relation_of(node)), node.config.unique_key or [none] -%}
+    {%- set key = keys if keys is string else keys[0] -%}
+    {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
+        {%- set literal = text_literal(entity) -%}
+        {%- if column.name | lower == key and not column.is_string()
+            and count_of('case when try_cast(' ~ literal ~ ' as ' ~ column.dtype ~ ') is null then 1 else 0 end') -%}
+            {%- do refuse_argument('entity', entity, 'a ' ~ key ~ ' (' ~ column.dtype ~ ') of ' ~ node.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
 {#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job
     whole. A row of the ledger with its reason, never an edit. A dry run says what would happen, or why not. -#}
 {%- macro set_watermark(job, reason, to=none, dry_run=false) -%}
+    {%- set job, reason = text_argument('job', job), text_argument('reason', reason) -%}
+    {%- set after = moment_argument('to', to) if to is not none else none -%}
+    {%- do flag_argument('dry_run', dry_run) -%}
     {%- do create_ops_tables() -%}
     {%- if not dry_run -%}
         {%- do take_run_lock() -%}
@@ -680,11 +736,12 @@
         {%- do nodes.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if job not in nodes -%}
-        {%- do refuse_watermark('There is no job ' ~ job ~ '. These are: ' ~ nodes.keys() | sort | join(', ') ~ '.') -%}
+        {%- set those = nodes.keys() | sort | join(', ') -%}
+        {%- do refuse_watermark('There is no job ' ~ job[:100] ~ '. These are: ' ~ those ~ '.') -%}
     {%- elif not known.get('watermark') -%}
         {%- do refuse_watermark(job ~ ' has no watermark: its next run builds it whole.') -%}
     {%- endif -%}
-    {%- set before, after = utc_moment(known.watermark), utc_moment(to) if to else none -%}
+    {%- set before = utc_moment(known.watermark) -%}
     {%- set sources = sources_above(nodes[job].unique_id) -%}
     {%- if after and after > as_of_value() -%}
         {%- do refuse_watermark(after ~ ' lies after the clock, ' ~ as_of_value() ~ '.') -%}

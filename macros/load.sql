@@ -7,6 +7,9 @@
     line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not
     heard of. -#}
 {%- macro load_landing(root, files='[]', reports='[]', at_once=1) -%}
+    {%- set root = text_argument('root', root) -%}
+    {%- do number_argument('at_once', at_once, 1, 1000) -%}
+    {%- set files, reports = text_argument('files', files), text_argument('reports', reports) -%}
     {%- do create_ops_tables() -%}
     {%- do take_run_lock() -%}
     {%- do refuse_earlier_clock() -%}
@@ -37,6 +40,7 @@
 {%- macro load_files(root, paths) -%}
     {%- set dml, landed, resets, by_table = [], [], [], {} -%}
     {%- for path in paths -%}
+        {%- do refuse_path(path) -%}
         {%- do by_table.setdefault(path.split('/')[0], []).append(path) -%}
     {%- endfor -%}
     {%- for table, paths in by_table.items() -%}
@@ -77,10 +81,25 @@
     {%- do log('tidemark:loaded ' ~ tojson(told)) -%}
 {%- endmacro %}
 
-{#- The load time of a file, from its name: 20251015T120500000000Z-2025-10-14.parquet. -#}
+{#- A path names a table and a load time. -#}
+{%- macro refuse_path(path) -%}
+    {%- set tables = raw_sources() | map(attribute='name') | list -%}
+    {%- if path.split('/')[0] not in tables or landed_at(path) is none -%}
+        {%- set where = 'TABLE/DAY/20251015T120500000000Z-NAME.parquet, of one of the tables ' -%}
+        {%- do refuse_argument('the path of a landed file', path, where ~ tables | join(', ')) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The load time of a file, from its name: 20251015T120500000000Z-2025-10-14.parquet. None where it has none. -#}
 {%- macro landed_at(path) -%}
-    {%- set stamp = path.split('/')[-1].split('-')[0] -%}
-    {{ return(modules.datetime.datetime.strptime(stamp, '%Y%m%dT%H%M%S%fZ')) }}
+    {%- set stamp, two = path.split('/')[-1].split('-')[0], '([0-9]{2})' -%}
+    {%- set found = modules.re.fullmatch('([0-9]{4})' ~ two * 2 ~ 'T' ~ two * 3 ~ '([0-9]{6})Z', stamp) -%}
+    {%- if not found -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set parts = found.groups() -%}
+    {%- set moment = parts[:3] | join('-') ~ ' ' ~ parts[3:6] | join(':') ~ '.' ~ parts[6] -%}
+    {{ return(moment_argument('the load time of ' ~ path, moment)) }}
 {%- endmacro %}
 
 {%- macro make_raw_table(source) -%}
@@ -152,7 +171,7 @@
         {{ text_literal(run_id()) }},
         {{ timestamp_literal(wall_clock()) }},
         {{ text_literal(file.status) }},
-        {{ text_literal(file.error_message) }}
+        {{ message_literal(file.error_message) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
@@ -160,6 +179,9 @@
 {#- run-operation: the end of a load. Which files could not be loaded and why; a row of the ledger for each run of an
     ingest job that reported here, each report once, and for the load itself. -#}
 {%- macro close_load(jobs, failed_files=[]) -%}
+    {%- do rows_argument('jobs', jobs, ['job_name', 'status', 'figures']) -%}
+    {%- do rows_argument('failed_files', failed_files, ['path', 'error_message']) -%}
+    {%- do refuse_earlier_clock() -%}
     {%- set entries, files = [], [] -%}
     {%- for file in failed_files -%}
         {%- do files.append(dict(

@@ -110,6 +110,10 @@
     default, only says so, and why not. Without `sources` all that may be pruned; raw rows from another day on with
     `kept_from`. -#}
 {%- macro prune(dry_run=true, sources=none, kept_from=none, reason=none) -%}
+    {%- do flag_argument('dry_run', dry_run) -%}
+    {%- do names_argument('sources', sources) -%}
+    {%- set kept_from = day_argument('kept_from', kept_from, is_optional=true) -%}
+    {%- set reason = text_argument('reason', reason, is_optional=true) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
     {%- set limits, plans, obstacles = retention_limits(kept_from), [], [] -%}
@@ -164,7 +168,7 @@
             cast({{ dbt.dateadd('year', -years, today) }} as date)
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {%- set raw = utc_moment(kept_from).date() if kept_from else row[0] -%}
+    {%- set raw = row[0] if kept_from is none else kept_from -%}
     {%- set why -%}
         {%- if raw > as_of_value().date() -%}
             {{ raw }} lies after the clock, {{ as_of_value() }}
@@ -186,7 +190,7 @@
             name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
         ) }}
     {%- endfor -%}
-    {{ return(raw_sources() | selectattr('name', 'in', names or prunable) | list) }}
+    {{ return(raw_sources() | selectattr('name', 'in', prunable if names is none else names) | list) }}
 {%- endmacro %}
 
 {#- What is made of a raw table and stored. -#}
@@ -317,7 +321,7 @@
         {{ text_literal(plan.subject_type) }},
         cast('{{ plan.kept_from }}' as date),
         {{ plan.rows }},
-        {{ text_literal(reason) }}
+        {{ message_literal(reason) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}

@@ -35,7 +35,7 @@
 {#- At the end of a run. As an operation it takes the lock from a run that is known to be dead. -#}
 {%- macro default__release_run_lock(holder=none) -%}
     {%- set free = 'holder = null, taken_at = null, expires_at = null' -%}
-    {%- do update_run_lock(free, 'holder = ' ~ text_literal(holder or run_id())) -%}
+    {%- do update_run_lock(free, 'holder = ' ~ text_literal(run_id() if holder is none else holder)) -%}
 {%- endmacro %}
 
 {#- Whether the lease was given. -#}

@@ -158,9 +158,9 @@ def _repair_days(
 def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) -> Repair:
     """Request, build and compare again."""
     picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": how.even_few}
-    if asked.table:
+    if asked.table is not None:
         picked["models"] = [asked.table]
-    if asked.entity:
+    if asked.entity is not None:
         picked["entity"] = asked.entity
     started = start(dbt, as_of, picked)
     repair = Repair(day, started.partitions)

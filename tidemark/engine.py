@@ -107,6 +107,8 @@ class Dbt:
     target: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     target_path: Path | None = None
+    # Who only looks creates no database file.
+    only_looks: bool = False
     # Under this id the ledger keeps everything that one command does, over all its calls.
     run_id: str = field(default_factory=lambda: str(uuid4()))
     listeners: list[Callable[[Any], None]] = field(default_factory=lambda: [logs.hear])
@@ -208,6 +210,8 @@ class Dbt:
     def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
         from dbt.cli.main import dbtRunner
 
+        from tidemark import duckdb_file
+
         outcome = Outcome()
         # Without being told, dbt's own log file would be as silent as the console.
         file_level = os.environ.get("DBT_LOG_LEVEL_FILE", "debug")
@@ -224,7 +228,7 @@ class Dbt:
         if variables:
             options += ["--vars", as_yaml(variables)]
         began = time.perf_counter()
-        with _working_in(self.project_dir):
+        with _working_in(self.project_dir), duckdb_file.opened(self.only_looks):
             # A runner keeps state between calls; a new one per call does not.
             runner = dbtRunner(manifest=manifest, callbacks=[outcome.hear, *self.listeners])
             ran = runner.invoke([*args, *options])
@@ -249,7 +253,7 @@ class Dbt:
 
     @staticmethod
     def _refuse_locked(outcome: Outcome) -> None:
-        """A lock that outlasted the profile's retries."""
+        """A lock that outlasted the profile's attempts."""
         failed = [str(result.message) for result in outcome.results if result.message]
         for text in [*outcome.errors, *failed]:
             if held := _LOCKED.search(text):

@@ -153,7 +153,7 @@ def named_table(marts: Mapping[str, StoredMart], name: str) -> StoredMart:
 
 def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = None) -> Look:
     """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
-    tables = [asked.table] if asked.table else sorted(among or dbt.stored_marts)
+    tables = [asked.table] if asked.table is not None else sorted(among or dbt.stored_marts)
     compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
     found, failures = settled(dbt, as_of, asked, compared.compared)
     return Look(

@@ -15,6 +15,7 @@ final as (
         loaded_at,
         case
             when consumer_id is null then 'consumer_id is null'
+            when {{ is_blank('consumer_id') }} then 'consumer_id is blank'
         end as quarantine_reason
     from source
 

@@ -17,6 +17,7 @@ final as (
         loaded_at,
         case
             when company_id is null then 'company_id is null'
+            when {{ is_blank('company_id') }} then 'company_id is blank'
             when load_date is null then 'load_date is null'
             when {{ dbt.dateadd('hour', -24, 'load_date') }} > loaded_at
                 then 'load_date is more than 24 hours after loaded_at'

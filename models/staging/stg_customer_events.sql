@@ -18,8 +18,11 @@ final as (
         loaded_at,
         case
             when event_id is null then 'event_id is null'
+            when {{ is_blank('event_id') }} then 'event_id is blank'
             when consumer_id is null then 'consumer_id is null'
+            when {{ is_blank('consumer_id') }} then 'consumer_id is blank'
             when customer_id is null then 'customer_id is null'
+            when {{ is_blank('customer_id') }} then 'customer_id is blank'
             when event_type is null then 'event_type is null'
             when created_at is null then 'created_at is null'
             when {{ dbt.dateadd('hour', -24, 'created_at') }} > loaded_at

@@ -16,7 +16,9 @@ final as (
         loaded_at,
         case
             when customer_id is null then 'customer_id is null'
+            when {{ is_blank('customer_id') }} then 'customer_id is blank'
             when consumer_id is null then 'consumer_id is null'
+            when {{ is_blank('consumer_id') }} then 'consumer_id is blank'
         end as quarantine_reason
     from source
 

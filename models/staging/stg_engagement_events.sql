@@ -20,7 +20,9 @@ final as (
         updated_at as loaded_at,
         case
             when event_id is null then 'event_id is null'
+            when {{ is_blank('event_id') }} then 'event_id is blank'
             when server_id is null then 'server_id is null'
+            when {{ is_blank('server_id') }} then 'server_id is blank'
             when session_date is null then 'session_date is null'
             when {{ dbt.dateadd('hour', -24, 'session_date') }} > updated_at
                 then 'session_date is more than 24 hours after updated_at'
@@ -28,6 +30,7 @@ final as (
             -- a deleted version needs no measures
             when coalesce(is_deleted, false) then null
             when user_id is null then 'user_id is null'
+            when {{ is_blank('user_id') }} then 'user_id is blank'
             when interaction_count is null then 'interaction_count is null'
             when duration_minutes is null then 'duration_minutes is null'
             when interaction_count < 0 then 'interaction_count is negative'

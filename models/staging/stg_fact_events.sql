@@ -16,7 +16,9 @@ final as (
         loaded_at,
         case
             when event_id is null then 'event_id is null'
+            when {{ is_blank('event_id') }} then 'event_id is blank'
             when company_id is null then 'company_id is null'
+            when {{ is_blank('company_id') }} then 'company_id is blank'
             when event_timestamp is null then 'event_timestamp is null'
             when {{ dbt.dateadd('hour', -24, to_utc('event_timestamp')) }} > loaded_at
                 then 'event_timestamp is more than 24 hours after loaded_at'

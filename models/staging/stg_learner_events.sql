@@ -42,8 +42,11 @@ final as (
         processed_at as loaded_at,
         case
             when event_id is null then 'event_id is null'
+            when {{ is_blank('event_id') }} then 'event_id is blank'
             when learner_id is null then 'learner_id is null'
+            when {{ is_blank('learner_id') }} then 'learner_id is blank'
             when event_type is null then 'event_type is null'
+            when {{ is_blank('session_id') }} then 'session_id is blank'
             when timestamp is null then 'timestamp is null'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > processed_at
                 then 'timestamp is more than 24 hours after processed_at'

@@ -15,6 +15,7 @@ final as (
         loaded_at,
         case
             when company_id is null then 'company_id is null'
+            when {{ is_blank('company_id') }} then 'company_id is blank'
             when usage_date is null then 'usage_date is null'
             when active_users is null then 'active_users is null'
             when events is null then 'events is null'

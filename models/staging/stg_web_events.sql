@@ -28,7 +28,10 @@ final as (
         loaded_at,
         case
             when event_id is null then 'event_id is null'
+            when {{ is_blank('event_id') }} then 'event_id is blank'
             when team_id is null then 'team_id is null'
+            when {{ is_blank('person_id') }} then 'person_id is blank'
+            when {{ is_blank('session_id') }} then 'session_id is blank'
             when timestamp is null then 'timestamp is null'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > loaded_at
                 then 'timestamp is more than 24 hours after loaded_at'

@@ -75,6 +75,12 @@ def test_a_source_that_dbt_did_not_report_never_blocks() -> None:
     assert not check.blocks
 
 
+def test_a_source_that_is_missing_blocks_without_a_limit() -> None:
+    teams = SourceFacts("teams", exists=False, has_rows=False, newest_visible=None)
+    (check,) = assess({"teams": teams}, [], CLOCK)
+    assert (check.state, check.blocks) == (SourceState.ERROR, True)
+
+
 @pytest.mark.parametrize(
     ("check", "reason"),
     [
@@ -167,9 +173,9 @@ def test_a_model_below_a_fresh_source(facts: ModelFacts, state: ModelState, reas
 @pytest.mark.parametrize("facts", [model(), model(new_rows={"events": 9}), model(exists=False)])
 def test_what_blocks_a_model(facts: ModelFacts, state: SourceState, blocked: bool) -> None:
     assert (judge(facts, source(state)).state is ModelState.BLOCKED) == blocked
-    # without an error limit there is no cadence to miss
+    # without an error limit there is no cadence to miss, but there may be no table
     without_limit = judge(facts, source(state, error_after=None))
-    assert without_limit.state is not ModelState.BLOCKED
+    assert (without_limit.state is ModelState.BLOCKED) == (state is SourceState.ERROR)
 
 
 def test_one_bad_source_of_several_blocks_and_is_named() -> None:

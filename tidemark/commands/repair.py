@@ -72,7 +72,7 @@ def gaps(
     log_format: Log = LogFormat.TEXT,
 ) -> None:
     """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
-    dbt = begin("gaps", log_format, project_dir, target, vars_)
+    dbt = begin("gaps", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.gaps import Asked
     from tidemark.report.gaps import look_as_json, show_gaps
     from tidemark.report.tables import console
@@ -87,7 +87,7 @@ def gaps(
 def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
     from tidemark.gaps import look, named_table, the_clock
 
-    if asked.table:
+    if asked.table is not None:
         with refused("--table"):
             named_table(dbt.stored_marts, asked.table)
     with logs.progress(dbt, "Comparing"):
@@ -182,7 +182,7 @@ def backfill(
             whole_days(start, end)
         if json_ and not (yes or explain):
             raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
-    dbt = begin("backfill", log_format, project_dir, target, vars_)
+    dbt = begin("backfill", log_format, project_dir, target, vars_, only_looks=not apply)
     if start is not None and end is not None:
         window, every = (start, end), interval or Interval.DAILY
         asked = (as_of, yes, refresh_if_cheaper, explain)

@@ -38,7 +38,7 @@ def metrics(
     ] = None,
 ) -> None:
     """Look as `status` does, and tell the figures as Prometheus reads them."""
-    dbt = begin("metrics", log_format, project_dir, target, vars_)
+    dbt = begin("metrics", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.health import look
     from tidemark.metrics import text, write
 
@@ -86,7 +86,7 @@ def serve(
     It reads them in the background and looks at no raw table. While a run holds the database file,
     it serves what it has, and says so.
     """
-    dbt = begin("serve", log_format, project_dir, target, vars_)
+    dbt = begin("serve", log_format, project_dir, target, vars_, only_looks=True)
     import signal
 
     from tidemark.metrics import Monitor, server

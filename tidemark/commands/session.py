@@ -35,9 +35,11 @@ def begin(
     project_dir: Path | None,
     target: str | None,
     variables: dict[str, Any] | None,
+    only_looks: bool = False,
 ) -> Dbt:
     """Give everything that a command does one id, in its log and in the ledger."""
     dbt = dbt_of(project_dir, target, variables)
+    dbt.only_looks = only_looks
     dbt.run_id = str(uuid4())
     begin_log(command, log_format, dbt.run_id)
     return dbt

@@ -30,6 +30,7 @@ def show_sources(out: Console, judgement: Judgement) -> None:
             duration(check.error_after),
         )
     out.print(sources)
+    _show_advice(out, judgement)
 
 
 def show_decisions(out: Console, judgement: Judgement) -> None:
@@ -46,6 +47,7 @@ def show_judgement(out: Console, judgement: Judgement) -> None:
     for check in judgement.checks:
         if check.state is not SourceState.FRESH:
             out.print(f"[{colour(check.state)}]{escape(check.reason)}[/]")
+    _show_advice(out, judgement)
     models: dict[tuple[ModelState, str], list[str]] = {}
     for decision in judgement.decisions:
         models.setdefault((decision.state, decision.reason), []).append(decision.model)
@@ -53,6 +55,11 @@ def show_judgement(out: Console, judgement: Judgement) -> None:
     for (state, reason), names in sorted(models.items()):
         decisions.add_row(coloured(state), escape(reason), ", ".join(names))
     out.print(decisions)
+
+
+def _show_advice(out: Console, judgement: Judgement) -> None:
+    if judgement.advice:
+        out.print(escape(judgement.advice))
 
 
 def _show_clock(out: Console, judgement: Judgement) -> None:
@@ -66,6 +73,7 @@ def judgement_as_json(judgement: Judgement) -> dict[str, Any]:
     return {
         "as_of": judgement.as_of.isoformat(),
         "seeded": judgement.seeded,
+        "advice": judgement.advice or None,
         "sources": [_source(check) for check in judgement.checks],
         "models": [
             {"model": each.model, "state": each.state.value, "reason": each.reason}

@@ -31,6 +31,9 @@ _LATER_ARRIVALS = st.sampled_from(
     ["in a step", "in a step", "in a step", "in a step", "in flight", "in flight", "ahead", "never"]
 )
 
+# an id of nothing but white space is none
+_NO_IDS = st.sampled_from([None, "", "\u00a0\u2003 \t"])
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -196,7 +199,9 @@ class Author:
             elif kind == "null key":
                 healthy = new()
                 keys = [key for key in TABLES[table].identity if key != TABLES[table].event_time]
-                self.arrive(table, {**healthy, self.one_of(keys): None}, {"null key": healthy})
+                key = self.one_of(keys)
+                none = self.draw(_NO_IDS) if TABLES[table].columns[key] == "varchar" else None
+                self.arrive(table, {**healthy, key: none}, {"null key": healthy})
             else:
                 raise ValueError(kind)
 

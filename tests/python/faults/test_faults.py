@@ -20,6 +20,8 @@ from time import monotonic
 import pytest
 from exact.marts import connect
 
+from tidemark.engine import DbtError
+
 from .ground import ALL_DOMAINS, AN_HOUR, AT_LENGTH, SEED_CLOCK, TWO_DOMAINS, Command, Ground
 from .page import Page
 
@@ -322,6 +324,28 @@ def test_a_clock_that_goes_backwards(ground: Ground, page: Page) -> None:
     seen = message(command, "The clock of this run.*")
     later = CLOCK + AN_HOUR
     page.add("a clock that goes backwards", seen, ground.rerun(later))
+
+
+@at_length
+def test_a_snapshot_that_goes_backwards(ground: Ground, page: Page) -> None:
+    ground.succeed(CLOCK)
+    history = ground.sql("from marts.crm_companies order by all")
+    with pytest.raises(DbtError) as refused:
+        ground.call(SEED_CLOCK, "build", "--full-refresh")
+    assert ground.sql("from marts.crm_companies order by all") == history
+    seen = str(refused.value)
+    page.add("a full refresh at an earlier clock, snapshots and all", seen, ground.rerun(CLOCK))
+
+
+@at_length
+def test_a_mistyped_folder(ground: Ground, page: Page) -> None:
+    right = ground.path
+    ground.path = right.parent / "nowhere" / right.name
+    command = ground.start(CLOCK)
+    assert command.end() == 1
+    ground.path = right
+    seen = message(command, "There is no folder.*")
+    page.add("a folder that is not there", seen, ground.rerun(CLOCK))
 
 
 @at_length

@@ -74,6 +74,18 @@ def is_json(text: str | None) -> str:
     return "(select {{ is_json('data') }} from (select " + literal(text) + " as data) as texts)"
 
 
+# What Unicode calls white space.
+WHITE_SPACE = [
+    *(*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)),
+    *(0x2028, 0x2029, 0x202F, 0x205F, 0x3000),
+]
+
+
+def is_blank(value: str) -> str:
+    text = f"(select {value} as id) as texts"
+    return "(select coalesce({{ is_blank('id') }}, false) from " + text + ")"
+
+
 def json_text(text: str | None, key: str) -> str:
     value = "{{ json_text('data', '" + key + "') }}"
     return f"(select {value} from (select {literal(text)} as data) as texts)"
@@ -177,9 +189,27 @@ CASES: dict[str, dict[str, Case]] = {
         "a new line": Case(literal("a\nb"), "'a' || chr(10) || 'b'"),
         "what others replace": Case(literal("$pageview %s {} :a ?"), "'$pageview %s {} :a ?'"),
         "unicode": Case(f"length({literal('Zoë ☂ 😀')})", "7"),
-        "long": Case(f"length({literal('é' * 3000)})", "2000"),
-        "empty is null": Case("{{ text_literal('') }}", "cast(null as varchar)"),
+        "long": Case(f"length({literal('é' * 3000)})", "3000"),
+        "empty": Case("{{ text_literal('') }}", "''"),
+        "a number": Case("{{ text_literal(0) }}", "'0'"),
         "none": Case("{{ text_literal(none) }}", "cast(null as varchar)"),
+    },
+    "message_literal": {
+        "long": Case("length({{ message_literal('" + "é" * 3000 + "') }})", "2000"),
+        "empty is null": Case("{{ message_literal('') }}", "cast(null as varchar)"),
+        "none": Case("{{ message_literal(none) }}", "cast(null as varchar)"),
+    },
+    "is_blank": {
+        "empty": Case(is_blank("''"), "true"),
+        **{f"U+{code:04X}": Case(is_blank(f"chr({code})"), "true") for code in WHITE_SPACE},
+        "all of them": Case(is_blank(" || ".join(f"chr({code})" for code in WHITE_SPACE)), "true"),
+        "a zero": Case(is_blank("'0'"), "false"),
+        "a tilde": Case(is_blank("'~'"), "false"),
+        "an accent": Case(is_blank("'é'"), "false"),
+        "between spaces": Case(is_blank("chr(160) || 'a' || chr(8232)"), "false"),
+        "of no width": Case(is_blank("chr(8203) || chr(65279)"), "false"),
+        "a separator of information": Case(is_blank("chr(28)"), "false"),
+        "long": Case(is_blank(f"'{'x' * 3000}'"), "false"),
     },
     "is_json": {
         "an object": Case(is_json('{"a": {"é": [1, null]}}'), "true"),
@@ -300,7 +330,7 @@ def dispatched_macros() -> set[str]:
 def test_every_dispatched_macro_is_tried() -> None:
     assert dispatched_macros() <= {*CASES, *TEXTS, *LANDED, *SCENARIOS}
     # what the table tells of besides is not dispatched by us, but by dbt
-    assert set(CASES) - dispatched_macros() == {"days_after", "unix_second"}
+    assert set(CASES) - dispatched_macros() == {"days_after", "message_literal", "unix_second"}
     for scenario in SCENARIOS.values():
         name, _, test = scenario.partition("::")
         assert f"def {test}(" in (Path(__file__).parent / name).read_text(encoding="utf-8")

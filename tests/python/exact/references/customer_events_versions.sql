@@ -13,9 +13,9 @@ with judged as (
     from raw.customer_events
     where
         loaded_at <= getvariable('as_of')
-        and event_id is not null
-        and consumer_id is not null
-        and customer_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(consumer_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(customer_id, '[^\pZ\t-\r\x{85}]')
         and event_type is not null
         and created_at is not null
 

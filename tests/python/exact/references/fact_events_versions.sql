@@ -12,8 +12,8 @@ with judged as (
     from raw.fact_events
     where
         loaded_at <= getvariable('as_of')
-        and event_id is not null
-        and company_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(company_id, '[^\pZ\t-\r\x{85}]')
         and event_timestamp is not null
 
 )

@@ -18,10 +18,11 @@ with judged as (
     from raw.learner_events
     where
         processed_at <= getvariable('as_of')
-        and event_id is not null
-        and learner_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(learner_id, '[^\pZ\t-\r\x{85}]')
         and event_type is not null
         and timestamp is not null
+        and coalesce(regexp_matches(session_id, '[^\pZ\t-\r\x{85}]'), true)
 
 ),
 

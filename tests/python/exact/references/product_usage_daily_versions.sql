@@ -12,7 +12,7 @@ select
 from raw.product_usage_daily
 where
     loaded_at <= getvariable('as_of')
-    and company_id is not null
+    and regexp_matches(company_id, '[^\pZ\t-\r\x{85}]')
     and usage_date is not null
     and active_users >= 0
     and events >= 0

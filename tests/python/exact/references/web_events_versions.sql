@@ -8,9 +8,11 @@ with judged as (
     from raw.web_events
     where
         loaded_at <= getvariable('as_of')
-        and event_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
         and team_id is not null
         and timestamp is not null
+        and coalesce(regexp_matches(person_id, '[^\pZ\t-\r\x{85}]'), true)
+        and coalesce(regexp_matches(session_id, '[^\pZ\t-\r\x{85}]'), true)
 
 )
 
