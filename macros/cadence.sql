@@ -3,7 +3,7 @@
 {#- run-operation: when sources were loaded, how late their events came, when the gate looked, and what it skipped. -#}
 {%- macro cadence_facts(days) -%}
     {%- do create_ops_tables() -%}
-    {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}
+    {%- set since = shifted(as_of_value(), modules.datetime.timedelta(days=-days)) -%}
     {%- set sources = {} -%}
     {%- for source in raw_sources() -%}
         {%- do sources.update({source.name: {

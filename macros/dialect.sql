@@ -24,8 +24,14 @@
     {{ return('trunc(date_part(epoch_microsecond, ' ~ column ~ ') / 1000)') }}
 {%- endmacro %}
 
-{#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
+{#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB, which knows fewer years. -#}
 {%- macro days_after(date, days) -%}
+    {{ return(adapter.dispatch('days_after')(date, days)) }}
+{%- endmacro %}
+{%- macro duckdb__days_after(date, days) -%}
+    {{ return('(cast(' ~ date ~ ' as date) + cast(' ~ days ~ ' as integer))') }}
+{%- endmacro %}
+{%- macro snowflake__days_after(date, days) -%}
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
 {%- endmacro %}
 

@@ -301,7 +301,7 @@
 
 {%- macro overlap_start(watermark) -%}
     {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
-    {{ return(utc_moment(watermark) - overlap) }}
+    {{ return(shifted(utc_moment(watermark), -overlap)) }}
 {%- endmacro %}
 
 
@@ -436,7 +436,7 @@
         model_name as subject,
         null as ledger_entry,
         entity,
-        day,
+        {{ within_calendar('day') }} as day,
         requested_at
     from {{ ops_table('requested_partitions') }}
     where done_at is null

@@ -18,7 +18,8 @@ final as (
         case
             when company_id is null then 'company_id is null'
             when load_date is null then 'load_date is null'
-            when {{ dbt.dateadd('hour', -24, 'load_date') }} > loaded_at
+            when {{ is_before_earliest_event('load_date') }} then 'load_date is before earliest_event'
+            when {{ days_after('load_date', -1) }} > cast(loaded_at as date)
                 then 'load_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

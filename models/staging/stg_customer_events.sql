@@ -22,6 +22,7 @@ final as (
             when customer_id is null then 'customer_id is null'
             when event_type is null then 'event_type is null'
             when created_at is null then 'created_at is null'
+            when {{ is_before_earliest_event('created_at') }} then 'created_at is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'created_at') }} > loaded_at
                 then 'created_at is more than 24 hours after loaded_at'
             when not {{ is_json('payload_json') }} then 'payload_json does not parse'

@@ -22,6 +22,7 @@ final as (
             when event_id is null then 'event_id is null'
             when server_id is null then 'server_id is null'
             when session_date is null then 'session_date is null'
+            when {{ is_before_earliest_event('session_date') }} then 'session_date is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'session_date') }} > updated_at
                 then 'session_date is more than 24 hours after updated_at'
             when {{ is_beyond_retention('engagement_events', 'session_date') }} then 'beyond_retention'

@@ -45,6 +45,7 @@ final as (
             when learner_id is null then 'learner_id is null'
             when event_type is null then 'event_type is null'
             when timestamp is null then 'timestamp is null'
+            when {{ is_before_earliest_event('timestamp') }} then 'timestamp is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > processed_at
                 then 'timestamp is more than 24 hours after processed_at'
             when not {{ is_json('data') }} then 'data does not parse'

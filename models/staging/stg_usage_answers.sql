@@ -12,7 +12,8 @@ final as (
         loaded_at,
         case
             when usage_date is null then 'usage_date is null'
-            when {{ dbt.dateadd('hour', -24, 'usage_date') }} > loaded_at
+            when {{ is_before_earliest_event('usage_date') }} then 'usage_date is before earliest_event'
+            when {{ days_after('usage_date', -1) }} > cast(loaded_at as date)
                 then 'usage_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

@@ -30,6 +30,7 @@ final as (
             when event_id is null then 'event_id is null'
             when team_id is null then 'team_id is null'
             when timestamp is null then 'timestamp is null'
+            when {{ is_before_earliest_event('timestamp') }} then 'timestamp is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > loaded_at
                 then 'timestamp is more than 24 hours after loaded_at'
             when {{ is_beyond_retention('web_events', 'timestamp') }} then 'beyond_retention'
