@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 
 # What `fromisoformat` accepts differs between Python versions; this does not.
@@ -51,6 +51,15 @@ def parse_clock(text: str) -> datetime:
 def parse_if_known(text: str | None) -> datetime | None:
     """The same of a value that the warehouse may not know."""
     return parse_clock(text) if text else None
+
+
+def day_plus(day: date, days: int) -> date:
+    """So many days later; it ends where the calendar does, with the years 1 and 9999.
+
+    >>> day_plus(date.max, 1)
+    datetime.date(9999, 12, 31)
+    """
+    return date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal()))
 
 
 def show_time(moment: datetime) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
+from datetime import date, datetime
+from itertools import pairwise
+from random import Random
 from typing import Any
 
+import duckdb
 import pytest
-from exact.marts import MARTS_OF, day_column_of, entity_of
+from exact.marts import day_column_of, entity_of
 from exact.raw import TABLES, create
 from test_ledger import PROJECT, Warehouse
 
@@ -123,8 +125,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_DUCKDB_PATH", str(days.path))
         patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        import duckdb
-
         with duckdb.connect(str(days.path)) as connection:
             connection.execute("set TimeZone = 'UTC'")
             create(connection)
@@ -137,41 +137,112 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
         yield days
 
 
-def test_y(built: Days) -> None:
-    t0 = __import__("time").time()
-    def lap(x):
-        print(x, round(__import__("time").time() - t0, 1))
-    stored = []
-    for mart in [m for d in MARTS_OF.values() for m in d]:
-        day = day_column_of(mart)
-        if mart in STORED_BY_DAY:
-            for time in ("0001-01-01", "-infinity", "infinity", "0044-03-15 (BC)", "9999-12-31"):
-                stored.append(
-                    f"insert into marts.{mart} select * replace (cast('{time}' as "
-                    f"timestamp) as {day}) from marts.{mart} limit 1"
-                )
-                stored.append(
-                    "insert into ops.requested_partitions select 'r', "
-                    f"'{mart}', cast({entity_of(mart)} as varchar), cast('{time}' as date), 'x', "
-                    f"timestamp '2025-10-15 12:30:00', null, null from marts.{mart} limit 1"
-                )
-    built.sql("set TimeZone='UTC'", *stored)
-    for op, args in [("gate_facts", {"count_quarantined": True}), ("cadence_facts", {"days": 7})]:
-        built.operate(op, **args)
-        lap(op)
+def test_an_impossible_time_is_a_bad_row(built: Days) -> None:
+    for table in TABLES:
+        column = TABLES[table].event_time
+        if not column:
+            continue
+        reasons = {
+            f"{column} is before earliest_event": BEFORE,
+            f"{column} is more than 24 hours after {TABLES[table].load_time}": AFTER,
+        }
+        for reason, times in reasons.items():
+            known = [
+                t for t in times if t not in ONLY_DATES or TABLES[table].columns[column] == "date"
+            ]
+            ((found,),) = built.sql(
+                "select count(*) from ops.quarantined_rows"
+                f" where source_name = '{table}' and quarantine_reason = '{reason}'"
+                # the other bad rows are those whose load time is one of these
+                " and row_json::json->>'$.loaded_at' = '2025-10-15 06:00:00'"
+            )
+            assert (table, reason, found) == (table, reason, len(known))
+
+
+def test_the_day_of_earliest_event_is_a_day(built: Days) -> None:
+    told = built.sql(
+        insert("web_events", "last", {"timestamp": "1970-01-01 23:59:59.999999"}),
+        insert("web_events", "first", {"timestamp": "1970-01-02 00:00:00"}),
+        "create temp table judged as select event_id, quarantine_reason from staging.stg_web_events"
+        " where event_id in ('first', 'last')",
+        "delete from raw.web_events where event_id in ('first', 'last')",
+        "from judged order by all",
+    )
+    assert told == [("first", None), ("last", "timestamp is before earliest_event")]
+
+
+def test_impossible_days_that_are_stored_and_asked_for_go(built: Days) -> None:
+    stored = {mart: built.mart(mart) for mart in STORED_BY_DAY}
+    for mart in STORED_BY_DAY:
+        for time in ("0001-01-01", "-infinity", "infinity", "0044-03-15 (BC)", "9999-12-31"):
+            day = f"cast('{time}' as timestamp) as {day_column_of(mart)}"
+            entity = f"cast({entity_of(mart)} as varchar)"
+            built.sql(
+                f"insert into marts.{mart} select * replace ({day}) from marts.{mart} limit 1",
+                f"insert into ops.requested_partitions select 'r', '{mart}', {entity},"
+                f" cast('{time}' as date), 'x', timestamp '2025-10-15 12:30:00', null, null"
+                f" from marts.{mart} limit 1",
+            )
+    built.operate("gate_facts", count_quarantined=True)
     built.succeed("run", "--select", STORED, coverage={"from_first_day": True})
-    lap("coverage")
     built.succeed("compile", "--select", STORED, explain={})
-    lap("explain")
     built.succeed("run")
-    lap("run")
-    built.succeed("run", "--select", STORED, "--event-time-start", "0001-01-01", "--event-time-end", "9999-12-31T23:00:00")
-    lap("restate")
+    assert {mart: built.mart(mart) for mart in STORED_BY_DAY} == stored
+
+
+def test_a_window_and_a_clock_may_be_the_first_and_the_last(built: Days) -> None:
+    stored = {mart: built.mart(mart) for mart in STORED_BY_DAY}
+    window = ("--event-time-start", "0001-01-01", "--event-time-end", "9999-12-31T23:00:00")
+    built.succeed("run", "--select", STORED, *window)
+    assert {mart: built.mart(mart) for mart in STORED_BY_DAY} == stored
     built.succeed("run", "--select", STORED, as_of=datetime.max, coverage={})
-    lap("cov max")
-    built.succeed("run", as_of=datetime.max)
-    lap("run max")
-    built.operate("gate_facts", as_of=datetime.max, count_quarantined=True)
-    built.operate("prune", as_of=datetime.max)
-    lap("max")
-    assert 0
+    built.succeed("run", "--select", STORED, as_of=datetime.max)
+    for operation in ("gate_facts", "prune"):
+        built.operate(operation, as_of=datetime.max)
+
+
+_RANGES = """
+{%- set day, told = modules.datetime.date.fromordinal, [] -%}
+{%- for asked in var('asked') -%}
+    {%- set spans = [] -%}
+    {%- for first, last in asked -%}
+        {%- do spans.append((day(first), day(last))) -%}
+    {%- endfor -%}
+    {%- do told.append(merged_ranges(spans) | map('map', 'string') | map('list') | list) -%}
+{%- endfor -%}
+{{ tojson(told) }}
+"""
+
+
+def day_by_day(spans: list[tuple[int, int]], most: int = 10) -> list[list[str]]:
+    """The ranges of all days in some spans, which are listed one by one."""
+    days = sorted({day for first, last in spans for day in range(first, last + 1)})
+    gaps = sorted(
+        ((day - before, day) for before, day in pairwise(days) if day > before + 1),
+        reverse=True,
+    )
+    starts = sorted([days[0], *(day for _, day in gaps[: most - 1])])
+    ends = [max(day for day in days if day < start) for start in starts[1:]] + [days[-1]]
+    return [
+        [str(date.fromordinal(first)), str(date.fromordinal(last + 1))]
+        for first, last in zip(starts, ends, strict=True)
+    ]
+
+
+def test_spans_become_the_ranges_of_their_days_however_long_they_are(built: Days) -> None:
+    random, today = Random(0), date(2025, 10, 15).toordinal()
+    asked = []
+    for spread in (20, 60, 400, 400, 400):
+        firsts = [today - random.randrange(spread) for _ in range(random.choice([1, 5, 40]))]
+        asked.append([(first, first + random.choice([0, 0, 1, 9])) for first in firsts])
+    # 300 sessions from 2000 to now, and as many from before all calendars to their end: listed day
+    # by day, they would be a billion
+    years = [(date(2000, 1, 1).toordinal() + number, today) for number in range(300)]
+    ages = [(1, date.max.toordinal() - number) for number in range(300)]
+    outcome = built.dbt.call(
+        *("compile", "--inline", _RANGES), as_of=CLOCK, variables={"asked": [*asked, years, ages]}
+    )
+    assert outcome.success, outcome.errors
+    told = json.loads(outcome.results[0].node.compiled_code)
+    assert told[:-2] == [day_by_day(spans) for spans in asked]
+    assert told[-2:] == [[["2000-01-01", "2025-10-16"]], [["None", "None"]]]
