@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tidemark.clock import parse_day
 
 # How many breaches of the contract a message names; a renamed field breaks every row.
 _NAMED = 3
 
 # The raw table's columns are of that size.
 _Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+
+
+def _day(value: Any) -> Any:
+    """A day in any way of ISO 8601; of what is none, the model says so."""
+    with suppress(ValueError):
+        return parse_day(value) if isinstance(value, str) else value
+    return value
 
 
 class UsageRow(BaseModel):
@@ -22,7 +32,7 @@ class UsageRow(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     company_id: str
-    date: date
+    date: Annotated[date, BeforeValidator(_day)]
     active_users: _Integer
     events: _Integer
 
