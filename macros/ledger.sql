@@ -147,6 +147,7 @@
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do take_run_lock() -%}
+        {%- do tell_types_of_raw_tables() -%}
         {%- if not flags.FULL_REFRESH -%}
             {%- do refuse_earlier_clock() -%}
         {%- endif -%}

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'crm_daily') }}
+    {{ contract_rows(source('raw', 'crm_daily')) }}
 
 ),
 
@@ -16,6 +16,7 @@ final as (
         load_date as occurred_at,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'crm_daily')) }}
             when company_id is null then 'company_id is null'
             when load_date is null then 'load_date is null'
             when {{ is_before_earliest_event('load_date') }} then 'load_date is before earliest_event'

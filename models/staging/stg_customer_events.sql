@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'customer_events') }}
+    {{ contract_rows(source('raw', 'customer_events')) }}
 
 ),
 
@@ -17,6 +17,7 @@ final as (
         cast(created_at as date) as activity_date,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'customer_events')) }}
             when event_id is null then 'event_id is null'
             when consumer_id is null then 'consumer_id is null'
             when customer_id is null then 'customer_id is null'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'engagement_events') }}
+    {{ contract_rows(source('raw', 'engagement_events')) }}
 
 ),
 
@@ -19,6 +19,7 @@ final as (
         coalesce(is_deleted, false) as is_deleted,
         updated_at as loaded_at,
         case
+            {{ unfit_values(source('raw', 'engagement_events')) }}
             when event_id is null then 'event_id is null'
             when server_id is null then 'server_id is null'
             when session_date is null then 'session_date is null'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'fact_events') }}
+    {{ contract_rows(source('raw', 'fact_events')) }}
 
 ),
 
@@ -15,6 +15,7 @@ final as (
         coalesce(is_deleted, false) as is_deleted,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'fact_events')) }}
             when event_id is null then 'event_id is null'
             when company_id is null then 'company_id is null'
             when event_timestamp is null then 'event_timestamp is null'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'learner_events') }}
+    {{ contract_rows(source('raw', 'learner_events')) }}
 
 ),
 
@@ -41,6 +41,7 @@ final as (
         s3_path,
         processed_at as loaded_at,
         case
+            {{ unfit_values(source('raw', 'learner_events')) }}
             when event_id is null then 'event_id is null'
             when learner_id is null then 'learner_id is null'
             when event_type is null then 'event_type is null'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'product_usage_daily') }}
+    {{ contract_rows(source('raw', 'product_usage_daily')) }}
 
 ),
 
@@ -14,6 +14,7 @@ final as (
         events,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'product_usage_daily')) }}
             when company_id is null then 'company_id is null'
             when usage_date is null then 'usage_date is null'
             when active_users is null then 'active_users is null'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'usage_answers') }}
+    {{ contract_rows(source('raw', 'usage_answers')) }}
 
 ),
 
@@ -11,6 +11,7 @@ final as (
         usage_date as occurred_at,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'usage_answers')) }}
             when usage_date is null then 'usage_date is null'
             when {{ is_before_earliest_event('usage_date') }} then 'usage_date is before earliest_event'
             when {{ days_after('usage_date', -1) }} > cast(loaded_at as date)

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'web_events') }}
+    {{ contract_rows(source('raw', 'web_events')) }}
 
 ),
 
@@ -27,6 +27,7 @@ final as (
         country_code,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'web_events')) }}
             when event_id is null then 'event_id is null'
             when team_id is null then 'team_id is null'
             when timestamp is null then 'timestamp is null'
