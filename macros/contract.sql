@@ -66,26 +66,21 @@
     {{ return(found) }}
 {%- endmacro %}
 
-{#- on-run-start: what differs is told by name before anything is built. Without load times nobody knows what is new. -#}
+{#- on-run-start: what differs is told by name before anything is built. -#}
 {%- macro tell_types_of_raw_tables() -%}
     {%- for source in raw_sources() if execute -%}
         {%- set converted, words = conversions_of_table(relation_of(source)), [] -%}
-        {%- set table = source.schema ~ '.' ~ source.identifier -%}
         {%- for name, conversion in converted.items() -%}
             {%- do words.append(name ~ ' is ' ~ conversion.actual ~ ', not ' ~ conversion.wanted) -%}
         {%- endfor -%}
-        {%- set load_time = converted.get(source.loaded_at_field) -%}
-        {%- if load_time and kind_of_type(load_time.actual) not in ('time', 'time with zone', 'date') -%}
-            {%- do release_run_lock() -%}
-            {{ exceptions.raise_compiler_error(
-                table ~ ': ' ~ source.loaded_at_field ~ ' is ' ~ load_time.actual ~ ', not ' ~ load_time.wanted
-                ~ '. Without load times nobody knows what is new. Nothing was touched. '
-                ~ 'Change its type, or name a view that does in vars: raw_identifiers.'
-            ) }}
-        {%- elif words -%}
+        {%- set load_time = converted.get(source.loaded_at_field, {}) -%}
+        {%- set is_lost = load_time and kind_of_type(load_time.actual) not in ('time', 'time with zone', 'date') -%}
+        {%- if words -%}
             {%- do exceptions.warn(
-                table ~ ' has other types than its contract: ' ~ words | join(', ') ~ '. What fits is converted; '
-                ~ 'rows with other values are in ops.quarantined_rows.'
+                source.schema ~ '.' ~ source.identifier ~ ' has other types than its contract: ' ~ words | join(', ')
+                ~ '. What fits is converted; rows with other values are in ops.quarantined_rows.'
+                ~ (' Without load times nothing above it can be built: make ' ~ source.loaded_at_field
+                ~ ' a timestamp.' if is_lost else '')
             ) -%}
         {%- endif -%}
     {%- endfor -%}

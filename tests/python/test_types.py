@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from test_ledger import PROJECT, Warehouse
 
-from tidemark.engine import Dbt, DbtError, Outcome
+from tidemark.engine import Dbt, Outcome
 
 CLOCK = datetime(2025, 10, 15, 12)
 WIDENED = {
@@ -114,11 +114,15 @@ def test_what_fits_is_converted_and_what_does_not_is_a_bad_row(warehouse: Wareho
 
 
 @pytest.mark.usefixtures("told")
-def test_without_load_times_nothing_is_built(warehouse: Warehouse) -> None:
+def test_load_times_that_are_none_are_told(warehouse: Warehouse) -> None:
+    said: list[str] = []
     warehouse.sql("alter table raw.engagement_events alter updated_at type varchar")
-    with pytest.raises(DbtError, match="updated_at is VARCHAR, not timestamp") as refused:
-        warehouse.call("build", as_of=CLOCK)
-    assert "Nothing was touched" in str(refused.value)
+    warehouse.dbt.listeners.append(lambda event: said.append(str(event.info.msg)))
+    warehouse.call("run", "--select", "stg_engagement_events", as_of=CLOCK)
+    warehouse.dbt.listeners.pop()
+    (told,) = [text for text in said if "has other types than its contract" in text]
+    assert "updated_at is VARCHAR, not timestamp" in told
+    assert "Without load times nothing above it can be built: make updated_at" in told
 
 
 _CONVERSIONS = """
