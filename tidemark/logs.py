@@ -89,7 +89,9 @@ def tell(level: int, message: str, **told: Any) -> None:
 
 
 def hear(message: Any) -> None:
-    """A line for every node that dbt is through with."""
+    """A line for every node that dbt is through with, and for what macros warn of."""
+    if message.info.name == "JinjaLogWarning":
+        tell(logging.WARNING, message.info.msg, invocation_id=message.info.invocation_id)
     if message.info.name != "NodeFinished":
         return
     node, result = message.data.node_info, message.data.run_result
