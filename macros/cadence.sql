@@ -4,7 +4,7 @@
 {%- macro cadence_facts(days) -%}
     {%- do number_argument('days', days, 1, 3650) -%}
     {%- do create_ops_tables() -%}
-    {%- set since = as_of_value() - modules.datetime.timedelta(days=days) -%}
+    {%- set since = shifted(as_of_value(), modules.datetime.timedelta(days=-days)) -%}
     {%- set sources = {} -%}
     {%- for source in raw_sources() -%}
         {%- do sources.update({source.name: {

@@ -37,12 +37,12 @@
 
 {#- Whole days, [first, end), as for a restatement; without start and end the clock's day and the days before it. -#}
 {%- macro coverage_window() -%}
-    {%- set asked, one_day = var('coverage'), modules.datetime.timedelta(days=1) -%}
+    {%- set asked = var('coverage') -%}
     {%- if asked.get('start') is not none -%}
         {{ return(whole_days(asked.start, asked.end)) }}
     {%- endif -%}
     {%- set first_day = days_ago(var('coverage_days') if asked.get('days') is none else asked.days) -%}
-    {{ return((before_all_days() if asked.get('from_first_day') else first_day, as_of_value().date() + one_day)) }}
+    {{ return((before_all_days() if asked.get('from_first_day') else first_day, day_plus(as_of_value().date(), 1))) }}
 {%- endmacro %}
 
 {#- Where a look from an entity's first day on begins: no event is older, and days before it can still be told. -#}
@@ -62,7 +62,7 @@
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
-    {{ return(as_of_value().date() - modules.datetime.timedelta(days=days)) }}
+    {{ return(day_plus(as_of_value().date(), -days)) }}
 {%- endmacro %}
 
 {#- Pre-hook of every mart. A table to compare with must be there, and nothing else may be built on the way. -#}
@@ -299,7 +299,7 @@
         {%- endif %}
     ) as entities
     {%- set first_day = state.window[0] -%}
-    {%- set last_day = [state.window[1], state.known.date()] | min - modules.datetime.timedelta(days=1) %}
+    {%- set last_day = day_plus([state.window[1], state.known.date()] | min, -1) %}
     cross join {{ each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
     where {{ is_asked_entity('entities.entity') }}
 {%- endmacro %}

@@ -24,8 +24,14 @@
     {{ return('trunc(date_part(epoch_microsecond, ' ~ column ~ ') / 1000)') }}
 {%- endmacro %}
 
-{#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB and a date on Snowflake. -#}
+{#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB, which knows fewer years. -#}
 {%- macro days_after(date, days) -%}
+    {{ return(adapter.dispatch('days_after')(date, days)) }}
+{%- endmacro %}
+{%- macro duckdb__days_after(date, days) -%}
+    {{ return('(cast(' ~ date ~ ' as date) + cast(' ~ days ~ ' as integer))') }}
+{%- endmacro %}
+{%- macro snowflake__days_after(date, days) -%}
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
 {%- endmacro %}
 
@@ -234,14 +240,14 @@
     {{ return(adapter.dispatch('landed_columns')(root, paths)) }}
 {%- endmacro %}
 {%- macro duckdb__landed_columns(root, paths) -%}
-    select file_name[{{ root | length + 2 }}:], name
+    select file_name[{{ root | length + 2 }}:], name, duckdb_type
     from parquet_schema({{ duckdb_urls(root, paths) }})
     {#- the schema itself is its first element -#}
     where num_children is null
 {%- endmacro %}
 {%- macro snowflake__landed_columns(root, paths) -%}
     {%- for path in paths %}
-    select {{ text_literal(path) }}, column_name
+    select {{ text_literal(path) }}, column_name, cast(null as varchar)
     from table(infer_schema(
         location => {{ stage_location(path) }}, file_format => '{{ raw_schema() }}.landing_parquet'
     ))
@@ -249,16 +255,24 @@
     {%- endfor %}
 {%- endmacro %}
 
-{#- How many rows they have, and the earliest load time; a file without rows may be left out. -#}
-{%- macro landed_rows(root, paths, loaded_at) -%}
-    {{ return(adapter.dispatch('landed_rows')(root, paths, loaded_at)) }}
+{#- How many rows they have, and the earliest load time; a file without rows may be left out. Of columns of other types
+    than the table's (macros/contract.sql), a value that cannot be converted. -#}
+{%- macro landed_rows(root, paths, loaded_at, converted={}) -%}
+    {{ return(adapter.dispatch('landed_rows')(root, paths, loaded_at, converted)) }}
 {%- endmacro %}
-{%- macro duckdb__landed_rows(root, paths, loaded_at) -%}
-    select filename[{{ root | length + 2 }}:], count(*), min({{ loaded_at }})
+{%- macro duckdb__landed_rows(root, paths, loaded_at, converted) -%}
+    {%- set load_time = converted[loaded_at].value if loaded_at in converted else loaded_at -%}
+    select
+        filename[{{ root | length + 2 }}:],
+        count(*),
+        {{ within_calendar('min(' ~ load_time ~ ')', 'timestamp') }}
+        {%- for name, conversion in converted.items() %},
+        min(case when {{ is_unfit(name, conversion) }} then cast({{ adapter.quote(name) }} as varchar) end)
+        {%- endfor %}
     from read_parquet({{ duckdb_urls(root, paths) }}, filename = true, hive_partitioning = false)
     group by filename
 {%- endmacro %}
-{%- macro snowflake__landed_rows(root, paths, loaded_at) -%}
+{%- macro snowflake__landed_rows(root, paths, loaded_at, converted) -%}
     {%- for path in paths %}
     select {{ text_literal(path) }}, count(*), min(cast($1:{{ loaded_at }} as timestamp_ntz))
     from {{ stage_location(path) }} (file_format => '{{ raw_schema() }}.landing_parquet')
@@ -268,14 +282,19 @@
 
 {#- Their rows into a table, column by column of the same name. Snowflake keeps a load history of its own besides; a
     transaction that is rolled back takes that back, too. -#}
-{%- macro copy_files(root, paths, relation) -%}
-    {{ return(adapter.dispatch('copy_files')(root, paths, relation)) }}
+{%- macro copy_files(root, paths, relation, converted={}) -%}
+    {{ return(adapter.dispatch('copy_files')(root, paths, relation, converted)) }}
 {%- endmacro %}
-{%- macro duckdb__copy_files(root, paths, relation) -%}
+{%- macro duckdb__copy_files(root, paths, relation, converted) -%}
     insert into {{ relation }} by name
-    select * from read_parquet({{ duckdb_urls(root, paths) }}, union_by_name = true, hive_partitioning = false)
+    select *
+    {%- for name, conversion in converted.items() -%}
+        {{ ' replace (' if loop.first else ', ' }}{{ conversion.value }} as {{ adapter.quote(name) }}
+        {{- ')' if loop.last }}
+    {%- endfor %}
+    from read_parquet({{ duckdb_urls(root, paths) }}, union_by_name = true, hive_partitioning = false)
 {%- endmacro %}
-{%- macro snowflake__copy_files(root, paths, relation) -%}
+{%- macro snowflake__copy_files(root, paths, relation, converted) -%}
     copy into {{ relation }}
     from @{{ raw_schema() }}.landing
     files = ({{ text_literals(paths) }})

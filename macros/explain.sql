@@ -139,7 +139,6 @@
 {%- macro causes_of_loaded(relation) -%}
     {%- set identity, watermark = version_of(relation).identity, last_watermark() -%}
     {%- set day, key = identity[-1], identity | join(', ') -%}
-    {%- set days = 'select distinct ' ~ day ~ ' from ' ~ relation ~ ' where ' ~ newly_loaded() -%}
     select distinct
         {{ run_state().entity }} as entity,
         {{ day }} as day,
@@ -151,7 +150,7 @@
                 where
                     {{ valid_and_visible() }}
                     and loaded_at <= {{ timestamp_literal(watermark) }}
-                    and {{ within('occurred_at', ranges_of(days)) }}
+                    and {{ within('occurred_at', ranges_of(day, relation ~ ' where ' ~ newly_loaded())) }}
             ) then 'redelivery'
             when {{ day }} < cast('{{ utc_moment(watermark).date() }}' as date) then 'late rows'
             else 'new rows'

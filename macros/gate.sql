@@ -3,7 +3,9 @@
 {#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. -#}
 {%- macro collect_freshness(source, loaded_at_field, filter) -%}
     {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
-        select max({{ loaded_at_field }}) as max_loaded_at, {{ as_of() }} as snapshotted_at
+        select
+            {{ within_calendar('max(' ~ loaded_at_field ~ ')', 'timestamp') }} as max_loaded_at,
+            {{ as_of() }} as snapshotted_at
         from {{ source }}
         where {{ loaded_at_field }} <= {{ as_of() }}{% if filter %} and {{ filter }}{% endif %}
     {% endcall -%}
@@ -120,7 +122,7 @@
 
 {%- macro newest_visible(source) -%}
     (
-        select max({{ source.loaded_at_field }}) from {{ source.relation_name }}
+        select {{ within_calendar('max(' ~ source.loaded_at_field ~ ')', 'timestamp') }} from {{ source.relation_name }}
         where {{ source.loaded_at_field }} <= {{ as_of() }}
     )
 {%- endmacro %}

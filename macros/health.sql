@@ -109,7 +109,7 @@
         limit 2
     {%- endset -%}
     {%- set clocks = run_query(sql).rows -%}
-    {{ return(clocks[1][0] if clocks | length > 1 else as_of_value() - modules.datetime.timedelta(days=1)) }}
+    {{ return(clocks[1][0] if clocks | length > 1 else shifted(as_of_value(), modules.datetime.timedelta(days=-1))) }}
 {%- endmacro %}
 
 {%- macro job_figures(node, facts) -%}

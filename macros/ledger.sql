@@ -155,6 +155,7 @@
         {%- do refuse_to_erase() -%}
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do tell_types_of_raw_tables() -%}
         {%- set entries = [] -%}
         {%- for run_id, job_name in unfinished_runs() -%}
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
@@ -322,7 +323,7 @@
 
 {%- macro overlap_start(watermark) -%}
     {%- set overlap = modules.datetime.timedelta(minutes=var('watermark_overlap_minutes')) -%}
-    {{ return(utc_moment(watermark) - overlap) }}
+    {{ return(shifted(utc_moment(watermark), -overlap)) }}
 {%- endmacro %}
 
 
@@ -457,7 +458,7 @@
         model_name as subject,
         null as ledger_entry,
         entity,
-        day,
+        {{ within_calendar('day') }} as day,
         requested_at
     from {{ ops_table('requested_partitions') }}
     where done_at is null

@@ -46,17 +46,23 @@
     {%- for table, paths in by_table.items() -%}
         {%- set source = raw_sources() | selectattr('name', 'equalto', table) | first -%}
         {%- do make_raw_table(source) -%}
-        {%- set columns, rows = {}, {} -%}
+        {%- set columns, rows, alike = {}, {}, {} -%}
         {%- for row in run_query(landed_columns(root, paths)).rows -%}
-            {%- do columns.setdefault(row[0], []).append(row[1]) -%}
+            {%- do columns.setdefault(row[0], {}).update({row[1] | lower: row[2]}) -%}
         {%- endfor -%}
         {%- for path in paths -%}
-            {%- do refuse_columns(source, path, columns.get(path, [])) -%}
+            {%- do refuse_columns(source, path, columns.get(path, {}).keys()) -%}
+            {#- read together, files of other types would convert each other -#}
+            {%- do alike.setdefault(tojson(columns.get(path, {})), []).append(path) -%}
         {%- endfor -%}
-        {%- for row in run_query(landed_rows(root, paths, source.loaded_at_field)).rows -%}
-            {%- do rows.update({row[0]: (row[1] | int, utc_moment(row[2]) if row[2] else none)}) -%}
+        {%- for some in alike.values() -%}
+            {%- set converted = landed_conversions(source, columns.get(some[0], {})) -%}
+            {%- for row in run_query(landed_rows(root, some, source.loaded_at_field, converted)).rows -%}
+                {%- do refuse_values(row, converted) -%}
+                {%- do rows.update({row[0]: (row[1] | int, utc_moment(row[2]) if row[2] else none)}) -%}
+            {%- endfor -%}
+            {%- do dml.append(copy_files(root, some, relation_of(source), converted)) -%}
         {%- endfor -%}
-        {%- do dml.append(copy_files(root, paths, relation_of(source))) -%}
         {%- for path in paths -%}
             {%- set records, earliest = rows.get(path, (0, none)) -%}
             {%- do landed.append({
@@ -128,6 +134,24 @@
         ] -%}
         {{ exceptions.raise_compiler_error(path ~ ' ' ~ whats | select | join(' and ') ~ '.') }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- The columns of a file that are of other types than the contract's; Snowflake does not say. -#}
+{%- macro landed_conversions(source, types) -%}
+    {{ return(conversions_of(source, types) if types.values() | select | list else {}) }}
+{%- endmacro %}
+
+{#- A value that its column cannot hold exactly would become another one. -#}
+{%- macro refuse_values(row, converted) -%}
+    {%- for name, conversion in converted.items() -%}
+        {%- set value = row[loop.index + 2] -%}
+        {%- if value is not none -%}
+            {{ exceptions.raise_compiler_error(
+                row[0] ~ ': ' ~ name ~ ' holds ' ~ (value | string)[:100] ~ ', as ' ~ conversion.actual ~ ', which '
+                ~ conversion.wanted ~ ' does not hold exactly. Nothing of the file was loaded.'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 {#- Models look at what was loaded since their watermark. A file may wait in the landing until a run has gone past its

@@ -9,7 +9,7 @@
 {#- The first day that a node may still recompute, or none. A window over days must have all of its days. -#}
 {%- macro retention_floor(node) -%}
     {%- set first_day = first_kept_day(node) -%}
-    {{ return(first_day + modules.datetime.timedelta(days=lookback_of(node)) if first_day else none) }}
+    {{ return(day_plus(first_day, lookback_of(node)) if first_day else none) }}
 {%- endmacro %}
 
 {%- macro lookback_of(node) -%}
@@ -164,8 +164,8 @@
     {%- set today = 'cast(' ~ as_of() ~ ' as date)' -%}
     {%- set sql -%}
         select
-            cast({{ dbt.dateadd('month', -months, today) }} as date),
-            cast({{ dbt.dateadd('year', -years, today) }} as date)
+            {{ within_calendar('cast(' ~ dbt.dateadd('month', -months, today) ~ ' as date)') }},
+            {{ within_calendar('cast(' ~ dbt.dateadd('year', -years, today) ~ ' as date)') }}
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
     {%- set raw = row[0] if kept_from is none else kept_from -%}
@@ -203,7 +203,7 @@
     {%- set found = [] -%}
     {%- for node in readers -%}
         {%- set job = ledger_state().jobs.get(node.name, {}) -%}
-        {%- set floor = kept_from + modules.datetime.timedelta(days=lookback_of(node)) -%}
+        {%- set floor = day_plus(kept_from, lookback_of(node)) -%}
         {%- set strategy = node.config.incremental_strategy if node.config.materialized == 'incremental' else none -%}
         {%- set relation = relation_of(node) -%}
         {%- set why -%}

@@ -93,10 +93,12 @@ def tell(level: int, message: str, **told: Any) -> None:
 
 
 def hear(message: Any) -> None:
-    """A line for every node that dbt is through with, and for what its adapter warns of."""
+    """A line for every node that dbt is through with, and for what adapter and macros warn of."""
     if message.info.name == "AdapterEventWarning":
         # of a wait for the database, which must not be silent
         tell(logging.WARNING, str(message.data.base_msg))
+    if message.info.name == "JinjaLogWarning":
+        tell(logging.WARNING, message.info.msg, invocation_id=message.info.invocation_id)
     if message.info.name != "NodeFinished":
         return
     node, result = message.data.node_info, message.data.run_result

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'consumers') }}
+    {{ contract_rows(source('raw', 'consumers')) }}
 
 ),
 
@@ -14,6 +14,7 @@ final as (
         updated_at,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'consumers')) }}
             when consumer_id is null then 'consumer_id is null'
             when {{ is_blank('consumer_id') }} then 'consumer_id is blank'
         end as quarantine_reason

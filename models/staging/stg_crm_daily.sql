@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'crm_daily') }}
+    {{ contract_rows(source('raw', 'crm_daily')) }}
 
 ),
 
@@ -16,10 +16,12 @@ final as (
         load_date as occurred_at,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'crm_daily')) }}
             when company_id is null then 'company_id is null'
             when {{ is_blank('company_id') }} then 'company_id is blank'
             when load_date is null then 'load_date is null'
-            when {{ dbt.dateadd('hour', -24, 'load_date') }} > loaded_at
+            when {{ is_before_earliest_event('load_date') }} then 'load_date is before earliest_event'
+            when {{ days_after('load_date', -1) }} > cast(loaded_at as date)
                 then 'load_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'customers') }}
+    {{ contract_rows(source('raw', 'customers')) }}
 
 ),
 
@@ -15,6 +15,7 @@ final as (
         updated_at,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'customers')) }}
             when customer_id is null then 'customer_id is null'
             when {{ is_blank('customer_id') }} then 'customer_id is blank'
             when consumer_id is null then 'consumer_id is null'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'engagement_events') }}
+    {{ contract_rows(source('raw', 'engagement_events')) }}
 
 ),
 
@@ -19,11 +19,13 @@ final as (
         coalesce(is_deleted, false) as is_deleted,
         updated_at as loaded_at,
         case
+            {{ unfit_values(source('raw', 'engagement_events')) }}
             when event_id is null then 'event_id is null'
             when {{ is_blank('event_id') }} then 'event_id is blank'
             when server_id is null then 'server_id is null'
             when {{ is_blank('server_id') }} then 'server_id is blank'
             when session_date is null then 'session_date is null'
+            when {{ is_before_earliest_event('session_date') }} then 'session_date is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'session_date') }} > updated_at
                 then 'session_date is more than 24 hours after updated_at'
             when {{ is_beyond_retention('engagement_events', 'session_date') }} then 'beyond_retention'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'fact_events') }}
+    {{ contract_rows(source('raw', 'fact_events')) }}
 
 ),
 
@@ -15,12 +15,15 @@ final as (
         coalesce(is_deleted, false) as is_deleted,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'fact_events')) }}
             when event_id is null then 'event_id is null'
             when {{ is_blank('event_id') }} then 'event_id is blank'
             when company_id is null then 'company_id is null'
             when {{ is_blank('company_id') }} then 'company_id is blank'
             when event_timestamp is null then 'event_timestamp is null'
-            when {{ dbt.dateadd('hour', -24, to_utc('event_timestamp')) }} > loaded_at
+            when {{ is_before_earliest_event('event_timestamp') }} then 'event_timestamp is before earliest_event'
+            -- of an infinite time there is none in UTC
+            when coalesce({{ dbt.dateadd('hour', -24, to_utc('event_timestamp')) }} > loaded_at, loaded_at is not null)
                 then 'event_timestamp is more than 24 hours after loaded_at'
             when {{ is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
             -- a deleted version needs no measures

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'product_usage_daily') }}
+    {{ contract_rows(source('raw', 'product_usage_daily')) }}
 
 ),
 
@@ -14,6 +14,7 @@ final as (
         events,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'product_usage_daily')) }}
             when company_id is null then 'company_id is null'
             when {{ is_blank('company_id') }} then 'company_id is blank'
             when usage_date is null then 'usage_date is null'
@@ -21,7 +22,8 @@ final as (
             when events is null then 'events is null'
             when active_users < 0 then 'active_users is negative'
             when events < 0 then 'events is negative'
-            when {{ dbt.dateadd('hour', -24, 'usage_date') }} > loaded_at
+            when {{ is_before_earliest_event('usage_date') }} then 'usage_date is before earliest_event'
+            when {{ days_after('usage_date', -1) }} > cast(loaded_at as date)
                 then 'usage_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'web_events') }}
+    {{ contract_rows(source('raw', 'web_events')) }}
 
 ),
 
@@ -27,12 +27,14 @@ final as (
         country_code,
         loaded_at,
         case
+            {{ unfit_values(source('raw', 'web_events')) }}
             when event_id is null then 'event_id is null'
             when {{ is_blank('event_id') }} then 'event_id is blank'
             when team_id is null then 'team_id is null'
             when {{ is_blank('person_id') }} then 'person_id is blank'
             when {{ is_blank('session_id') }} then 'session_id is blank'
             when timestamp is null then 'timestamp is null'
+            when {{ is_before_earliest_event('timestamp') }} then 'timestamp is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > loaded_at
                 then 'timestamp is more than 24 hours after loaded_at'
             when {{ is_beyond_retention('web_events', 'timestamp') }} then 'beyond_retention'

@@ -25,10 +25,10 @@
     {% set clock = run_query(sql).rows | map(attribute=0) | select | map('string') | first or clock %}
 {% endif %}
 {# what is loaded every hour is late after two: a day is complete two hours after its end #}
-{% set today = (utc_moment(clock) - modules.datetime.timedelta(hours=2)).date() %}
+{% set today = shifted(utc_moment(clock), modules.datetime.timedelta(hours=-2)).date() %}
 {# a week, so that nobody misses a finding over a weekend #}
-{% set first_judged = today - modules.datetime.timedelta(days=7) %}
-{% set first_read = first_judged - modules.datetime.timedelta(weeks=weeks) %}
+{% set first_judged = day_plus(today, -7) %}
+{% set first_read = day_plus(first_judged, -7 * weeks) %}
 
 with counted_days as (
 

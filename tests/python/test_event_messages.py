@@ -78,6 +78,14 @@ def test_times_become_utc_to_the_microsecond() -> None:
     assert row(written(timestamp="2025-09-03T00:30:00+02:00"))[8] == date(2025, 9, 2)
 
 
+@pytest.mark.parametrize(
+    "moment",
+    ["2025-09-03 00:30+02", "20250902T2230Z", "2025-09-02t22:30:00z", "2025-245T22:30,0"],
+)
+def test_times_are_read_in_all_ways_of_the_standard(moment: str) -> None:
+    assert row(written(timestamp=moment))[4] == datetime(2025, 9, 2, 22, 30)
+
+
 def test_fields_without_a_column_are_told() -> None:
     told = read(written(device="phone", processed_at="2025-01-01", s3_path="elsewhere"))
     assert told[1] == {"device"}

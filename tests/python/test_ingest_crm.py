@@ -130,6 +130,16 @@ def test_columns_are_taken_by_name() -> None:
     assert (parsed.bad, parsed.warnings) == ([], [])
 
 
+@pytest.mark.parametrize("day", ["2025-10-14", "20251014", "2025-287", "2025-W42-2"])
+@pytest.mark.parametrize(
+    "moment", ["2025-08-30 15:00:00+00", "2025-08-30 17+02", "20250830T15Z", "2025-08-30t15:00:00z"]
+)
+def test_times_and_days_are_read_in_all_ways_of_the_standard(moment: str, day: str) -> None:
+    parsed = parse(text(f"acme,Acme,US,x,{moment},{day}"), None)
+    assert parsed.load_date == DAY
+    assert parsed.rows == [("acme", "Acme", "US", "x", datetime(2025, 8, 30, 15))]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_quoted_line_breaks_belong_to_a_field(end: str) -> None:
     quoted = f'acme,"Acme,{end}""the"" one",US,x,,2025-10-14'

@@ -231,8 +231,8 @@ def test_a_broken_file_fails_alone_and_takes_its_answer_with_it(home: Home) -> N
             ".parquet lacks events and has event_count, which product_usage_daily does not know.",
         ),
         (
-            lambda rows: rows.set_column(3, "events", pa.array(["many", "none"])),
-            "Could not convert string 'many' to INT32",
+            lambda rows: rows.set_column(3, "events", pa.array(["many", "7"])),
+            "events holds many, as VARCHAR, which integer does not hold exactly. Nothing of the",
         ),
     ],
     ids=["a lost column", "a renamed column", "a retyped column"],
@@ -326,6 +326,32 @@ def test_what_landed_and_is_not_read_is_told(home: Home) -> None:
     assert "Not read: 7 files, crm_daily/dt=2025-10-15/part-0.snappy.parquet" in said
     assert "part-4.snappy.parquet and 2 more." in said
     put_on_page("load: files that are named otherwise", said, "nothing", "tells of them again")
+
+
+def test_what_becomes_another_value_is_not_loaded(home: Home) -> None:
+    day = date(2025, 10, 14)
+    exact = usage(day, CLOCK).set_column(3, "events", pa.array([7.0, None]))
+    zoned = pa.array(["2025-10-15 10:00:00+02", "2025-10-15 12:00:00"])
+    exact = exact.set_column(4, "loaded_at", zoned).set_column(0, "company_id", pa.array([1, 2]))
+    # A file of other types beside it would convert it, were they read together.
+    bad = {
+        "events holds 2.7, as DOUBLE, which integer": pa.array([7.0, 2.7]),
+        "events holds true, as BOOLEAN, which integer": pa.array([True, True]),
+    }
+    for number, column in enumerate([None, *bad.values()]):
+        rows = usage(day, CLOCK).set_column(3, "events", column) if column else exact
+        home.landing.land("product_usage_daily", rows, f"{day}-{number}", CLOCK)
+    cut = answer(day, CLOCK).set_column(0, "usage_date", pa.array([CLOCK]))
+    home.landing.land("usage_answers", cut, f"{day}-cut", CLOCK)
+    told = home("load", exit_code=1)
+    reasons = [file["reason"] for file in told["failed"]]
+    for says in [*bad, "usage_date holds 2025-10-15 12:00:00, as TIMESTAMP, which date"]:
+        assert len([reason for reason in reasons if says in reason]) == 1, reasons
+    assert home.sql("select * from raw.product_usage_daily order by all") == [
+        ("1", day, 3, 7, datetime(2025, 10, 15, 8)),
+        ("2", day, 0, None, CLOCK),
+    ]
+    assert home.sql("select count(*) from raw.usage_answers") == [(0,)]
 
 
 def test_what_may_be_null_may_be_missing(home: Home) -> None:

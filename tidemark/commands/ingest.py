@@ -14,6 +14,7 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
+from tidemark.clock import parse_day
 from tidemark.commands.options import (
     Json,
     LandingRoot,
@@ -42,7 +43,7 @@ app.add_typer(ingest, name="ingest")
 
 def _day(text: str) -> date:
     with refused():
-        return datetime.strptime(text, "%Y-%m-%d").date()
+        return parse_day(text)
 
 
 LoadTime = Annotated[

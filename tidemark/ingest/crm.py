@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemark.clock import parse_clock, show_time
+from tidemark.clock import parse_clock, parse_day, show_time
 from tidemark.ingest import IngestError, reaching, reported, unseen, words
 from tidemark.ingest.csv_text import Form, Record, Text, is_text, records, rows_within
 from tidemark.ingest.landing import (
@@ -318,9 +318,9 @@ def _named(column: str, text: str) -> datetime:
 
 def _load_date(text: str) -> date:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        raise ValueError(f"load_date: {text!r} is not a date such as 2025-10-14") from None
+        return parse_day(text)
+    except ValueError as error:
+        raise ValueError(f"load_date: {error}") from None
 
 
 class _Landed:

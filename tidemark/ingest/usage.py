@@ -16,6 +16,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from tidemark.clock import day_plus
 from tidemark.ingest import reported, unseen, words
 from tidemark.ingest.landing import (
     JobReport,
@@ -111,7 +112,7 @@ def plan(
     day is a part of it, and does not count. Of days before the first answer only the last run
     knows that they are missed: it has left them open.
     """
-    last = end or clock.date() - _A_DAY
+    last = end or day_plus(clock.date(), -1)
     wanted = sorted(set(days)) or None
     latest = wanted[-1] if wanted else last
     if latest > clock.date():
@@ -126,15 +127,15 @@ def plan(
         day
         for file in answers
         if (day := _day_named(file.name))
-        and file.loaded_at >= datetime.combine(day + _A_DAY, _ZERO)
+        and file.loaded_at >= datetime.combine(day_plus(day, 1), _ZERO)
     }
     if not answered:
         raise ValueError("no answer has landed yet, so --start must say from which day on to ask")
     newest = max(answered)
     missed = sorted(day for day in left_open if day < min(answered))
     missed += [day for day in _range(min(answered), newest) if day not in answered]
-    oldest_gap = newest - _GAP_DAYS * _A_DAY
-    again = _range(newest - (reask - 1) * _A_DAY, last)
+    oldest_gap = day_plus(newest, -_GAP_DAYS)
+    again = _range(day_plus(newest, 1 - reask), last)
     # Before the first answer there may be nothing to ask for.
     again = [day for day in again if day >= min(answered)]
     asked = {*again, *(day for day in missed if oldest_gap < day <= last)}
@@ -252,7 +253,7 @@ def _land(landing: Landing, answer: Answer, ingested: Ingested) -> Day:
     if answer.rows:
         landing.land(_ROWS, _rows(answer), name, answer.asked_at)
     landing.land(_ANSWERS, _answer(answer), name, answer.asked_at)
-    is_over = answer.asked_at >= datetime.combine(answer.day + _A_DAY, _ZERO)
+    is_over = answer.asked_at >= datetime.combine(day_plus(answer.day, 1), _ZERO)
     status = Status.LANDED if answer.rows else Status.EMPTY
     reason = "" if is_over else "the day is not over: it does not count as reported"
     return Day(answer.day, status, len(answer.rows), reason)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tidemark.clock import parse_day
 from tidemark.ingest import TwiceError, once_each
 
 # How many breaches of the contract a message names; a renamed field breaks every row.
@@ -18,6 +20,13 @@ _NAMED = 3
 _Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
+def _day(value: Any) -> Any:
+    """A day in any way of ISO 8601; of what is none, the model says so."""
+    with suppress(ValueError):
+        return parse_day(value) if isinstance(value, str) else value
+    return value
+
+
 class UsageRow(BaseModel):
     """What one company did on a day."""
 
@@ -25,7 +34,7 @@ class UsageRow(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     company_id: str
-    date: date
+    date: Annotated[date, BeforeValidator(_day)]
     active_users: _Integer
     events: _Integer
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tidemark.clock import day_plus
 from tidemark.gaps import Cell, Finding, GapRange, Look, TableDay, joined, strip
 from tidemark.report.tables import count, from_outside, show_clock, show_failures, table
 from tidemark.report.values import as_values
@@ -26,7 +26,7 @@ def show_gaps(out: Console, look: Look, everything: bool) -> None:
     first, end = look.window
     show_clock(out, look.as_of)
     compared = count(len(look.compared), "table")
-    out.print(f"Compared {compared} from {first} to {end - timedelta(days=1)}, day by day:")
+    out.print(f"Compared {compared} from {first} to {day_plus(end, -1)}, day by day:")
     out.print(_strips_table(look))
     show_uncompared(out, look)
     if found := look.gaps(everything):

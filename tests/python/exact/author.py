@@ -132,6 +132,15 @@ class Author:
             ahead = now.date() + self.one_of([DAY, 2 * DAY])
         self.add(table, step, {**values, event_time: ahead, TABLES[table].load_time: now})
 
+    def arrive_without_time(self, table: str, values: Values) -> None:
+        """Write a zero time, as Go, .NET and Unix send it for none."""
+        event_time = TABLES[table].event_time or ""
+        label: Labels = {"zero time": values}
+        zero = self.one_of([datetime(1, 1, 1), datetime(1970, 1, 1, 23, 59, 59, 999999)])
+        old = values[event_time]
+        moment = zero.replace(tzinfo=old.tzinfo) if isinstance(old, datetime) else zero.date()
+        self.arrive(table, {**values, event_time: moment}, label, after=0)
+
     def add(
         self,
         table: str,
@@ -169,6 +178,9 @@ class Author:
                 continue
             if kind == "ahead":
                 self.arrive_ahead(table, new())
+                continue
+            if kind == "zero time":
+                self.arrive_without_time(table, new())
                 continue
             target = self.one_of(known)
             old, after = target.content, target.step

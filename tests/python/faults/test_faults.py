@@ -387,7 +387,15 @@ FAILED = f"The model {FACTS} failed:.*"
             "text in a column of numbers",
             "alter table raw.fact_events alter column events type varchar using events || ' pcs'",
             1,
-            r"The model \w+ failed:.*",
+            r"raw\.fact_events has other types.*",
+        ),
+        (
+            "a number that its type cannot hold",
+            "alter table raw.fact_events alter column events type double;"
+            " insert into raw.fact_events select * replace ('nan' as event_id, 'nan' as events)"
+            " from raw.fact_events order by loaded_at desc limit 1",
+            0,
+            r"raw\.fact_events has other types.*",
         ),
         (
             "text in the column of load times",
@@ -416,6 +424,23 @@ def test_a_broken_source(
     assert others == CLOCK
     ground.sql("create or replace table raw.fact_events as from kept")
     page.add(fault, seen, ground.rerun(CLOCK))
+
+
+@at_length
+def test_a_zero_time(ground: Ground, page: Page) -> None:
+    """As Go and .NET send it for none."""
+    ground.sql(
+        "insert into raw.fact_events select * replace ('zero' as event_id,"
+        f" timestamptz '0001-01-01 00:00:00+00' as event_timestamp, timestamp '{CLOCK}' as"
+        " loaded_at) from raw.fact_events where company_id is not null limit 1"
+    )
+    differing = ground.rerun(CLOCK)
+    ((reason,),) = ground.sql(
+        "select quarantine_reason from ops.quarantined_rows where row_key like 'zero |%'"
+    )
+    page.add(
+        "a zero time, 0001-01-01", f"nothing; `ops.quarantined_rows` says: {reason}", differing
+    )
 
 
 @at_length

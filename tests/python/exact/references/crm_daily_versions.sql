@@ -21,4 +21,5 @@ where
     loaded_at <= getvariable('as_of')
     and regexp_matches(company_id, '[^\pZ\t-\r\x{85}]')
     and load_date is not null
+    and load_date >= '1970-01-02'
     and load_date <= loaded_at + interval 24 hours

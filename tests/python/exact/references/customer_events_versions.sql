@@ -35,5 +35,6 @@ select
     ) = 1 as is_current
 from judged
 where
-    happened_at <= loaded_at + interval 24 hours
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
     and (payload_json is null or json_valid(payload_json))

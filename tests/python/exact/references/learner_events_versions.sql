@@ -57,7 +57,8 @@ select
     ) = 1 as is_current
 from read
 where
-    happened_at <= loaded_at + interval 24 hours
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
     and (data is null or json_valid(data))
     and (score_text is null or score is not null)
     and (max_score_text is null or max_score is not null)

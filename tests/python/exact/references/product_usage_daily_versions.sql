@@ -16,4 +16,5 @@ where
     and usage_date is not null
     and active_users >= 0
     and events >= 0
+    and usage_date >= '1970-01-02'
     and usage_date <= loaded_at + interval 24 hours

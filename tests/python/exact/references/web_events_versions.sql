@@ -39,4 +39,6 @@ select
             country_code desc nulls last
     ) = 1 as is_current
 from judged
-where happened_at <= loaded_at + interval 24 hours
+where
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
