@@ -25,7 +25,7 @@ from tidemark.engine import (
     first_lines,
 )
 from tidemark.ingest import IngestError
-from tidemark.ingest.landing import JobReport, Landing, LandingError, now
+from tidemark.ingest.landing import JobReport, Landing, LandingError, now, shown
 
 # Deliveries of one transaction. A file of 1250 rows takes 39 ms by itself, 23 as one of twenty, and
 # 21 as one of fifty (measured).
@@ -94,7 +94,7 @@ class Load:
             return None
         first, *others = self.failed
         more = f" and {len(others)} more" if others else ""
-        return f"Not loaded: {first.path}{more}. {first.reason}"
+        return f"Not loaded: {shown(first.path)}{more}. {first.reason}"
 
 
 def load(dbt: Dbt, landing: Landing, as_of: datetime | None = None) -> Load:
