@@ -18,7 +18,7 @@ from typing import Any
 from tidemark.clock import parse_clock
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError, Outcome, as_yaml
 from tidemark.ingest import words
-from tidemark.ingest.landing import JobReport, Landing, LandingError, now
+from tidemark.ingest.landing import JobReport, Landing, LandingError, now, shown
 from tidemark.messages import telling_lines
 from tidemark.paths import of_setting
 
@@ -89,7 +89,7 @@ class Load:
             return None
         first, *others = self.failed
         more = f" and {len(others)} more" if others else ""
-        return f"Not loaded: {first.path}{more}. {first.reason}"
+        return f"Not loaded: {shown(first.path)}{more}. {first.reason}"
 
 
 def load(dbt: Dbt, landing: Landing, as_of: datetime | None = None) -> Load:

@@ -94,6 +94,22 @@ def test_a_landed_file_never_changes(landing: Landing) -> None:
         assert pq.read_table(opened).num_rows == 1
 
 
+def test_a_file_lands_as_rows_do(landing: Landing, tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    pq.write_table(rows(1, 2), file)
+    path = landing.land_file("crm_daily", file, "crm-2025-10-14", LOADED_AT)
+    assert path == landing.path_of("crm_daily", "crm-2025-10-14", LOADED_AT)
+    with landing.open(path) as opened:
+        assert opened.read() == file.read_bytes()
+    assert landing.land_file("crm_daily", file, "crm-2025-10-14", LOADED_AT) == path
+    pq.write_table(rows(3), file)
+    with pytest.raises(LandingError, match="is there already, with other content"):
+        landing.land_file("crm_daily", file, "crm-2025-10-14", LOADED_AT)
+    kept = landing.reject("crm", "bad.csv", file, "why")
+    with landing.open(kept) as opened:
+        assert opened.read() == file.read_bytes()
+
+
 def test_what_was_rejected_is_kept_as_it_came(landing: Landing) -> None:
     path = landing.reject("usage", "2025-10-14.json", b"\xff{", "no JSON")
     assert path.startswith("rejected/usage/")

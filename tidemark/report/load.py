@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from tidemark.ingest.landing import JobReport
+from tidemark.ingest.landing import JobReport, shown
 from tidemark.load import BroughtIn, Load, by_table
 from tidemark.report.tables import count, number, short_time, table
 from tidemark.report.values import as_values, fields_as_values
@@ -54,7 +54,7 @@ def show_load(out: Console, load: Load) -> None:
             " crm_daily/2025-10-15/20251015T020500000000Z-crm.parquet."
         )
     for failed in load.failed:
-        out.print(f"[red]Not loaded: {escape(failed.path)}[/]\n{escape(failed.reason)}")
+        out.print(f"[red]Not loaded: {escape(shown(failed.path))}[/]\n{escape(failed.reason)}")
     if load.failed:
         out.print(
             "All others are loaded. The next load tries these again; to be done with one, move it"
