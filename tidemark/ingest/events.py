@@ -37,6 +37,8 @@ _ANSWER = 10
 _PATIENCE = 90
 # A consumer that runs for days reports how it is: 288 rows of the ledger a day.
 _REPORT_EVERY = 300
+# Characters of a setting's value that may also stand in a name.
+_SHORT = 8
 # Lag is read from what the client knows anyway; scrapes come every few seconds at most.
 _EXPOSE_EVERY = 1
 
@@ -161,7 +163,8 @@ class Job:
             told = _words(error.args[0]) if isinstance(error, KafkaException) else words(error)
             # It repeats the value that it does not take; the setting's name is enough.
             for value in sorted(self.settings.client.values(), key=len, reverse=True):
-                told = told.replace(value, HIDDEN)
+                # What is short, as `ssl`, is a part of names, too.
+                told = told.replace(f'"{value}"' if len(value) < _SHORT else value, HIDDEN)
             raise IngestError(f"The Kafka client does not take its settings: {told}") from None
 
     def _subscribe(self) -> None:
