@@ -27,10 +27,12 @@ import duckdb
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from conftest import BuiltOnce
 from typer.testing import CliRunner, Result
 
 from tidemark import alerts, cli
 from tidemark.alerts import Finding, State, calling_nobody, changes, compose, of_levels
+from tidemark.clock import parse_clock
 from tidemark.commands import session
 from tidemark.engine import Dbt
 from tidemark.health import Figure, Level
@@ -294,19 +296,11 @@ VARIABLES = {
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def first_run(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """One domain, run once at the seed clock, without anybody to tell."""
     home = tmp_path_factory.mktemp("alerts")
-    pipeline = Pipeline(
-        home / "tidemark.duckdb", Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target")
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_DEMO_PATH", str(pipeline.path))
-        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        patch.delenv("TIDEMARK_ALERT_URLS", raising=False)
-        ran = pipeline("run", "--as-of", SEED_CLOCK)
-    assert ran.exit_code == 0, ran.output
-    return pipeline
+    path = built_once(home, ["tidemark run"], parse_clock(SEED_CLOCK), VARIABLES)
+    return Pipeline(path, Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target"))
 
 
 @pytest.fixture

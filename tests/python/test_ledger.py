@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from conftest import BuiltOnce
 
 from tidemark.engine import Dbt, DbtError, Outcome
 
@@ -59,17 +60,16 @@ class Warehouse:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+def first_run(
+    built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
     """The demo, built once at the seed clock."""
     home = tmp_path_factory.mktemp("ledger")
-    path = home / "tidemark.duckdb"
+    path = built_once(home, ["seed", "run"], SEED_CLOCK)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_DEMO_PATH", str(path))
         patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        built = Warehouse(path, Dbt(PROJECT, "demo", target_path=home / "target"))
-        assert built.call("seed", as_of=SEED_CLOCK).success
-        built.run(as_of=SEED_CLOCK)
-        yield built
+        yield Warehouse(path, Dbt(PROJECT, "demo", target_path=home / "target"))
 
 
 @pytest.fixture

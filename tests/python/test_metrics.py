@@ -22,10 +22,12 @@ from urllib.request import urlopen
 
 import duckdb
 import pytest
+from conftest import BuiltOnce
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from tidemark import cli
+from tidemark.clock import parse_clock
 from tidemark.commands import session
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.health import Figure, Health, Level
@@ -215,19 +217,11 @@ def opened(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dbt]:
+def first_run(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dbt]:
     """The demo with one domain, run once at the seed clock."""
     home = tmp_path_factory.mktemp("metrics")
-    path = home / "tidemark.duckdb"
-    dbt = Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_DEMO_PATH", str(path))
-        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        patch.delenv("TIDEMARK_ALERT_URLS", raising=False)
-        patch.setattr(session, "dbt_of", lambda *_: dbt)
-        ran = CliRunner().invoke(cli.app, ["run", "--as-of", SEED_CLOCK])
-    assert ran.exit_code == 0, ran.output
-    return path, dbt
+    path = built_once(home, ["tidemark run"], parse_clock(SEED_CLOCK), VARIABLES)
+    return path, Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target")
 
 
 @pytest.fixture
