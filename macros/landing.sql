@@ -6,7 +6,7 @@
     {%- if dry_run -%}
         {%- do print(landing_ddl() | trim) -%}
     {%- else -%}
-        {%- do write_down(landing_ddl()) -%}
+        {%- do make_objects(landing_ddl()) -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -46,8 +46,11 @@
     {%- set marts = api.Relation.create(database=target.database, schema=target.schema).include(identifier=false) %}
     use role sysadmin;
 
-    create warehouse if not exists {{ target.warehouse }}
+    {%- for warehouse in warehouses_in_use() %}
+
+    create warehouse if not exists {{ warehouse }}
         warehouse_size = xsmall auto_suspend = 60 auto_resume = true initially_suspended = true;
+    {%- endfor %}
     {%- for database in [target.database, raw_schema().database] | unique %}
 
     create database if not exists {{ database }};
@@ -61,7 +64,8 @@
 
     create stage if not exists {{ raw_schema() }}.landing
     {%- if var('landing').url %}
-        url = {{ text_literal(var('landing').url) }}
+        {#- Snowflake puts nothing between this and the name of a file #}
+        url = {{ text_literal(var('landing').url.rstrip('/') ~ '/') }}
     {%- endif %}
     {%- if var('landing').storage_integration %}
         storage_integration = {{ var('landing').storage_integration }}
@@ -73,6 +77,11 @@
     {%- endfor %}
 
     {{ roles_ddl(marts) }}
+{%- endmacro %}
+
+{#- The profile's for everything, and those that single folders of marts are built with. -#}
+{%- macro warehouses_in_use() -%}
+    {{ return(([target.warehouse] + (var('warehouses') or {}).values() | list) | unique(case_sensitive=true) | list) }}
 {%- endmacro %}
 
 {#- Rows that a pipe loads get the time that it reads them for their load time: it tells no job of a file that it has
@@ -112,6 +121,10 @@
     {%- for role in roles.values() %}
 
     grant usage on warehouse {{ target.warehouse }} to role {{ role }};
+    {%- endfor %}
+    {%- for warehouse in warehouses_in_use() if warehouse != target.warehouse %}
+
+    grant usage on warehouse {{ warehouse }} to role {{ roles.transformer }};
     {%- endfor %}
     {%- for role in [roles.loader, roles.transformer] %}
 

@@ -26,6 +26,8 @@ from unittest import mock
 
 import duckdb
 
+from .stage import LoadHistory, read_files
+
 HIDDEN: Mapping[str, str] = {
     "temporary tables": "they are plain tables, dropped when their session ends: other sessions "
     "see them, and nothing takes them back when a session dies",
@@ -89,10 +91,15 @@ class Emulator:
 
         self.account = FakeSnow()
         self.statements: list[Statement] = []
+        # what dbt was told to send at once, and split at its semicolons
+        self.scripts: list[str] = []
+        self.load_history = LoadHistory()
         # what the last session was opened with
         self.parameters: dict[str, Any] = {}
         # statements that it matches fail, as if the network had
         self.fails_on: re.Pattern[str] | None = None
+        # what somebody else does in the moment after a statement that it matches
+        self.afterwards: tuple[re.Pattern[str], str] | None = None
         # fakesnow creates what is missing when it connects, and looks first
         self._connecting = threading.Lock()
         self._sessions = 0
@@ -125,6 +132,7 @@ class Emulator:
 @contextmanager
 def emulated_snowflake() -> Iterator[Emulator]:
     """Let everything in this process that connects to Snowflake talk to the emulator."""
+    from dbt.adapters.snowflake.connections import SnowflakeConnectionManager
     from fakesnow import transforms
     from fakesnow.conn import FakeSnowflakeConnection
     from fakesnow.cursor import FakeSnowflakeCursor
@@ -134,6 +142,12 @@ def emulated_snowflake() -> Iterator[Emulator]:
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     emulator = Emulator()
     execute, close = FakeSnowflakeCursor.execute, FakeSnowflakeConnection.close
+    split = SnowflakeConnectionManager._split_queries
+
+    def split_recorded(sql: Any) -> list[str]:
+        emulator.scripts.append(str(sql))
+        queries: list[str] = split(sql)
+        return queries
 
     def execute_recorded(cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
         connection = cursor._conn
@@ -152,6 +166,9 @@ def emulated_snowflake() -> Iterator[Emulator]:
         # fakesnow copies results through Arrow, and DuckDB would have it otherwise
         warnings.catch_warnings(),
         mock.patch("snowflake.connector.connect", emulator.connect),
+        mock.patch.object(
+            SnowflakeConnectionManager, "_split_queries", staticmethod(split_recorded)
+        ),
         mock.patch.object(FakeSnowflakeCursor, "execute", execute_recorded),
         mock.patch.object(FakeSnowflakeCursor, "_inline_variables", lambda _, sql: sql),
         # half of the time: of fakesnow's eighty transformations of a statement few concern it
@@ -244,10 +261,12 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
         sql = _TEMPORARY.sub(r"create or replace \1 \2", sql)
     else:
         sql = _TRANSIENT.sub("create or replace table", sql)
+        sql = read_files(sql, connection._duck_conn)
     try:
         fails_on = connection.tidemark.fails_on
         if fails_on and fails_on.search(sql):
             raise ProgrammingError("told to fail")
+        sql = connection.tidemark.load_history.without_the_known(sql)
         answer = execute(cursor, sql, *args, **kwargs)
     except Exception:
         if connection.tidemark_in_transaction:
@@ -256,9 +275,18 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
         raise
     if begins or ends:
         connection.tidemark_in_transaction = begins
+    _interfere(connection.tidemark, sql)
     made = _MADE_OF_ROWS.match(sql)
     cursor.tidemark_made = made[1] if made else None
     return answer
+
+
+def _interfere(emulator: Emulator, sql: str) -> None:
+    if emulator.afterwards and emulator.afterwards[0].search(sql):
+        (_, theirs), emulator.afterwards = emulator.afterwards, None
+        connection = emulator.underneath()
+        connection.execute(theirs)
+        connection.close()
 
 
 def _stats(cursor: Any) -> Any:

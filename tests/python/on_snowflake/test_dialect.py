@@ -255,9 +255,14 @@ CASES: dict[str, dict[str, Case]] = {
 # What is no expression, and the text that each engine gets.
 TEXTS = {
     "in_one_transaction": {
-        "macro": "in_one_transaction('delete from a; insert into a select 1')",
+        "macro": "in_one_transaction(['delete from a', 'insert into a select 1'])",
         "duckdb": "delete from a; insert into a select 1",
         "snowflake": "begin; delete from a; insert into a select 1; commit;",
+    },
+    "in_one_transaction, alone": {
+        "macro": "in_one_transaction(['delete from a'])",
+        "duckdb": "delete from a",
+        "snowflake": "delete from a",
     },
     # Temporary tables lie outside any schema on DuckDB, in the session's own elsewhere.
     "touched_table": {
@@ -267,8 +272,7 @@ TEXTS = {
     },
 }
 
-# How landed files are read: DuckDB's are tried by the tests of loading; of Snowflake's stages the
-# emulator knows too little, so its texts are judged alone.
+# How landed files are read: tried by the tests of loading, and on the emulator by its first one.
 PATHS = [f"crm_daily/2025-10-{day}/202510{day}T010000000000Z-crm.parquet" for day in (15, 16)]
 FILES = f"'s3://bucket', {PATHS}"
 LANDED = {
@@ -283,6 +287,8 @@ SCENARIOS = {
     "take_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "renew_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "release_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
+    "control_transaction": "test_end_to_end.py"
+    "::test_a_load_that_dies_after_the_copy_is_repeated_whole",
     # a model's session, and its tables
     "open_session": "test_end_to_end.py::test_sessions_are_tagged_with_project_model_and_run",
     "count_new_rows": "test_end_to_end.py::test_the_command_line_an_hour_later",

@@ -1,0 +1,61 @@
+"""Staged Parquet files for the emulator: what it does not know of them, in words that it does.
+
+`copy into` it has itself, with a load history that a rollback takes back. Nobody promises that of
+Snowflake, so the one here does not forget.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_INFERRED = re.compile(
+    r"table\(infer_schema\(\s*location => '@(?P<stage>\w+\.\w+\.\w+)/(?P<path>[^']+)',"
+    r" file_format => '[\w.]+'\s*\)\)"
+)
+_STAGED = re.compile(
+    r"from '@(?P<stage>\w+\.\w+\.\w+)/(?P<path>[^']+)' \(file_format => '[\w.]+'\)"
+)
+_COPY = re.compile(r"^copy into (?P<table>\S+)\s.*\bfiles = \((?P<files>[^)]*)\)", re.DOTALL)
+_NOTHING = "select 'Copy executed with 0 files processed.' as status"
+
+
+class LoadHistory:
+    """Which files went into which table; without `force = true` they are skipped, in silence."""
+
+    def __init__(self) -> None:
+        self._loaded: set[tuple[str, str]] = set()
+
+    def without_the_known(self, sql: str) -> str:
+        """A `copy into` of the files that are new to it, or a word that there is none."""
+        copy = _COPY.match(sql)
+        if not copy:
+            return sql
+        files = re.findall(r"'([^']+)'", copy["files"])
+        new = [file for file in files if (copy["table"], file) not in self._loaded]
+        if re.search(r"\bforce = true\b", sql):
+            new = files
+        self._loaded |= {(copy["table"], file) for file in new}
+        listed = ", ".join(f"'{file}'" for file in new)
+        return sql.replace(copy["files"], listed) if new else _NOTHING
+
+
+def read_files(sql: str, account: Any) -> str:
+    """The files of a stage as DuckDB reads them; their names are those in Snowflake's words."""
+    if _INFERRED.search(sql):
+        schema = "(select name as column_name from parquet_schema('{}') where num_children is null)"
+        return _INFERRED.sub(lambda found: schema.format(_url(found, account)), sql)
+    if _STAGED.search(sql):
+        read = _STAGED.sub(lambda found: f"from read_parquet('{_url(found, account)}')", sql)
+        return read.replace("$1:", "")
+    return sql
+
+
+def _url(found: re.Match[str], account: Any) -> str:
+    database, schema, name = found["stage"].upper().split(".")
+    stages = "_fs_global._fs_information_schema._fs_stages"
+    (url,) = account.execute(
+        f"select url from {stages} where database_name = ? and schema_name = ? and name = ?",
+        [database, schema, name],
+    ).fetchone()
+    return f"{url.removeprefix('file://')}{found['path']}"
