@@ -272,6 +272,26 @@
     force = true
 {%- endmacro %}
 
+{#- What loads have become of, of two weeks: a row per file and load. DuckDB has no pipes, and so nothing of the kind. -#}
+{%- macro copy_history(relation) -%}
+    {{ return(adapter.dispatch('copy_history')(relation)) }}
+{%- endmacro %}
+{%- macro duckdb__copy_history(relation) -%}
+    (
+        select
+            cast(null as varchar) as file_name,
+            cast(null as varchar) as status,
+            cast(null as varchar) as first_error_message,
+            cast(null as timestamp) as last_load_time
+        where false
+    )
+{%- endmacro %}
+{%- macro snowflake__copy_history(relation) -%}
+    table({{ relation.database }}.information_schema.copy_history(
+        table_name => '{{ relation }}', start_time => dateadd('day', -13, current_timestamp())
+    ))
+{%- endmacro %}
+
 {%- macro duckdb_urls(root, paths) -%}
     {%- set urls = [] -%}
     {%- for path in paths -%}

@@ -13,7 +13,9 @@ final as (
         created_at,
         updated_at,
         loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when consumer_id is null then 'consumer_id is null'
         end as quarantine_reason
     from source

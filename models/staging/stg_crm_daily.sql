@@ -15,7 +15,9 @@ final as (
         load_date,
         load_date as occurred_at,
         loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when company_id is null then 'company_id is null'
             when load_date is null then 'load_date is null'
             when {{ dbt.dateadd('hour', -24, 'load_date') }} > loaded_at

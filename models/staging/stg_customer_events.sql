@@ -16,7 +16,9 @@ final as (
         created_at as occurred_at,
         cast(created_at as date) as activity_date,
         loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when event_id is null then 'event_id is null'
             when consumer_id is null then 'consumer_id is null'
             when customer_id is null then 'customer_id is null'

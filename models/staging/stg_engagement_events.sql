@@ -18,7 +18,9 @@ final as (
         duration_minutes,
         coalesce(is_deleted, false) as is_deleted,
         updated_at as loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when event_id is null then 'event_id is null'
             when server_id is null then 'server_id is null'
             when session_date is null then 'session_date is null'

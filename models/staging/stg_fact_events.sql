@@ -14,7 +14,9 @@ final as (
         events,
         coalesce(is_deleted, false) as is_deleted,
         loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when event_id is null then 'event_id is null'
             when company_id is null then 'company_id is null'
             when event_timestamp is null then 'event_timestamp is null'

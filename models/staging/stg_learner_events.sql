@@ -40,7 +40,9 @@ final as (
         partition_date,
         s3_path,
         processed_at as loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when event_id is null then 'event_id is null'
             when learner_id is null then 'learner_id is null'
             when event_type is null then 'event_type is null'

@@ -13,7 +13,9 @@ final as (
         active_users,
         events,
         loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when company_id is null then 'company_id is null'
             when usage_date is null then 'usage_date is null'
             when active_users is null then 'active_users is null'

@@ -26,7 +26,9 @@ final as (
         utm_campaign,
         country_code,
         loaded_at,
+        {{ failed_values() }}
         case
+            {{ when_failed_values() }}
             when event_id is null then 'event_id is null'
             when team_id is null then 'team_id is null'
             when timestamp is null then 'timestamp is null'

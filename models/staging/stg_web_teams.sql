@@ -12,7 +12,11 @@ final as (
         is_enabled,
         enabled_at,
         updated_at as loaded_at,
-        case when team_id is null then 'team_id is null' end as quarantine_reason
+        {{ failed_values() }}
+        case
+            {{ when_failed_values() }}
+            when team_id is null then 'team_id is null'
+        end as quarantine_reason
     from source
 
 )

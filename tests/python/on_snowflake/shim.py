@@ -34,7 +34,8 @@ HIDDEN: Mapping[str, str] = {
     "query tags": "the statement that sets one is recorded, and does nothing",
     "warehouses": "the statement that makes or changes one is recorded, and does nothing",
     "roles and grants": "they are recorded, and do nothing: every role may do everything",
-    "pipes": "the statement that makes one is recorded, and does nothing",
+    "pipes": "the statement that makes one is recorded, and does nothing; a test runs what stands "
+    "in one, and what COPY_HISTORY says was written by hand",
     "comments": "they are recorded, and do nothing",
     "clustering": "it is recorded, and does nothing",
     "constraints": "a contract's not null is recorded, and holds nothing back",
@@ -262,6 +263,7 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
     else:
         sql = _TRANSIENT.sub("create or replace table", sql)
         sql = read_files(sql, connection._duck_conn)
+        sql = connection.tidemark.load_history.asked(sql)
     try:
         fails_on = connection.tidemark.fails_on
         if fails_on and fails_on.search(sql):

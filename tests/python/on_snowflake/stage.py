@@ -17,14 +17,42 @@ _STAGED = re.compile(
     r"from '@(?P<stage>\w+\.\w+\.\w+)/(?P<path>[^']+)' \(file_format => '[\w.]+'\)"
 )
 _COPY = re.compile(r"^copy into (?P<table>\S+)\s.*\bfiles = \((?P<files>[^)]*)\)", re.DOTALL)
+_PIPE = re.compile(
+    r"copy into (?P<table>\S+) \((?P<names>[^)]*)\)\s+from \(\s+select(?P<columns>.*)"
+    r"\sfrom @(?P<stage>\w+\.\w+\.\w+)/(?P<path>\w+/)\s+\)",
+    re.DOTALL,
+)
+_IS_TIME = re.compile(r"is_timestamp_(?P<kind>\w+)\(\$1:(?P<column>\w+)\)")
+_TIMES = {"ntz": "TIMESTAMP", "ltz": "TIMESTAMP WITH TIME ZONE", "tz": "with a zone of its own"}
+_HISTORY = re.compile(
+    r"table\(\w+\.information_schema\.copy_history\(\s*table_name => '(?P<table>[^']+)',"
+    r" start_time => dateadd\('day', -13, current_timestamp\(\)\)\s*\)\)"
+)
 _NOTHING = "select 'Copy executed with 0 files processed.' as status"
 
 
 class LoadHistory:
-    """Which files went into which table; without `force = true` they are skipped, in silence."""
+    """Which files went into which table; without `force = true` they are skipped, in silence.
+
+    `told` is what COPY_HISTORY says: rows of table, file, status, error and time.
+    """
 
     def __init__(self) -> None:
         self._loaded: set[tuple[str, str]] = set()
+        self.told: list[tuple[str, str, str, str, str]] = []
+
+    def asked(self, sql: str) -> str:
+        """COPY_HISTORY as a query of what a test has told."""
+        return _HISTORY.sub(lambda found: self._rows(found["table"].lower()), sql)
+
+    def _rows(self, table: str) -> str:
+        nothing = "select null as file_name, null as status, null as first_error_message,"
+        rows = [f"{nothing} cast(null as timestamp_ntz) as last_load_time where false"]
+        for told, *values, at in self.told:
+            if told.lower() == table:
+                texts = ", ".join(f"'{value}'" for value in values)
+                rows.append(f"select {texts}, cast('{at}' as timestamp_ntz)")
+        return f"({' union all '.join(rows)})"
 
     def without_the_known(self, sql: str) -> str:
         """A `copy into` of the files that are new to it, or a word that there is none."""
@@ -59,3 +87,17 @@ def _url(found: re.Match[str], account: Any) -> str:
         [database, schema, name],
     ).fetchone()
     return f"{url.removeprefix('file://')}{found['path']}"
+
+
+def pipe_as_insert(sql: str, account: Any) -> str:
+    """What a pipe does with the files that its folder has, if all of them have the same columns."""
+    pipe = _PIPE.search(sql)
+    assert pipe, f"no pipe with a transformation: {sql}"
+    files = f"read_parquet('{_url(pipe, account)}**/*.parquet')"
+    described = f"select column_name, column_type from (describe from {files})"
+    kinds = dict(account.execute(described).fetchall())
+    read = _IS_TIME.sub(
+        lambda asked: str(kinds[asked["column"]] == _TIMES[asked["kind"]]).lower(), pipe["columns"]
+    )
+    read = read.replace("$1:", "").replace("metadata$start_scan_time", "sysdate()")
+    return f"insert into {pipe['table']} ({pipe['names']}) select {read} from {files}"

@@ -20,6 +20,7 @@ from tidemark.load import load
 
 from . import gates
 from .shim import DATABASE, ENVIRONMENT, Emulator, emulated_snowflake
+from .stage import pipe_as_insert
 
 pytestmark = [
     pytest.mark.snowflake,
@@ -37,7 +38,7 @@ EVENT = {
     "loaded_at": LANDED_AT,
 }
 MART = "fact_events_daily"
-PLAN = ("etl_job_watermarks", "backfill_candidates", "backfill_plan")
+PLAN = ("data_gaps", "gap_attempts", "backfill_candidates", "backfill_plan")
 
 
 class Account:
@@ -45,6 +46,7 @@ class Account:
 
     def __init__(self, emulator: Emulator, folder: Path) -> None:
         self.emulator = emulator
+        self.folder = folder
         self.landing = Landing(str(folder / "landing"))
         variables = {"domains": ["company"], "landing": self.made_of(folder)}
         self.dbt = Dbt(ROOT, "snowflake", variables, folder / "target")
@@ -65,6 +67,16 @@ class Account:
             return connection.execute(query).fetchall()
         finally:
             connection.close()
+
+    @property
+    def duckdb(self) -> Any:
+        return self.emulator.account.duck_conn
+
+    def run(self, statement: str) -> None:
+        """What a hand does, in Snowflake's SQL."""
+        session = self.emulator.connect(database=DATABASE, schema="MARTS")
+        session.cursor().execute(statement)
+        session.close()
 
     def count(self, relation: str, condition: str = "true") -> int:
         ((count,),) = self.sql(f"select count(*) from {DATABASE}.{relation} where {condition}")
@@ -181,6 +193,62 @@ def test_a_repair_begins_and_ends_whole_or_not(account: Account) -> None:
     assert account.count(*open_requests) == 0
 
 
+def test_a_pipe_keeps_what_does_not_cast_for_the_quarantine(account: Account) -> None:
+    """A value that failed would make it skip the file, and whoever loaded that hear nothing."""
+    piped = {**account.dbt.variables, "landing": {**account.made_of(account.folder), "pipes": True}}
+    mark = len(account.emulator.statements)
+    account.dbt.call("run-operation", "create_landing", variables=piped).raise_if_failed()
+    sent = [statement.sql for statement in account.emulator.since(mark)]
+    (pipe,) = [sql for sql in sent if sql.startswith("create pipe") and "fact_events_pipe" in sql]
+    whole = {**EVENT, "is_deleted": False}
+    rows = [{**whole, "event_id": f"p{n}", "events": n} for n in ("7", "many")]
+    # in a folder of its own: what the others have landed has been loaded
+    account.landing.land("piped", pa.Table.from_pylist(rows), "piped", AGAIN)
+    account.run(pipe_as_insert(pipe.replace("/fact_events/", "/piped/"), account.duckdb))
+    found = account.sql(
+        "select event_id, events, failed_values, event_timestamp is not null"
+        f" from {DATABASE}.raw.fact_events where event_id like 'p%' order by 1"
+    )
+    assert found == [("p7", 7, None, True), ("pmany", None, '{"events":"many"}', True)]
+    built = account.dbt.call("run", "--select", "stg_fact_events", as_of=AGAIN, variables=piped)
+    built.raise_if_failed()
+    reasons = account.sql(
+        "select event_id, quarantine_reason, failed_values"
+        f" from {DATABASE}.staging.stg_fact_events where event_id like 'p%' order by 1"
+    )
+    assert reasons == [
+        ("p7", None, None),
+        ("pmany", "a value could not be read", '{"events":"many"}'),
+    ]
+
+
+def test_files_that_a_pipe_skipped_are_told(account: Account) -> None:
+    table = f"{DATABASE}.raw.fact_events"
+    account.emulator.load_history.told = [
+        (
+            table,
+            "fact_events/a.parquet",
+            "LOAD_FAILED",
+            "no file of Parquet",
+            "2025-10-14 01:00:00",
+        ),
+        (table, "fact_events/b.parquet", "Load failed", "cut off", "2025-10-14 01:00:00"),
+        (table, "fact_events/b.parquet", "Loaded", "", "2025-10-14 02:00:00"),
+    ]
+    piped = {**account.dbt.variables, "landing": {**account.made_of(account.folder), "pipes": True}}
+    looked = account.dbt.call("run-operation", "gate_facts", as_of=AGAIN, variables=piped)
+    looked.raise_if_failed()
+    figures = looked.event("gate_facts")["figures"]
+    told = {
+        figure["subject"]: (figure["amount"], figure["detail"])
+        for figure in figures
+        if figure["metric"] == "skipped_files"
+    }
+    assert told["fact_events"] == (1, "fact_events/a.parquet: no file of Parquet")
+    assert {amount for source, (amount, _) in told.items() if source != "fact_events"} == {0}
+    account.dbt.operate("gate_facts", as_of=AGAIN)
+
+
 def test_the_lock_is_looked_at_in_its_turn_and_read_back(account: Account) -> None:
     """An update that has waited need not see what it waited for: the next statement does."""
     mark = len(account.emulator.statements)
@@ -207,5 +275,6 @@ def test_every_script_is_a_transaction_and_all_of_it_is_snowflakes(account: Acco
     found = {sql: gates.scripts(sql) for sql in account.emulator.scripts}
     assert not {sql: words for sql, words in found.items() if words}
     sent = [statement.sql for statement in account.emulator.statements]
-    # a stage in a folder is the emulator's alone
-    assert gates.violations(sql for sql in sent if not sql.startswith("create stage")) == {}
+    # a stage in a folder is the emulator's alone, and so is what stands for a pipe at work
+    emulated = re.compile("create stage|.* from read_parquet", re.DOTALL)
+    assert gates.violations(sql for sql in sent if not emulated.match(sql)) == {}
