@@ -67,6 +67,8 @@ _QUERY_COMMENT = re.compile(r"\s*/\* (?P<comment>\{[^{}]*\}) \*/;?")
 _TEMPORARY = re.compile(r"^create or replace temporary (table|view)\s+(\S+)", re.IGNORECASE)
 _TRANSIENT = re.compile(r"^create or replace transient table", re.IGNORECASE)
 _MADE_OF_ROWS = re.compile(r"^create or replace table\s+(\S+).*\bselect\b", re.I | re.DOTALL)
+_DROPS_DATABASE = re.compile(r"^drop database if exists (\w+)$", re.IGNORECASE)
+_DONE = "select 'Statement executed successfully.' as status"
 _DOES_NOTHING = re.compile(
     r"^(alter session (set|unset) query_tag|use warehouse|use role|grant|revoke|comment on"
     r"|create (warehouse|role|pipe) if not exists"
@@ -256,7 +258,11 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
     if connection.tidemark_failed:
         raise AssertionError(_GOES_ON)
     if _DOES_NOTHING.match(sql):
-        sql = "select 'Statement executed successfully.' as status"
+        sql = _DONE
+    elif dropped := _DROPS_DATABASE.match(sql):
+        connection._duck_conn.execute("use memory")
+        connection.tidemark.account.duck_conn.execute(f"detach database if exists {dropped[1]}")
+        sql = _DONE
     elif temporary := _TEMPORARY.match(sql):
         connection.tidemark_temporary.append((temporary[1], temporary[2]))
         sql = _TEMPORARY.sub(r"create or replace \1 \2", sql)

@@ -16,6 +16,8 @@ _INFERRED = re.compile(
 _STAGED = re.compile(
     r"from '@(?P<stage>\w+\.\w+\.\w+)/(?P<path>[^']+)' \(file_format => '[\w.]+'\)"
 )
+# fakesnow knows files by name in stages that are somewhere else alone
+_COPIED_FROM = re.compile(r"from @(?P<stage>\w+\.\w+\.\w+)(?P<path>)(?=\s+files = )")
 _COPY = re.compile(r"^copy into (?P<table>\S+)\s.*\bfiles = \((?P<files>[^)]*)\)", re.DOTALL)
 _PIPE = re.compile(
     r"copy into (?P<table>\S+) \((?P<names>[^)]*)\)\s+from \(\s+select(?P<columns>.*)"
@@ -76,7 +78,7 @@ def read_files(sql: str, account: Any) -> str:
     if _STAGED.search(sql):
         read = _STAGED.sub(lambda found: f"from read_parquet('{_url(found, account)}')", sql)
         return read.replace("$1:", "")
-    return sql
+    return _COPIED_FROM.sub(lambda found: f"from 'file://{_url(found, account)}'", sql)
 
 
 def _url(found: re.Match[str], account: Any) -> str:
@@ -86,6 +88,10 @@ def _url(found: re.Match[str], account: Any) -> str:
         f"select url from {stages} where database_name = ? and schema_name = ? and name = ?",
         [database, schema, name],
     ).fetchone()
+    if not url:
+        from fakesnow.transforms.stage import internal_dir
+
+        url = f"{internal_dir(f'{database}.{schema}.{name}').rstrip('/')}/"
     return f"{url.removeprefix('file://')}{found['path']}"
 
 
