@@ -77,13 +77,14 @@
             run_id varchar,
             as_of timestamp
         );
-        create table if not exists {{ ops_table('run_lock') }} as
-            select
-                {{ text_literal(none) }} as holder,
-                {{ timestamp_literal(none) }} as taken_at,
-                {{ timestamp_literal(none) }} as expires_at;
-        create table if not exists {{ ops_table('run_lock_turn') }} as
-            select {{ timestamp_literal(none) }} as taken_at;
+        create table if not exists {{ ops_table('run_lock') }} (
+            holder varchar,
+            taken_at timestamp,
+            expires_at timestamp
+        );
+        create table if not exists {{ ops_table('run_lock_turn') }} (
+            taken_at timestamp
+        );
         create table if not exists {{ ops_table('gate_log') }} (
             ledger_entry bigint,
             run_id varchar,

@@ -12,7 +12,13 @@
     {%- set is_mine = 'holder = ' ~ text_literal(run_id()) -%}
     {%- set is_free = 'holder is null or ' ~ is_mine ~ ' or expires_at <= ' ~ engine_clock() -%}
     {%- set held = lease_run_lock('taken_at = ' ~ engine_clock(), is_free) -%}
+    {%- if not held -%}
+        {#- the first run of all; should two of them be at it, there are two rows, and no run holds both -#}
+        {%- do write_down(run_lock_rows()) -%}
+        {%- set held = lease_run_lock('taken_at = ' ~ engine_clock(), is_free) -%}
+    {%- endif -%}
     {%- if held[0] != run_id() -%}
+        {%- do release_run_lock() -%}
         {{ exceptions.raise_compiler_error(
             'Another run, ' ~ held[0] ~ ', holds the run lock until ' ~ held[1] ~ ' UTC, or longer if it goes on. '
             ~ 'Nothing was touched. Try again when it has ended; if it was killed, after that time.'
@@ -28,7 +34,7 @@
     {%- set third = modules.datetime.timedelta(minutes=var('run_lock_minutes')) / 3 -%}
     {%- if not leased_at or wall_clock() - leased_at > third -%}
         {%- set held = lease_run_lock('taken_at = taken_at', 'holder = ' ~ text_literal(run_id())) -%}
-        {%- if held[0] != run_id() -%}
+        {%- if not held or held[0] != run_id() -%}
             {{ exceptions.raise_compiler_error(
                 'This run has lost the run lock: its lease of ' ~ var('run_lock_minutes') ~ ' minutes ran out, and '
                 ~ 'another run took it. The model was not touched. Repeat the run when the other one has ended; if a '
@@ -44,13 +50,26 @@
     {%- do update_run_lock(free, 'holder = ' ~ text_literal(holder or run_id())) -%}
 {%- endmacro %}
 
-{#- Who holds the lock afterwards, and until when. -#}
+{#- Who holds the lock afterwards, and until when: another run, if there is one. Nothing if there is no row. -#}
 {%- macro lease_run_lock(assignment, condition) -%}
     {%- set end = dbt.dateadd('minute', var('run_lock_minutes'), engine_clock()) -%}
     {%- set assignments = ['holder = ' ~ text_literal(run_id()), 'expires_at = ' ~ end, assignment] -%}
     {%- do graph.update({'tidemark_run_lock' ~ invocation_id: wall_clock()}) -%}
     {%- do update_run_lock(assignments | join(', '), condition) -%}
-    {{ return(run_query('select holder, expires_at from ' ~ ops_table('run_lock')).rows[0]) }}
+    {%- set is_mine = 'case when holder = ' ~ text_literal(run_id()) ~ ' then 1 else 0 end' -%}
+    {%- set held = 'select holder, expires_at from ' ~ ops_table('run_lock') ~ ' where holder is not null' -%}
+    {{ return(run_query(held ~ ' order by ' ~ is_mine).rows | first) }}
+{%- endmacro %}
+
+{%- macro run_lock_rows() -%}
+    {%- set statements = [] -%}
+    {%- for name, nulls in {'run_lock': 'null, null, null', 'run_lock_turn': 'null'}.items() -%}
+        {%- set lock = ops_table(name) -%}
+        {%- do statements.append(
+            'insert into ' ~ lock ~ ' select ' ~ nulls ~ ' where not exists (select 1 from ' ~ lock ~ ')'
+        ) -%}
+    {%- endfor -%}
+    {{ return(statements) }}
 {%- endmacro %}
 
 {#- Committed, whatever becomes of the run. -#}

@@ -42,8 +42,9 @@
         ) }}
     {%- endif -%}
     {%- set deletion -%}
-        delete from {{ args.target_relation }} as stored
-        using {{ touched_table() }} as touched
+        {#- Snowflake's pages show an alias here, and no `as` before it #}
+        delete from {{ args.target_relation }} stored
+        using {{ touched_table() }} touched
         where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ is_replaced() }}
     {%- endset -%}
     {{ return(replace_rows(args, deletion, also)) }}

@@ -174,7 +174,7 @@ def test_a_repair_begins_and_ends_whole_or_not(account: Account) -> None:
         " 'missing' as state, true as is_rebuildable, false as is_current,"
         " timestamp '2025-10-15 13:00:00' as as_of, timestamp '2025-10-15 13:00:00' as found_at,"
         " timestamp '2099-01-01 00:00:00' as checked_at, '' as built_on, 1 as expected_rows,"
-        " date '2025-10-01' as compared_from"
+        " 'a look' as run_id, date '2025-10-01' as compared_from"
     )
     open_requests = ("ops.requested_partitions", "done_at is null")
     with (
