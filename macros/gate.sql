@@ -4,16 +4,18 @@
     are read only where none is young enough for the limits: a source that is stale, or has no limit. -#}
 {%- macro collect_freshness(source, loaded_at_field, filter) -%}
     {%- set limited = graph.sources.values() | selectattr('relation_name', 'equalto', source | string) | first -%}
+    {%- set answers = [] -%}
     {%- for earliest in [stale_before(limited) if limited else none, none] | unique -%}
-        {%- if loop.first or not load_result('collect_freshness').table.rows[0][0] -%}
+        {%- if loop.first or not answers[0].table.rows[0][0] -%}
             {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
                 select max({{ loaded_at_field }}) as max_loaded_at, {{ as_of() }} as snapshotted_at
                 from {{ source }}
                 where {{ loaded_between(loaded_at_field, earliest) }}{% if filter %} and {{ filter }}{% endif %}
             {% endcall -%}
+            {%- do answers.append(load_result('collect_freshness')) -%}
         {%- endif -%}
     {%- endfor -%}
-    {{ return(load_result('collect_freshness')) }}
+    {{ return(answers | last) }}
 {%- endmacro %}
 
 {#- The load time before which even the newest row of a source is too old, or none where dbt is told no limit. -#}

@@ -72,6 +72,9 @@ class LoadHistory:
 
 def read_files(sql: str, account: Any) -> str:
     """The files of a stage as DuckDB reads them; their names are those in Snowflake's words."""
+    if sql.startswith("select '") and "''@" in sql:
+        # somebody looks at the text of such a query
+        return sql
     if _INFERRED.search(sql):
         schema = "(select name as column_name from parquet_schema('{}') where num_children is null)"
         return _INFERRED.sub(lambda found: schema.format(_url(found, account)), sql)

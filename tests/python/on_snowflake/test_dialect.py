@@ -279,6 +279,7 @@ LANDED = {
     "landed_columns": f"landed_columns({FILES})",
     "landed_rows": f"landed_rows({FILES}, 'loaded_at')",
     "copy_files": f"copy_files({FILES}, 'TIDEMARK.raw.crm_daily')",
+    "copy_history": "'select 1 as one from ' ~ copy_history(ops_table('landed_files'))",
 }
 
 # What does things, and the test that lets it, on both engines.
@@ -287,7 +288,7 @@ SCENARIOS = {
     "take_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "renew_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "release_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
-    "control_transaction": "test_end_to_end.py"
+    "control_transaction": "test_operations.py"
     "::test_a_load_that_dies_after_the_copy_is_repeated_whole",
     # a model's session, and its tables
     "open_session": "test_end_to_end.py::test_sessions_are_tagged_with_project_model_and_run",
@@ -447,10 +448,18 @@ def test_the_landing_is_made_in_snowflakes_words(
     mark = len(snowflake.emulator.statements)
     names = {"loader": "tide_in", "transformer": "tide_mark", "reporter": "tide_out"}
     landing = {"url": url, "storage_integration": "lake" if url else None, "roles": names}
-    outcome = snowflake.dbt.call("run-operation", "create_landing", variables={"landing": landing})
+    variables = {"landing": {**landing, "pipes": True}, "warehouses": {"web": "TRANSFORMING_L"}}
+    outcome = snowflake.dbt.call("run-operation", "create_landing", variables=variables)
     outcome.raise_if_failed()
     sent = [statement.sql for statement in snowflake.emulator.since(mark)]
     assert gates.violations(sent) == {}
+    # Snowflake puts nothing between the address and the name of a file
+    addresses = [sql for sql in sent if "url = " in sql]
+    assert all("url = 's3://bucket/prefix/'" in sql for sql in addresses)
+    assert len(addresses) == (url is not None)
+    # what folders of marts are built with must be there for whoever builds them
+    assert "grant usage on warehouse TRANSFORMING_L to role tide_mark" in sent
+    assert [sql for sql in sent if sql.startswith("create warehouse if not exists TRANSFORMING_L")]
     granted = {
         role: [sql for sql in sent if sql.endswith(f"to role {role}")] for role in names.values()
     }
