@@ -22,7 +22,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts test-exact test-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo test alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 test-snowflake: EXAMPLES = 0
 test-snowflake: setup ## The project on an emulated Snowflake; with EXAMPLES=50 that many histories, too
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m snowflake
+
+try-snowflake: setup ## Play the demo in a throw-away database of your Snowflake account; EMULATED=--emulated needs none
+	cd tests/python && $(CURDIR)/$(BIN)/python -m on_snowflake.trial $(EMULATED)
 
 test-coverage: setup ## Damage tables at random and let the repair run (DAMAGES=105)
 	TIDEMARK_DAMAGES=$(DAMAGES) $(BIN)/pytest -m coverage

@@ -22,11 +22,13 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- The branches of a staging view's `case` for such values; none where all types are the contract's. -#}
+{#- The branches of a staging view's `case` for such values, and for those that a pipe could not read; none where all
+    types are the contract's. -#}
 {%- macro unfit_values(relation) -%}
     {%- for name, conversion in conversions_of_table(relation).items() %}
             when unfit_{{ name }} then '{{ name }} does not fit {{ conversion.wanted }}'
     {%- endfor %}
+    {{- when_failed_values() }}
 {%- endmacro %}
 
 {%- macro is_unfit(name, conversion) -%}

@@ -96,7 +96,7 @@
         'as_of': state.known.isoformat(),
         'states': states,
     })) -%}
-    {%- set dml -%}
+    {%- set deletion -%}
         delete from {{ coverage }}
         where
             model_name = '{{ model.name }}'
@@ -105,8 +105,9 @@
                 or {{ within('day', [state.window]) }}
                 or (state = 'ok' and day < '{{ days_ago(var("coverage_days")) }}')
             )
-            and {{ is_asked_entity('entity') }};
-
+            and {{ is_asked_entity('entity') }}
+    {%- endset -%}
+    {%- set insertion -%}
         insert into {{ coverage }}
         select
             '{{ model.name }}',
@@ -129,7 +130,7 @@
             checked.compared_from
         from {{ checked }} as checked
     {%- endset -%}
-    {{ return(in_one_transaction(dml)) }}
+    {{ return(in_one_transaction([deletion, insertion])) }}
 {%- endmacro %}
 
 {#- Rows are compared as multisets, on every column that the mart derives: no key to declare, duplicates count. Sums of
@@ -372,7 +373,7 @@
         and plan_day = cast('{{ day }}' as date)
         {%- endif %}
     {%- endset -%}
-    {%- set sql -%}
+    {%- set requests -%}
         insert into {{ ops_table('requested_partitions') }}
         select distinct
             {{ text_literal(run_id()) }},
@@ -384,8 +385,9 @@
             {{ timestamp_literal(none) }},
             {{ text_literal(none) }}
         from {{ plan }}
-        where {{ picked }};
-
+        where {{ picked }}
+    {%- endset -%}
+    {%- set begun -%}
         insert into {{ attempts }}
         select
             {{ text_literal(run_id()) }},
@@ -402,7 +404,7 @@
         from {{ plan }}
         where {{ picked }}
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do write_down([requests, begun]) -%}
     {%- do release_run_lock() -%}
     {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ open_attempts(of_this_run()) -%}
     {%- set models = {} -%}
@@ -422,18 +424,17 @@
     {%- set error = text_argument('error', error, is_optional=true) -%}
     {%- do create_ops_tables() -%}
     {%- do refuse_earlier_clock() -%}
-    {%- set sql -%}
-        {{ attempts_end(open_attempts(of_this_run()), {
-            'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
-            'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
-                ~ message_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
-        }) }};
-
+    {%- set outcome = attempts_end(open_attempts(of_this_run()), {
+        'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
+        'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
+            ~ message_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
+    }) -%}
+    {%- set withdrawn -%}
         update {{ ops_table('requested_partitions') }}
         set done_at = {{ timestamp_literal(wall_clock()) }}
         where request_id = {{ text_literal(run_id()) }} and reason = 'coverage' and done_at is null
     {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- do write_down([outcome, withdrawn]) -%}
     {%- set outcomes, counted = {'repaired': 0, 'failed': 0}, [] -%}
     {%- set ended -%}
         select outcome, count(*) from {{ ops_table('backfill_attempts') }}

@@ -71,15 +71,31 @@
     {{ return('hash(' ~ columns ~ ')') }}
 {%- endmacro %}
 
-{#- Delete and insert as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits statements. -#}
-{%- macro in_one_transaction(dml) -%}
-    {{ return(adapter.dispatch('in_one_transaction')(dml)) }}
+{#- Statements as one step: dbt-duckdb opens a transaction around a model, dbt-snowflake commits each statement; one
+    alone is a transaction there. -#}
+{%- macro in_one_transaction(statements) -%}
+    {%- set each = [statements] if statements is string else statements -%}
+    {{ return(adapter.dispatch('in_one_transaction')(each | join(';\n\n'), each | length)) }}
 {%- endmacro %}
-{%- macro duckdb__in_one_transaction(dml) -%}
+{%- macro duckdb__in_one_transaction(dml, number) -%}
     {{ return(dml) }}
 {%- endmacro %}
-{%- macro snowflake__in_one_transaction(dml) -%}
-    {{ return(snowflake_dml_explicit_transaction(dml)) }}
+{%- macro snowflake__in_one_transaction(dml, number) -%}
+    {{ return(snowflake_dml_explicit_transaction(dml) if number > 1 else dml) }}
+{%- endmacro %}
+
+{#- Of an operation that has to hear what its statements did: begin, commit or rollback. dbt begins DuckDB's transactions
+    itself, and rolls them back after an error. -#}
+{%- macro control_transaction(word) -%}
+    {{ return(adapter.dispatch('control_transaction')(word)) }}
+{%- endmacro %}
+{%- macro duckdb__control_transaction(word) -%}
+    {%- if word == 'commit' -%}
+        {%- do adapter.commit() -%}
+    {%- endif -%}
+{%- endmacro %}
+{%- macro snowflake__control_transaction(word) -%}
+    {%- do run_query(word) -%}
 {%- endmacro %}
 
 {#- Where a model keeps its touched keys: DuckDB's temporary tables live outside any schema. -#}
@@ -280,8 +296,8 @@
     {%- endfor %}
 {%- endmacro %}
 
-{#- Their rows into a table, column by column of the same name. Snowflake keeps a load history of its own besides; a
-    transaction that is rolled back takes that back, too. -#}
+{#- Their rows into a table, column by column of the same name. Snowflake keeps a load history of its own besides, and
+    skips what stands in it; that a rollback takes that back, too, is promised nowhere. The ledger decides: `force`. -#}
 {%- macro copy_files(root, paths, relation, converted={}) -%}
     {{ return(adapter.dispatch('copy_files')(root, paths, relation, converted)) }}
 {%- endmacro %}
@@ -301,6 +317,27 @@
     file_format = (format_name = '{{ raw_schema() }}.landing_parquet')
     match_by_column_name = case_insensitive
     on_error = abort_statement
+    force = true
+{%- endmacro %}
+
+{#- What loads have become of, of two weeks: a row per file and load. DuckDB has no pipes, and so nothing of the kind. -#}
+{%- macro copy_history(relation) -%}
+    {{ return(adapter.dispatch('copy_history')(relation)) }}
+{%- endmacro %}
+{%- macro duckdb__copy_history(relation) -%}
+    (
+        select
+            cast(null as varchar) as file_name,
+            cast(null as varchar) as status,
+            cast(null as varchar) as first_error_message,
+            cast(null as timestamp) as last_load_time
+        where false
+    )
+{%- endmacro %}
+{%- macro snowflake__copy_history(relation) -%}
+    table({{ relation.database }}.information_schema.copy_history(
+        table_name => '{{ relation }}', start_time => dateadd('day', -13, current_timestamp())
+    ))
 {%- endmacro %}
 
 {%- macro stage_location(path) -%}

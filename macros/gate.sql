@@ -1,15 +1,34 @@
 {#- The gate: what the command line asks of the warehouse, and what it writes down. It decides nothing here. -#}
 
-{#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. -#}
+{#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. All load times
+    are read only where none is young enough for the limits: a source that is stale, or has no limit. -#}
 {%- macro collect_freshness(source, loaded_at_field, filter) -%}
-    {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
-        select
-            {{ within_calendar('max(' ~ loaded_at_field ~ ')', 'timestamp') }} as max_loaded_at,
-            {{ as_of() }} as snapshotted_at
-        from {{ source }}
-        where {{ loaded_at_field }} <= {{ as_of() }}{% if filter %} and {{ filter }}{% endif %}
-    {% endcall -%}
-    {{ return(load_result('collect_freshness')) }}
+    {%- set limited = graph.sources.values() | selectattr('relation_name', 'equalto', source | string) | first -%}
+    {%- set answers = [] -%}
+    {%- for earliest in [stale_before(limited) if limited else none, none] | unique -%}
+        {%- if loop.first or not answers[0].table.rows[0][0] -%}
+            {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
+                select
+                    {{ within_calendar('max(' ~ loaded_at_field ~ ')', 'timestamp') }} as max_loaded_at,
+                    {{ as_of() }} as snapshotted_at
+                from {{ source }}
+                where {{ loaded_between(loaded_at_field, earliest) }}{% if filter %} and {{ filter }}{% endif %}
+            {% endcall -%}
+            {%- do answers.append(load_result('collect_freshness')) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(answers | last) }}
+{%- endmacro %}
+
+{#- The load time before which even the newest row of a source is too old, or none where dbt is told no limit. -#}
+{%- macro stale_before(source) -%}
+    {%- set seconds = freshness_limits(source).critical -%}
+    {{ return(as_of_value() - modules.datetime.timedelta(seconds=seconds) if seconds else none) }}
+{%- endmacro %}
+
+{%- macro loaded_between(loaded_at_field, earliest) -%}
+    {%- set bound = loaded_at_field ~ ' >= ' ~ timestamp_literal(earliest) ~ ' and ' if earliest else '' -%}
+    {{ return(bound ~ loaded_at_field ~ ' <= ' ~ as_of()) }}
 {%- endmacro %}
 
 {#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for
@@ -80,7 +99,8 @@
         {%- if load_relation(relation_of(source)) is not none -%}
             {%- set all_rows = '(select count(*) from ' ~ source.relation_name ~ ')' -%}
             {%- set waiting = rows_loaded(source, as_of_value(), none) -%}
-            {%- do wanted.update({source.name: [all_rows, waiting, newest_visible(source)]}) -%}
+            {%- set newest = newest_visible(source, stale_before(source)) -%}
+            {%- do wanted.update({source.name: [all_rows, waiting, newest]}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
@@ -106,6 +126,13 @@
     {%- for row in (run_query(sql).rows if wanted else []) -%}
         {%- do counts.update({row[0]: {'rows': row[1] | int, 'others': row[2] | int, 'newest': row[3]}}) -%}
     {%- endfor -%}
+    {#- stale, empty or from the future: which of them, all load times tell -#}
+    {%- for source in raw_sources() if source.name in counts and stale_before(source) -%}
+        {%- if counts[source.name].rows and not counts[source.name].newest -%}
+            {%- set newest = run_query('select ' ~ newest_visible(source, none)).rows[0][0] -%}
+            {%- do counts[source.name].update({'newest': newest}) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {{ return(counts) }}
 {%- endmacro %}
 
@@ -120,10 +147,10 @@
     }) }}
 {%- endmacro %}
 
-{%- macro newest_visible(source) -%}
+{%- macro newest_visible(source, earliest) -%}
     (
         select {{ within_calendar('max(' ~ source.loaded_at_field ~ ')', 'timestamp') }} from {{ source.relation_name }}
-        where {{ source.loaded_at_field }} <= {{ as_of() }}
+        where {{ loaded_between(source.loaded_at_field, earliest) }}
     )
 {%- endmacro %}
 
@@ -200,27 +227,22 @@
     first entry is the look itself, the clock up to which its figures are known. -#}
 {%- macro record_look(entries, figures) -%}
     {%- set look = {'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': as_of_value()} -%}
-    {%- set sql -%}
-        {{ ledger_insert([look] + entries) }};
-        {% if figures %}
-        insert into {{ ops_table('gate_log') }}
-        {%- endif %}
-        {%- for figure in figures %}
-        select
-            {{ last_ledger_entry() }},
-            {{ text_literal(run_id()) }},
-            {{ timestamp_literal(wall_clock()) }},
-            {{ as_of() }},
-            {{ text_literal(figure.metric) }},
-            {{ text_literal(figure.subject) }},
-            {{ number_literal(figure.amount) }},
-            {{ message_literal(figure.detail) }},
-            {{ number_literal(figure.limits.get('warning')) }},
-            {{ number_literal(figure.limits.get('critical')) }},
-            {{ timestamp_literal(figure.reference_time) }},
-            {{ message_literal(figure.reason) }}
-            {{- ' union all' if not loop.last }}
-        {%- endfor %}
-    {%- endset -%}
-    {%- do write_down(sql) -%}
+    {%- set rows, now = [], timestamp_literal(wall_clock()) -%}
+    {%- for figure in figures -%}
+        {%- do rows.append({
+            'run_id': text_literal(run_id()),
+            'measured_at': now,
+            'as_of': as_of(),
+            'metric': text_literal(figure.metric),
+            'subject': text_literal(figure.subject),
+            'amount': number_literal(figure.amount),
+            'detail': message_literal(figure.detail),
+            'warning_at': number_literal(figure.limits.get('warning')),
+            'critical_at': number_literal(figure.limits.get('critical')),
+            'reference_time': timestamp_literal(figure.reference_time),
+            'reason': message_literal(figure.reason),
+        }) -%}
+    {%- endfor -%}
+    {%- set seen = [insert_of_rows('gate_log', 'ledger.last_entry', rows)] if rows else [] -%}
+    {%- do write_down([ledger_insert([look] + entries)] + seen) -%}
 {%- endmacro %}

@@ -12,7 +12,19 @@
     {%- for node in graph.nodes.values() if is_recorded(node) -%}
         {%- do figures.extend(job_figures(node, facts.models[node.name])) -%}
     {%- endfor -%}
+    {%- set filled = raw_sources() | selectattr('name', 'in', readable_sources(facts)) | list -%}
+    {%- for row in (named_rows(skipped_files(filled)) if filled and var('landing').pipes else []) -%}
+        {%- do figures.append(figure('skipped_files', row['source_name'], row['files'] | int, row['told'])) -%}
+    {%- endfor -%}
     {{ return(figures) }}
+{%- endmacro %}
+
+{%- macro readable_sources(facts) -%}
+    {%- set names = [] -%}
+    {%- for name, source in facts.sources.items() if source.is_readable -%}
+        {%- do names.append(name) -%}
+    {%- endfor -%}
+    {{ return(names) }}
 {%- endmacro %}
 
 {%- macro figure(metric, subject, amount, detail=none, limits={}, reference_time=none, reason=none) -%}

@@ -77,11 +77,14 @@
             run_id varchar,
             as_of timestamp
         );
-        create table if not exists {{ ops_table('run_lock') }} as
-            select
-                {{ text_literal(none) }} as holder,
-                {{ timestamp_literal(none) }} as taken_at,
-                {{ timestamp_literal(none) }} as expires_at;
+        create table if not exists {{ ops_table('run_lock') }} (
+            holder varchar,
+            taken_at timestamp,
+            expires_at timestamp
+        );
+        create table if not exists {{ ops_table('run_lock_turn') }} (
+            taken_at timestamp
+        );
         create table if not exists {{ ops_table('gate_log') }} (
             ledger_entry bigint,
             run_id varchar,
@@ -264,7 +267,7 @@
             'partitions': state.partitions,
             'is_refresh_cheaper': was_refresh_cheaper(),
         })) -%}
-        {{ ledger_insert([{
+        {%- set entry = ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
             'status': 'success',
@@ -276,13 +279,13 @@
             'started_at': state.began,
             'code_checksum': model.checksum.checksum,
             'metadata_sql': run_metadata(state, watermark),
-        }]) }}
-        {%- if state.requests -%}
-        ;
-        update {{ ops_table('requested_partitions') }}
-        set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = {{ text_literal(run_id()) }}
-        where {{ is_requested() }}
-        {%- endif -%}
+        }]) -%}
+        {%- set requests_done -%}
+            update {{ ops_table('requested_partitions') }}
+            set done_at = {{ timestamp_literal(wall_clock()) }}, run_id = {{ text_literal(run_id()) }}
+            where {{ is_requested() if state.requests }}
+        {%- endset -%}
+        {{ in_one_transaction([entry, requests_done] if state.requests else [entry]) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -412,7 +415,13 @@
     {%- if key not in graph -%}
         {%- set jobs, failures, requests, floors = {}, {}, {}, {} -%}
         {%- if load_relation(ops_table('etl_job_runs')) is not none -%}
-            {%- for row in named_rows(last_runs(ops_table('etl_job_runs'))) -%}
+            {%- set entries = recent_entries() -%}
+            {%- set rows = named_rows(last_runs(entries)) -%}
+            {%- if not have_all_succeeded(rows) -%}
+                {%- set entries = ops_table('etl_job_runs') -%}
+                {%- set rows = named_rows(last_runs(entries)) -%}
+            {%- endif -%}
+            {%- for row in rows -%}
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
@@ -424,7 +433,7 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- for row in named_rows(failures_floors_and_requests()) -%}
+            {%- for row in named_rows(failures_floors_and_requests(entries)) -%}
                 {%- if row['kind'] == 'failure' -%}
                     {%- do failures.update({row['subject']: row['ledger_entry']}) -%}
                 {%- elif row['kind'] == 'floor' -%}
@@ -439,9 +448,28 @@
     {{ return(graph[key]) }}
 {%- endmacro %}
 
+{#- The ledger of five weeks, by a literal: an engine skips what it stores of the time before. Each model that ends is an
+    entry, and on Snowflake a micro-partition. -#}
+{%- macro recent_entries() -%}
+    {%- set since = timestamp_literal(wall_clock() - modules.datetime.timedelta(days=35)) -%}
+    {{ return(
+        '(select * from ' ~ ops_table('etl_job_runs') ~ ' where started_at >= ' ~ since ~ ' or started_at is null)'
+    ) }}
+{%- endmacro %}
+
+{#- Then nothing of the time before matters: what a job is known by is its last success, and what came after it. -#}
+{%- macro have_all_succeeded(last_runs) -%}
+    {%- set names = last_runs | selectattr('success_entry') | map(attribute='job_name') | list -%}
+    {%- set unknown = [] -%}
+    {%- for node in graph.nodes.values() if is_recorded(node) and node.name not in names -%}
+        {%- do unknown.append(node.name) -%}
+    {%- endfor -%}
+    {{ return(not unknown) }}
+{%- endmacro %}
+
 {#- What failed last, a test of it included; from which day the raw tables are complete; what someone asked for: one
     statement, since every run asks. -#}
-{%- macro failures_floors_and_requests() -%}
+{%- macro failures_floors_and_requests(entries) -%}
     select
         'failure' as kind,
         job_name as subject,
@@ -449,7 +477,7 @@
         cast(null as varchar) as entity,
         cast(null as date) as day,
         cast(null as timestamp) as requested_at
-    from {{ ops_table('etl_job_runs') }}
+    from {{ entries }} as entries
     where job_type = 'model' and status = 'failed'
     group by job_name
     union all
@@ -544,7 +572,7 @@
 {%- macro unfinished_runs() -%}
     {%- set sql -%}
         select run_id, job_name
-        from {{ ops_table('etl_job_runs') }}
+        from {{ recent_entries() }} as entries
         where job_name like 'dbt %'
         group by run_id, job_name
         having count(case when status = 'running' then 1 end) > count(case when status <> 'running' then 1 end)
@@ -607,26 +635,53 @@
 {#- The entry number is the ledger's order: wall clocks step back and tie. Only one writer at a time writes for one job,
     so a tie between jobs does no harm. -#}
 {%- macro ledger_insert(entries) -%}
-    insert into {{ ops_table('etl_job_runs') }}
-    {%- for entry in entries %}
+    {%- set rows, now = [], wall_clock() -%}
+    {%- for entry in entries -%}
+        {%- do rows.append({
+            'run_id': text_literal(entry.run_id or run_id()),
+            'job_name': text_literal(entry.job_name),
+            'job_type': text_literal(entry.job_type),
+            'status': text_literal(entry.status),
+            'as_of': timestamp_literal(entry.as_of),
+            'processed_from': timestamp_literal(entry.processed_from),
+            'last_processed_timestamp': timestamp_literal(entry.last_processed_timestamp),
+            'records_processed': number_literal(entry.records_processed),
+            'partitions_touched': number_literal(entry.partitions_touched),
+            'started_at': timestamp_literal(entry.started_at or utc_moment(run_started_at)),
+            'completed_at': timestamp_literal(
+                entry.completed_at or (now if entry.status != 'running' else none)
+            ),
+            'error_message': message_literal(entry.error_message),
+            'code_checksum': text_literal(entry.code_checksum),
+            'metadata_json': entry.metadata_sql or text_literal(none),
+        }) -%}
+    {%- endfor -%}
+    {{ return(insert_of_rows('etl_job_runs', 'ledger.last_entry + rows_to_add.ordinal', rows)) }}
+{%- endmacro %}
+
+{#- An insert of rows, each literals by column, into an ops table that is numbered like the ledger. What all rows share
+    stands once, and so does the look for the last number: a check writes 150 rows, which were 80 kB and as many looks.
+    Nulls have a type in the first row. -#}
+{%- macro insert_of_rows(table, ledger_entry, rows) -%}
+    {%- set own = [] -%}
+    {%- for column in rows[0] if rows | map(attribute=column) | unique(case_sensitive=true) | list | length > 1 -%}
+        {%- do own.append(column) -%}
+    {%- endfor -%}
+    insert into {{ ops_table(table) }} (ledger_entry, {{ rows[0] | join(', ') }})
     select
-        {{ last_ledger_entry() }} + {{ loop.index }},
-        {{ text_literal(entry.run_id or run_id()) }},
-        {{ text_literal(entry.job_name) }},
-        {{ text_literal(entry.job_type) }},
-        {{ text_literal(entry.status) }},
-        {{ timestamp_literal(entry.as_of) }},
-        {{ timestamp_literal(entry.processed_from) }},
-        {{ timestamp_literal(entry.last_processed_timestamp) }},
-        {{ number_literal(entry.records_processed) }},
-        {{ number_literal(entry.partitions_touched) }},
-        {{ timestamp_literal(entry.started_at or utc_moment(run_started_at)) }},
-        {{ timestamp_literal(entry.completed_at or (wall_clock() if entry.status != 'running' else none)) }},
-        {{ message_literal(entry.error_message) }},
-        {{ text_literal(entry.code_checksum) }},
-        {{ entry.metadata_sql or text_literal(none) }}
-        {{- ' union all' if not loop.last }}
-    {%- endfor %}
+        {{ ledger_entry }}
+        {%- for column, literal in rows[0].items() %},
+        {{ 'rows_to_add.' ~ column if column in own else literal }}
+        {%- endfor %}
+    from (select {{ last_ledger_entry() }} as last_entry) as ledger
+    cross join (
+        select 1 as ordinal
+        {%- for column in own %}, {{ rows[0][column] }} as {{ column }}{% endfor %}
+        {%- for row in rows[1:] %}
+        union all select {{ loop.index + 1 }}
+        {%- for column in own %}, {{ 'null' if row[column].startswith('cast(null ') else row[column] }}{% endfor %}
+        {%- endfor %}
+    ) as rows_to_add
 {%- endmacro %}
 
 {%- macro last_ledger_entry() -%}
@@ -635,8 +690,7 @@
 
 {#- What a table of sessions changed, under an entry number greater than that of any reader's run before it and smaller
     than that of any after it. -#}
-{%- macro changed_keys_insert(changed_keys) %};
-
+{%- macro changed_keys_insert(changed_keys) %}
         insert into {{ ops_table('changed_keys') }}
         select
             {{ last_ledger_entry() }} + 1,
@@ -648,10 +702,16 @@
         from ({{ changed_keys }}) as changed
 {%- endmacro %}
 
-{#- For operations: what they have written is rolled back at their end when a look at the schemas has opened a
-    transaction. -#}
-{%- macro write_down(sql) -%}
-    {%- call statement('write_down', auto_begin=true) %}{{ sql }}{% endcall -%}
+{#- For operations: statements that change rows, all of them or none. The commit is DuckDB's, where a look at the
+    schemas may have opened a transaction that is rolled back at the end; on Snowflake dbt's does nothing. -#}
+{%- macro write_down(statements) -%}
+    {%- call statement('write_down', auto_begin=true) %}{{ in_one_transaction(statements) }}{% endcall -%}
+    {%- do adapter.commit() -%}
+{%- endmacro %}
+
+{#- For operations: statements that make what is not there, each of which Snowflake commits. -#}
+{%- macro make_objects(sql) -%}
+    {%- call statement('make_objects', auto_begin=true) %}{{ sql }}{% endcall -%}
     {%- do adapter.commit() -%}
 {%- endmacro %}
 

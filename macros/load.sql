@@ -38,7 +38,7 @@
 {%- endmacro %}
 
 {%- macro load_files(root, paths) -%}
-    {%- set dml, landed, resets, by_table = [], [], [], {} -%}
+    {%- set copies, landed, resets, by_table = [], [], [], {} -%}
     {%- for path in paths -%}
         {%- do refuse_path(path) -%}
         {%- do by_table.setdefault(path.split('/')[0], []).append(path) -%}
@@ -61,7 +61,15 @@
                 {%- do refuse_values(row, converted) -%}
                 {%- do rows.update({row[0]: (row[1] | int, utc_moment(row[2]) if row[2] else none)}) -%}
             {%- endfor -%}
-            {%- do dml.append(copy_files(root, some, relation_of(source), converted)) -%}
+            {%- set expected = [] -%}
+            {%- for path in some -%}
+                {%- do expected.append(rows.get(path, (0, none))[0]) -%}
+            {%- endfor -%}
+            {%- do copies.append({
+                'paths': some,
+                'sql': copy_files(root, some, relation_of(source), converted),
+                'rows': expected | sum,
+            }) -%}
         {%- endfor -%}
         {%- for path in paths -%}
             {%- set records, earliest = rows.get(path, (0, none)) -%}
@@ -75,16 +83,42 @@
             {%- do resets.extend(overtaken_jobs(source, earliest, path)) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- do dml.append(landed_files_insert(landed)) -%}
-    {%- if resets -%}
-        {%- do dml.append(ledger_insert(resets)) -%}
-    {%- endif -%}
-    {%- do write_down(in_one_transaction(dml | join(';\n\n'))) -%}
+    {%- do write_down_load(copies, [landed_files_insert(landed)] + ([ledger_insert(resets)] if resets else [])) -%}
     {%- set told = {'files': [], 'set_back': resets | map(attribute='job_name') | list} -%}
     {%- for file in landed -%}
         {%- do told.files.append(dict(file, loaded_at=file.loaded_at.isoformat())) -%}
     {%- endfor -%}
     {%- do log('tidemark:loaded ' ~ tojson(told)) -%}
+{%- endmacro %}
+
+{#- In one transaction; `write_down` would not hear how many rows were loaded. What Snowflake's own load history knows is
+    no help (copy_files), and a file may have been replaced since it was looked at. -#}
+{%- macro write_down_load(copies, statements) -%}
+    {%- do control_transaction('begin') -%}
+    {%- for copy in copies -%}
+        {%- call statement('copy_files', fetch_result=true, auto_begin=true) %}{{ copy.sql }}{% endcall -%}
+        {%- set loaded = copied_rows(load_result('copy_files').table) -%}
+        {%- if loaded != copy.rows -%}
+            {%- do control_transaction('rollback') -%}
+            {{ exceptions.raise_compiler_error(
+                copy.paths | join(', ') ~ ': ' ~ copy.rows ~ ' rows were to be loaded, and the warehouse says that it '
+                ~ 'loaded ' ~ loaded ~ '. None of them was kept. The next load tries again.'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for sql in statements -%}
+        {%- call statement('write_down', auto_begin=true) %}{{ sql }}{% endcall -%}
+    {%- endfor -%}
+    {%- do control_transaction('commit') -%}
+{%- endmacro %}
+
+{#- DuckDB says how many rows it inserted, Snowflake of each file how many it loaded, and no number if of none. -#}
+{%- macro copied_rows(answer) -%}
+    {%- set loaded = [] -%}
+    {%- for name in answer.column_names if name | lower in ('count', 'rows_loaded') -%}
+        {%- do loaded.extend(answer.columns[name].values()) -%}
+    {%- endfor -%}
+    {{ return(loaded | map('int') | sum) }}
 {%- endmacro %}
 
 {#- A path names a table and a load time. -#}
@@ -112,7 +146,7 @@
     {%- set made = graph.setdefault('tidemark_raw_tables' ~ invocation_id, {}) -%}
     {%- if source.name not in made and load_relation(relation_of(source)) is none -%}
         {%- do adapter.create_schema(relation_of(source).without_identifier()) -%}
-        {%- do write_down(raw_table_ddl(source)) -%}
+        {%- do make_objects(raw_table_ddl(source)) -%}
     {%- endif -%}
     {%- do made.update({source.name: true}) -%}
 {%- endmacro %}
@@ -226,6 +260,6 @@
     {%- if files -%}
         {%- do dml.append(landed_files_insert(files)) -%}
     {%- endif -%}
-    {%- do write_down(in_one_transaction(dml | join(';\n\n'))) -%}
+    {%- do write_down(dml) -%}
     {%- do release_run_lock() -%}
 {%- endmacro %}

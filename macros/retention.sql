@@ -143,7 +143,7 @@
         {{ exceptions.raise_compiler_error(obstacles | join('\n') ~ '\nNothing was deleted.') }}
     {%- elif not dry_run -%}
         {%- if changes -%}
-            {%- do write_down(in_one_transaction(prune_statements(changes, reason))) -%}
+            {%- do write_down(prune_statements(changes, reason)) -%}
         {%- endif -%}
         {%- do release_run_lock() -%}
     {%- endif -%}
@@ -306,10 +306,11 @@
 {%- endmacro %}
 
 {%- macro prune_statements(plans, reason) -%}
-    {%- for plan in plans if plan.rows %}
-    delete from {{ plan.relation }}
-    where {{ plan.condition }};
-    {%- endfor %}
+    {%- set statements = [] -%}
+    {%- for plan in plans if plan.rows -%}
+        {%- do statements.append('delete from ' ~ plan.relation ~ ' where ' ~ plan.condition) -%}
+    {%- endfor -%}
+    {%- set floors -%}
     insert into {{ ops_table('retention_floors') }}
     {%- for plan in plans %}
     select
@@ -324,6 +325,8 @@
         {{ message_literal(reason) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
+    {%- endset -%}
+    {{ return(statements + [floors]) }}
 {%- endmacro %}
 
 {%- macro plan_in_words(plan, dry_run) -%}

@@ -25,7 +25,7 @@
             cast({{ state.day }} as date) as day
         from {{ args.temp_relation }}
     {%- endset -%}
-    {{ return(replace_touched(args, also=changed_keys_insert(changed_keys))) }}
+    {{ return(replace_touched(args, also=[changed_keys_insert(changed_keys)])) }}
 {%- endmacro %}
 
 {#- Small tables are rebuilt whole: every row goes, and what was computed from all visible rows comes. -#}
@@ -33,7 +33,7 @@
     {{ return(replace_rows(args, 'delete from ' ~ args.target_relation)) }}
 {%- endmacro %}
 
-{%- macro replace_touched(args, also='') -%}
+{%- macro replace_touched(args, also=[]) -%}
     {%- set state = run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
@@ -42,8 +42,9 @@
         ) }}
     {%- endif -%}
     {%- set deletion -%}
-        delete from {{ args.target_relation }} as stored
-        using {{ touched_table() }} as touched
+        {#- Snowflake's pages show an alias here, and no `as` before it #}
+        delete from {{ args.target_relation }} stored
+        using {{ touched_table() }} touched
         where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ is_replaced() }}
     {%- endset -%}
     {{ return(replace_rows(args, deletion, also)) }}
@@ -66,18 +67,15 @@
     {{ return('cast(' ~ day ~ ' as date) = touched.touched_day and ' ~ within(day, span)) }}
 {%- endmacro %}
 
-{%- macro replace_rows(args, deletion, also='') -%}
+{%- macro replace_rows(args, deletion, also=[]) -%}
     {%- if run_state().mode == 'coverage' -%}
         {{ return(coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
     {%- do run_state().update({'rows': count_new_rows(args.temp_relation)}) -%}
-    {%- set dml -%}
-        {{ deletion }};
-
+    {%- set insertion -%}
         insert into {{ args.target_relation }} ({{ columns }})
         select {{ columns }} from {{ args.temp_relation }}
-        {{- also }}
     {%- endset -%}
-    {{ return(in_one_transaction(dml)) }}
+    {{ return(in_one_transaction([deletion, insertion] + also)) }}
 {%- endmacro %}

@@ -52,6 +52,7 @@ _GAUGES = {
     "source_age": ("source_age_seconds", "Age of a source's last load at the clock.", ("source",)),
     "waiting_rows": ("waiting_rows", "Rows of a source loaded after the clock.", ("source",)),
     "quarantined_rows": ("quarantined_rows", "Rows set aside lately.", ("source", "reason")),
+    "skipped_files": ("skipped_files", "Files that a pipe did not load.", ("source",)),
     "open_gaps": ("open_gaps", "Partitions of a table that are not as they should be.", ("table",)),
     "repair_success": ("repair_success_percent", "Repairs of 30 days that succeeded.", ()),
     "repair_time": ("repair_seconds", "From found to repaired, on average of 30 days.", ()),

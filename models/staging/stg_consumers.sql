@@ -13,6 +13,7 @@ final as (
         created_at,
         updated_at,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'consumers')) }}
             when consumer_id is null then 'consumer_id is null'

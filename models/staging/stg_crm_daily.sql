@@ -15,6 +15,7 @@ final as (
         load_date,
         load_date as occurred_at,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'crm_daily')) }}
             when company_id is null then 'company_id is null'

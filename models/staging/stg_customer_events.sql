@@ -16,6 +16,7 @@ final as (
         created_at as occurred_at,
         cast(created_at as date) as activity_date,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'customer_events')) }}
             when event_id is null then 'event_id is null'

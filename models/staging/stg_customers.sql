@@ -14,6 +14,7 @@ final as (
         created_at,
         updated_at,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'customers')) }}
             when customer_id is null then 'customer_id is null'

@@ -18,6 +18,7 @@ final as (
         duration_minutes,
         coalesce(is_deleted, false) as is_deleted,
         updated_at as loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'engagement_events')) }}
             when event_id is null then 'event_id is null'

@@ -14,6 +14,7 @@ final as (
         events,
         coalesce(is_deleted, false) as is_deleted,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'fact_events')) }}
             when event_id is null then 'event_id is null'

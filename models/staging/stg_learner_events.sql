@@ -40,6 +40,7 @@ final as (
         partition_date,
         s3_path,
         processed_at as loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'learner_events')) }}
             when event_id is null then 'event_id is null'

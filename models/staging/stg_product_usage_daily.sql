@@ -13,6 +13,7 @@ final as (
         active_users,
         events,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'product_usage_daily')) }}
             when company_id is null then 'company_id is null'

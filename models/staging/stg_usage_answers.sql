@@ -10,6 +10,7 @@ final as (
         usage_date,
         usage_date as occurred_at,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'usage_answers')) }}
             when usage_date is null then 'usage_date is null'

@@ -26,6 +26,7 @@ final as (
         utm_campaign,
         country_code,
         loaded_at,
+        {{ failed_values() }}
         case
             {{ unfit_values(source('raw', 'web_events')) }}
             when event_id is null then 'event_id is null'

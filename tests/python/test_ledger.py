@@ -105,6 +105,15 @@ def test_a_killed_run_is_closed_by_the_next(warehouse: Warehouse) -> None:
     assert closed == [("failed",), ("running",)]
 
 
+def test_a_job_that_was_last_built_long_ago_is_still_known(warehouse: Warehouse) -> None:
+    """Five weeks of the ledger are read, and all of it for a job that was not built in them."""
+    warehouse.sql("update ops.etl_job_runs set started_at = started_at - interval 60 day")
+    before = warehouse.last_run("fact_events_daily")
+    assert before["mode"] == "full"
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] not in (None, "full")
+
+
 def test_a_table_without_its_entry_is_rebuilt_whole(warehouse: Warehouse, fresh: list[Any]) -> None:
     warehouse.sql(
         "delete from ops.etl_job_runs where job_name = 'fact_events_daily'",

@@ -32,6 +32,7 @@ FUNCTIONS = frozenset(
         "concat",
         "concat_ws",
         "convert_timezone",
+        "copy_history",
         "count",
         "current_timestamp",
         "date_part",
@@ -46,6 +47,9 @@ FUNCTIONS = frozenset(
         "greatest",
         "hash",
         "infer_schema",
+        "is_timestamp_ltz",
+        "is_timestamp_ntz",
+        "is_timestamp_tz",
         "lag",
         "lead",
         "least",
@@ -57,6 +61,7 @@ FUNCTIONS = frozenset(
         "min",
         "nullif",
         "object_agg",
+        "object_construct",
         "object_construct_keep_null",
         "percentile_cont",
         "power",
@@ -234,6 +239,33 @@ def _is_no_text(node: exp.Expr) -> bool:
 
 def _around(tokens: list[Token], at: int) -> str:
     return " ".join(token.text for token in tokens[max(at - 3, 0) : at + 4])
+
+
+_CHANGES = ("insert", "update", "delete", "merge", "copy")
+
+
+def scripts(sql: str) -> list[str]:
+    """What dbt is told at once, and Snowflake commits one by one unless it is in a transaction."""
+    words = [statement.split(None, 1) for statement in _statements(sql)]
+    firsts = [first.lower() for first, *_ in words]
+    changes = [first for first in firsts if first in _CHANGES]
+    if len(changes) > 1 and (firsts[0], firsts[-1]) != ("begin", "commit"):
+        return [f"no transaction around {', '.join(firsts)}"]
+    makes = [first for first in firsts if first in ("create", "alter", "drop", "truncate")]
+    if makes and "begin" in firsts:
+        return [f"a {makes[0]} that commits the transaction around it"]
+    return []
+
+
+def _statements(sql: str) -> list[str]:
+    """A script's statements: no semicolon in a text ends one."""
+    statements, tokens, start = [], _Snowflake().tokenize(sql), 0
+    for token in [*tokens, None]:
+        end = len(sql) if token is None else token.start
+        if token is None or token.token_type == TokenType.SEMICOLON:
+            statements.append(sql[start:end].strip())
+            start = end + 1
+    return [statement for statement in statements if statement]
 
 
 def shape(sql: str, with_names: bool = False) -> tuple[str, ...]:

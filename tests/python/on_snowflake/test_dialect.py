@@ -285,9 +285,14 @@ CASES: dict[str, dict[str, Case]] = {
 # What is no expression, and the text that each engine gets.
 TEXTS = {
     "in_one_transaction": {
-        "macro": "in_one_transaction('delete from a; insert into a select 1')",
+        "macro": "in_one_transaction(['delete from a', 'insert into a select 1'])",
         "duckdb": "delete from a; insert into a select 1",
         "snowflake": "begin; delete from a; insert into a select 1; commit;",
+    },
+    "in_one_transaction, alone": {
+        "macro": "in_one_transaction(['delete from a'])",
+        "duckdb": "delete from a",
+        "snowflake": "delete from a",
     },
     # Temporary tables lie outside any schema on DuckDB, in the session's own elsewhere.
     "touched_table": {
@@ -297,14 +302,14 @@ TEXTS = {
     },
 }
 
-# How landed files are read: DuckDB's are tried by the tests of loading; of Snowflake's stages the
-# emulator knows too little, so its texts are judged alone.
+# How landed files are read: tried by the tests of loading, and on the emulator by its first one.
 PATHS = [f"crm_daily/2025-10-{day}/202510{day}T010000000000Z-crm.parquet" for day in (15, 16)]
 FILES = f"'s3://bucket', {PATHS}"
 LANDED = {
     "landed_columns": f"landed_columns({FILES})",
     "landed_rows": f"landed_rows({FILES}, 'loaded_at')",
     "copy_files": f"copy_files({FILES}, 'TIDEMARK.raw.crm_daily')",
+    "copy_history": "'select 1 as one from ' ~ copy_history(ops_table('landed_files'))",
 }
 
 # What does things, and the test that lets it, on both engines.
@@ -313,6 +318,8 @@ SCENARIOS = {
     "take_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "renew_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "release_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
+    "control_transaction": "test_operations.py"
+    "::test_a_load_that_dies_after_the_copy_is_repeated_whole",
     # a model's session, and its tables
     "open_session": "test_end_to_end.py::test_sessions_are_tagged_with_project_model_and_run",
     "count_new_rows": "test_end_to_end.py::test_the_command_line_an_hour_later",
@@ -472,10 +479,18 @@ def test_the_landing_is_made_in_snowflakes_words(
     mark = len(snowflake.emulator.statements)
     names = {"loader": "tide_in", "transformer": "tide_mark", "reporter": "tide_out"}
     landing = {"url": url, "storage_integration": "lake" if url else None, "roles": names}
-    outcome = snowflake.dbt.call("run-operation", "create_landing", variables={"landing": landing})
+    variables = {"landing": {**landing, "pipes": True}, "warehouses": {"web": "TRANSFORMING_L"}}
+    outcome = snowflake.dbt.call("run-operation", "create_landing", variables=variables)
     outcome.raise_if_failed()
     sent = [statement.sql for statement in snowflake.emulator.since(mark)]
     assert gates.violations(sent) == {}
+    # Snowflake puts nothing between the address and the name of a file
+    addresses = [sql for sql in sent if "url = " in sql]
+    assert all("url = 's3://bucket/prefix/'" in sql for sql in addresses)
+    assert len(addresses) == (url is not None)
+    # what folders of marts are built with must be there for whoever builds them
+    assert "grant usage on warehouse TRANSFORMING_L to role tide_mark" in sent
+    assert [sql for sql in sent if sql.startswith("create warehouse if not exists TRANSFORMING_L")]
     granted = {
         role: [sql for sql in sent if sql.endswith(f"to role {role}")] for role in names.values()
     }

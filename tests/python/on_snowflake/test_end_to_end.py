@@ -324,7 +324,13 @@ def test_a_skipped_run_only_looks_and_writes_that_it_did(both: Both) -> None:
     # what the ledger knows, what was asked for or failed, and all that waits, counted at once
     assert len(read) == 3
     assert len([sql for sql in read if "TIDEMARK.raw." in sql]) == 1
+    # of the ledger five weeks, and load times no older than the limit
+    assert all("started_at >= " in sql for sql in read if "etl_job_runs" in sql)
+    asked = [sent.sql for sent in skipped if sent.node.startswith("source.")]
+    assert all(re.search(r"where \w+ >= cast\('2025-", sql) for sql in asked)
     assert len(own) == len(read) + len(written)
+    # 115 kB when every row of a look said what all share, and looked for the ledger's last number
+    assert sum(len(sent.sql) for sent in skipped) < 60_000
 
 
 def test_days_are_written_as_literals_in_what_reads_and_deletes(both: Both) -> None:
@@ -401,6 +407,7 @@ def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
     sent = [statement.sql for statement in both.emulator.statements]
     sent += [result.node.compiled_code for result in looked.results]
     found = gates.violations(sent)
+    found |= {words: sql for sql in both.emulator.scripts for words in gates.scripts(sql)}
     assert not found, "\n".join(f"{words}, in {sql[:300]}" for words, sql in found.items())
     both.told.append(f"{len(sent):,} statements sent, {len(set(sent)):,} distinct, 0 violations")
 
@@ -416,6 +423,9 @@ def test_documentation(both: Both) -> None:
 
 
 def test_what_it_told(both: Both, capsys: pytest.CaptureFixture[str]) -> None:
+    if kept := os.environ.get("TIDEMARK_KEEP_SENT"):
+        sent = {run: [vars(found) for found in all_] for run, all_ in both.sent.items()}
+        Path(kept).write_text(json.dumps(sent))
     with capsys.disabled():
         for run in ("a skipped run", "an hourly run", "a backfill of one day"):
             print("\n" + "\n".join(shown(run, per_node(both.sent[run]))))
