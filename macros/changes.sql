@@ -90,8 +90,8 @@
             {%- endif %}
         ) as touched
         {%- if state.window %}
-        where touched_day >= '{{ state.window[0] }}'
-        {%- if state.mode == 'coverage' %} and touched_day < '{{ state.window[1] }}'{% endif %}
+        where touched_day >= {{ date_literal(state.window[0]) }}
+        {%- if state.mode == 'coverage' %} and touched_day < {{ date_literal(state.window[1]) }}{% endif %}
         {%- endif %}
     {%- endset -%}
     {%- do state.update({'lookback_days': lookback_days}) -%}
@@ -131,7 +131,7 @@
             union all
             select distinct
                 {{ entity }},
-                cast('{{ state.window[0] }}' as date) as replay_from
+                {{ date_literal(state.window[0]) }} as replay_from
             from {{ this }}
             {%- endif %}
         ) as touched_days
@@ -177,7 +177,7 @@
     {%- endif %}
     {%- if state.touched_days %}
     {%- set first_day = state.touched_days[0] - modules.datetime.timedelta(days=lookback_days) %}
-    and occurred_at >= '{{ first_day }} 00:00:00+00:00'
+    and {{ not_earlier_than('occurred_at', first_day) }}
     {%- elif state.touched_days is defined %}
     and false
     {%- endif %}
@@ -257,7 +257,7 @@
             where
                 {%- if state.window %}
                 {#- also those that only reach into the window: it may have taken events from them -#}
-                ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
+                ({{ earlier_than(first, state.window[1]) }} and {{ not_earlier_than(last, state.window[0]) }})
                 {%- endif %}
                 {#- coverage is to find those that have events in the window and are not stored there -#}
                 {%- if state.mode != 'coverage' %}
@@ -470,7 +470,7 @@
         {%- do log(model.name ~ ': nothing before ' ~ floor ~ ' is restated, its raw rows were pruned.', info=true) -%}
     {%- endif -%}
     select * from ({{ sql }}) as found
-    where coalesce(touched_day, '{{ floor }}') >= '{{ floor }}'
+    where touched_day is null or touched_day >= {{ date_literal(floor) }}
 {%- endmacro %}
 
 {#- Coverage of some entities works out these alone. -#}
@@ -552,15 +552,14 @@
     {{ return(ranges) }}
 {%- endmacro %}
 
-{#- The column lies in any of the ranges of days, as literals in UTC; no ranges known means no bound. -#}
+{#- The column lies in any of the ranges of days; no ranges known means no bound. -#}
 {%- macro within(column, ranges) -%}
     {%- if ranges is none -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set midnight, terms = " 00:00:00+00:00'", [] -%}
+    {%- set terms = [] -%}
     {%- for first, end in ranges -%}
-        {%- set lower, upper = column ~ " >= '" ~ first ~ midnight, column ~ " < '" ~ end ~ midnight -%}
-        {%- do terms.append('(' ~ lower ~ ' and ' ~ upper ~ ')') -%}
+        {%- do terms.append('(' ~ not_earlier_than(column, first) ~ ' and ' ~ earlier_than(column, end) ~ ')') -%}
     {%- endfor -%}
     {{ return('(' ~ (terms | join(' or ') or 'false') ~ ')') }}
 {%- endmacro %}

@@ -153,7 +153,7 @@
                     and loaded_at <= {{ timestamp_literal(watermark) }}
                     and {{ within('occurred_at', ranges_of(days)) }}
             ) then 'redelivery'
-            when {{ day }} < cast('{{ utc_moment(watermark).date() }}' as date) then 'late rows'
+            when {{ day }} < {{ date_literal(watermark) }} then 'late rows'
             else 'new rows'
         end as why
     from {{ relation }}

@@ -56,7 +56,7 @@
     {#- one range, not ten: a fully refreshed table lies in no order of days, so more ranges cost and skip nothing -#}
     {%- set span = merged_ranges(touched_days, most=1) -%}
     {%- if strategy == 'replay' -%}
-        {%- set bound = day ~ " >= '" ~ touched_days[0] ~ "'" if touched_days else 'false' -%}
+        {%- set bound = not_earlier_than(day, touched_days[0]) if touched_days else 'false' -%}
         {{ return(day ~ ' >= touched.replay_from and ' ~ bound) }}
     {%- elif strategy == 'sessions' -%}
         {#- where the stored is doubted, a session may be stored on several days -#}

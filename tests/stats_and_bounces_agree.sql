@@ -32,13 +32,23 @@ viewed_days as (
 
 ),
 
+session_spans as (
+
+    select
+        team_id,
+        cast(session_start as date) as first_day,
+        cast(session_end as date) as last_day
+    from sessions
+
+),
+
 session_days as (
 
     select distinct
-        sessions.team_id,
-        calendar.date_day as activity_date
-    from sessions
-    cross join {{ each_day('cast(sessions.session_start as date)', 'cast(sessions.session_end as date)') }} as calendar
+        session_spans.team_id,
+        {{ day_of('calendar', 'session_spans.first_day') }} as activity_date
+    from session_spans
+    cross join {{ each_day('session_spans.first_day', 'session_spans.last_day') }} as calendar
 
 ),
 

@@ -1,6 +1,9 @@
 with source as (
 
-    select * from {{ source('raw', 'engagement_events') }}
+    select
+        *,
+        coalesce(is_deleted, false) as is_gone
+    from {{ source('raw', 'engagement_events') }}
 
 ),
 
@@ -16,7 +19,7 @@ final as (
         feature_used,
         interaction_count,
         duration_minutes,
-        coalesce(is_deleted, false) as is_deleted,
+        is_gone as is_deleted,
         updated_at as loaded_at,
         case
             when event_id is null then 'event_id is null'
@@ -26,7 +29,7 @@ final as (
                 then 'session_date is more than 24 hours after updated_at'
             when {{ is_beyond_retention('engagement_events', 'session_date') }} then 'beyond_retention'
             -- a deleted version needs no measures
-            when coalesce(is_deleted, false) then null
+            when is_gone then null
             when user_id is null then 'user_id is null'
             when interaction_count is null then 'interaction_count is null'
             when duration_minutes is null then 'duration_minutes is null'

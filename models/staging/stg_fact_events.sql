@@ -1,6 +1,9 @@
 with source as (
 
-    select * from {{ source('raw', 'fact_events') }}
+    select
+        *,
+        coalesce(is_deleted, false) as is_gone
+    from {{ source('raw', 'fact_events') }}
 
 ),
 
@@ -12,7 +15,7 @@ final as (
         event_timestamp as occurred_at,
         cast({{ to_utc('event_timestamp') }} as date) as activity_date,
         events,
-        coalesce(is_deleted, false) as is_deleted,
+        is_gone as is_deleted,
         loaded_at,
         case
             when event_id is null then 'event_id is null'
@@ -22,7 +25,7 @@ final as (
                 then 'event_timestamp is more than 24 hours after loaded_at'
             when {{ is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
             -- a deleted version needs no measures
-            when coalesce(is_deleted, false) then null
+            when is_gone then null
             when events is null then 'events is null'
             when events < 0 then 'events is negative'
         end as quarantine_reason
