@@ -115,31 +115,37 @@
     {{ return('cast(' ~ column ~ ' as varchar)') }}
 {%- endmacro %}
 
-{#- Of two whole numbers the quotient, cut off. Other divisions keep as many decimals as each engine likes. -#}
+{#- Of two whole numbers the quotient, cut off. Other divisions keep as many decimals as each engine likes; what
+    Snowflake divides here leaves no rest. -#}
 {%- macro whole_quotient(numerator, denominator) -%}
     {{ return(adapter.dispatch('whole_quotient')(numerator, denominator)) }}
 {%- endmacro %}
 {%- macro duckdb__whole_quotient(numerator, denominator) -%}
-    {{ return('(cast(' ~ numerator ~ ' as hugeint) // cast(' ~ denominator ~ ' as hugeint))') }}
+    {{ return('cast(' ~ numerator ~ ' // ' ~ denominator ~ ' as decimal(38, 0))') }}
 {%- endmacro %}
 {%- macro snowflake__whole_quotient(numerator, denominator) -%}
-    {#- what is divided here leaves no rest -#}
     {{ return('((' ~ numerator ~ ' - ' ~ numerator ~ ' % ' ~ denominator ~ ') / ' ~ denominator ~ ')') }}
+{%- endmacro %}
+
+{#- A number of so many decimals without its point. DuckDB's integers have fewer digits than Snowflake's, unless told. -#}
+{%- macro as_whole(number, scale) -%}
+    {{ return(adapter.dispatch('as_whole')('(' ~ number ~ ')' ~ (' * ' ~ 10 ** scale if scale else ''))) }}
+{%- endmacro %}
+{%- macro duckdb__as_whole(whole) -%}
+    {{ return('cast(' ~ whole ~ ' as hugeint)') }}
+{%- endmacro %}
+{%- macro snowflake__as_whole(whole) -%}
+    {{ return('(' ~ whole ~ ')') }}
 {%- endmacro %}
 
 {#- A ratio, rounded once, half away from zero, in whole numbers, and so alike on both engines; null where there is
     nothing to divide by. `scale` says how many decimals numerator and denominator have. -#}
 {%- macro ratio(numerator, denominator, decimals, scale=0) -%}
-    {%- set whole = {} -%}
-    {%- for name, value in {'numerator': numerator, 'denominator': denominator}.items() -%}
-        {%- set shifted = '(' ~ value ~ ') * ' ~ 10 ** scale if scale else value -%}
-        {%- do whole.update({name: 'cast(' ~ shifted ~ ' as decimal(38, 0))'}) -%}
-    {%- endfor -%}
-    {%- set half = 'case when ' ~ whole.numerator ~ ' < 0 then -1 else 1 end * abs(' ~ whole.denominator ~ ')' -%}
-    {%- set doubled = '(' ~ 2 * 10 ** decimals ~ ' * ' ~ whole.numerator ~ ' + ' ~ half ~ ')' -%}
-    {%- set quotient = whole_quotient(doubled, '(2 * nullif(' ~ whole.denominator ~ ', 0))') -%}
-    {%- set unit = '0.' ~ '0' * (decimals - 1) ~ '1' -%}
-    {{ return('cast(cast(' ~ quotient ~ ' as decimal(38, 0)) * ' ~ unit ~ ' as decimal(38, ' ~ decimals ~ '))') }}
+    {%- set part, whole = as_whole(numerator, scale), as_whole(denominator, scale) -%}
+    {%- set half = 'case when ' ~ part ~ ' < 0 then -1 else 1 end * abs(' ~ whole ~ ')' -%}
+    {%- set doubled = '(' ~ 2 * 10 ** decimals ~ ' * ' ~ part ~ ' + ' ~ half ~ ')' -%}
+    {%- set quotient = whole_quotient(doubled, '(2 * nullif(' ~ whole ~ ', 0))') -%}
+    {{ return('cast(' ~ quotient ~ ' * 0.' ~ '0' * (decimals - 1) ~ '1 as decimal(38, ' ~ decimals ~ '))') }}
 {%- endmacro %}
 
 {#- Of the rows in an order the last value that is there: DuckDB's `max_by` skips nulls, Snowflake's does not. -#}
