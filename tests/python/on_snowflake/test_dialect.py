@@ -61,7 +61,9 @@ def utc(text: str) -> str:
 
 
 def millisecond(value: str) -> str:
-    return f"(select {{{{ epoch_millisecond('moment') }}}} from (select {value} as moment) as given)"
+    return (
+        f"(select {{{{ epoch_millisecond('moment') }}}} from (select {value} as moment) as given)"
+    )
 
 
 def days(first: str, last: str, what: str) -> str:
@@ -150,7 +152,8 @@ CASES: dict[str, dict[str, Case]] = {
             utc("2025-11-02 01:30:00-05:00"), time("2025-11-02 06:30:00")
         ),
         "null": Case(
-            '{{ to_utc("cast(null as timestamp with time zone)") }}', "{{ timestamp_literal(none) }}"
+            '{{ to_utc("cast(null as timestamp with time zone)") }}',
+            "{{ timestamp_literal(none) }}",
         ),
     },
     "epoch_millisecond": {
@@ -223,9 +226,7 @@ CASES: dict[str, dict[str, Case]] = {
         "bare words": Case(is_json("score"), "false"),
         # the emulator, being DuckDB, parses it
         "a key twice": Case(is_json('{"a": 1, "b": 2, "a": 1}'), "false", emulated="true"),
-        "a key twice, escaped": Case(
-            is_json('{"a": 1, "\\u0061": 1}'), "false", emulated="true"
-        ),
+        "a key twice, escaped": Case(is_json('{"a": 1, "\\u0061": 1}'), "false", emulated="true"),
         "a key twice, deeper": Case(
             is_json('{"a": [1, {"b": {"c": 1, "c": 1}}]}'), "false", emulated="true"
         ),
@@ -403,7 +404,8 @@ TEXTS = {
     "day_of": {
         "macro": "day_of('calendar', 'span.first_day')",
         "duckdb": "cast(calendar.value as date)",
-        "snowflake": "cast( dateadd( day, cast(calendar.value as integer), span.first_day ) as date)",
+        "snowflake": "cast( dateadd( day, cast(calendar.value as integer), span.first_day )"
+        " as date)",
     },
     # Temporary tables lie outside any schema on DuckDB, in the session's own elsewhere.
     "touched_table": {
