@@ -127,15 +127,16 @@
     {{ return('((' ~ numerator ~ ' - ' ~ numerator ~ ' % ' ~ denominator ~ ') / ' ~ denominator ~ ')') }}
 {%- endmacro %}
 
-{#- A number of so many decimals without its point. DuckDB's integers have fewer digits than Snowflake's, unless told. -#}
+{#- A number of so many decimals without its point, with room for 38 digits. -#}
 {%- macro as_whole(number, scale) -%}
-    {{ return(adapter.dispatch('as_whole')('(' ~ number ~ ')' ~ (' * ' ~ 10 ** scale if scale else ''))) }}
+    {{ return(adapter.dispatch('as_whole')(number, scale)) }}
 {%- endmacro %}
-{%- macro duckdb__as_whole(whole) -%}
-    {{ return('cast(' ~ whole ~ ' as hugeint)') }}
+{%- macro duckdb__as_whole(number, scale) -%}
+    {{ return('cast((' ~ number ~ ') * ' ~ 10 ** scale ~ ' as hugeint)') }}
 {%- endmacro %}
-{%- macro snowflake__as_whole(whole) -%}
-    {{ return('(' ~ whole ~ ')') }}
+{%- macro snowflake__as_whole(number, scale) -%}
+    {#- a decimal that is 0, because numbers without any are of 64 bits to the emulator -#}
+    {{ return('(cast(' ~ number ~ ' as decimal(38, ' ~ [scale, 1] | max ~ ')) * ' ~ 10 ** scale ~ ')') }}
 {%- endmacro %}
 
 {#- A ratio, rounded once, half away from zero, in whole numbers, and so alike on both engines; null where there is
