@@ -404,7 +404,8 @@ def test_all_that_was_sent_is_snowflakes(both: Both) -> None:
     explain = {"variables": {"explain": {}}, "as_of": AFTER_ALL}
     both.snowflake.call("compile", "--select", *explained, **explain).raise_if_failed()
     looked = both.on_snowflake(AFTER_ALL, "compile", "--select", "path:analyses")
-    sent = [statement.sql for statement in both.emulator.statements]
+    # but for unit tests: dbt writes their rows, and in its own words
+    sent = [s.sql for s in both.emulator.statements if not s.node.startswith("unit_test")]
     sent += [result.node.compiled_code for result in looked.results]
     found = gates.violations(sent)
     assert not found, "\n".join(f"{words}, in {sql[:300]}" for words, sql in found.items())

@@ -58,5 +58,11 @@ from read
 where
     happened_at <= loaded_at + interval 24 hours
     and (data is null or json_valid(data))
+    -- no object has a key twice
+    and (
+        select count(*) = count(distinct (path, key))
+        from json_tree(case when json_valid(data) then data end)
+        where key is not null
+    )
     and (score_text is null or score is not null)
     and (max_score_text is null or max_score is not null)
