@@ -58,7 +58,8 @@
     {%- for name in names -%}
         {%- do literals.append(text_literal(name)) -%}
     {%- endfor -%}
-    {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
+    {%- set text = column_text(entity, model.columns.get(entity, {}).get('data_type')) -%}
+    {{ return(text ~ ' in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
@@ -146,7 +147,7 @@
     with sides as (
         {%- for relation in [args.temp_relation, args.target_relation] %}
         select
-            cast({{ entity }} as varchar) as covered_entity,
+            {{ column_text(entity, model.columns.get(entity, {}).get('data_type')) }} as covered_entity,
             {{ day }} as covered_day,
             {{ columns | join(', ') }},
             {{ 0 if loop.last else 1 }} as expected_rows,
