@@ -28,14 +28,14 @@
     {%- set loads = [] -%}
     {%- if load_relation(relation) is not none -%}
         {%- set loaded_at = source.loaded_at_field -%}
-        {%- set second = 'ceil(' ~ epoch_millisecond(loaded_at) ~ ' / 1000)' -%}
+        {%- set second = whole_quotient('(' ~ epoch_millisecond(loaded_at) ~ ' + 999)', 1000) -%}
         {%- set sql -%}
             select
                 min({{ second }}) as first_second,
                 max({{ second }}) as last_second
             from {{ relation }}
             where {{ loaded_at }} > {{ timestamp_literal(since) }} and {{ loaded_at }} <= {{ as_of() }}
-            group by floor({{ second }} / 60)
+            group by {{ whole_quotient(second, 60) }}
             order by first_second
         {%- endset -%}
         {%- for row in run_query(sql).rows -%}
@@ -58,7 +58,7 @@
             max(lateness) as latest
         from (
             select
-                ({{ epoch_millisecond('loaded_at') }} - {{ epoch_millisecond('occurred_at') }}) / 1000.0 as lateness
+                ({{ epoch_millisecond('loaded_at') }} - {{ epoch_millisecond('occurred_at') }}) * 0.001 as lateness
             from {{ relation }}
             where {{ valid_and_visible() }} and loaded_at > {{ timestamp_literal(since) }}
         ) as loaded_rows
@@ -80,12 +80,18 @@
 {#- Per job, how often it was built and how often the gate skipped it, and the mean seconds of a build; a table that was
     rebuilt whole says nothing of an ordinary one. -#}
 {%- macro skips_since(since) -%}
+    {%- set ordinary_seconds -%}
+        case when entries.metadata_json not like '{"mode": "full"%' then entries.seconds end
+    {%- endset -%}
     {%- set sql -%}
         select
             job_name,
             count(case when job_type = 'model' then 1 end) as builds,
             count(case when job_type = 'gate' then 1 end) as skips,
-            coalesce(avg(case when metadata_json not like '{"mode": "full"%' then seconds end), avg(seconds)) as seconds
+            coalesce(
+                {{ ratio('sum(' ~ ordinary_seconds ~ ')', 'count(' ~ ordinary_seconds ~ ')', decimals=3, scale=3) }},
+                {{ ratio('sum(entries.seconds)', 'count(entries.seconds)', decimals=3, scale=3) }}
+            ) as seconds
         from (
             select
                 job_name,

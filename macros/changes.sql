@@ -90,8 +90,8 @@
             {%- endif %}
         ) as touched
         {%- if state.window %}
-        where touched_day >= '{{ state.window[0] }}'
-        {%- if state.mode == 'coverage' %} and touched_day < '{{ state.window[1] }}'{% endif %}
+        where touched_day >= {{ date_literal(state.window[0]) }}
+        {%- if state.mode == 'coverage' %} and touched_day < {{ date_literal(state.window[1]) }}{% endif %}
         {%- endif %}
     {%- endset -%}
     {%- do state.update({'lookback_days': lookback_days}) -%}
@@ -131,7 +131,7 @@
             union all
             select distinct
                 {{ entity }},
-                cast('{{ state.window[0] }}' as date) as replay_from
+                {{ date_literal(state.window[0]) }} as replay_from
             from {{ this }}
             {%- endif %}
         ) as touched_days
@@ -256,7 +256,7 @@
             where
                 {%- if state.window %}
                 {#- also those that only reach into the window: it may have taken events from them -#}
-                ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
+                ({{ earlier_than(first, state.window[1]) }} and {{ not_earlier_than(last, state.window[0]) }})
                 {%- endif %}
                 {#- coverage is to find those that have events in the window and are not stored there -#}
                 {%- if state.mode != 'coverage' %}
@@ -463,7 +463,7 @@
         {%- do log(model.name ~ ': nothing before ' ~ floor ~ ' is restated, its raw rows were pruned.', info=true) -%}
     {%- endif -%}
     select * from ({{ sql }}) as found
-    where coalesce(touched_day, '{{ floor }}') >= '{{ floor }}'
+    where touched_day is null or touched_day >= {{ date_literal(floor) }}
 {%- endmacro %}
 
 {#- Coverage of some entities works out these alone. -#}
@@ -564,15 +564,15 @@
     {{ return(none if day.year == 9999 else day_plus(day, 1)) }}
 {%- endmacro %}
 
-{#- The column lies in any of the ranges of days, as literals in UTC; no ranges known means no bound. -#}
+{#- The column lies in any of the ranges of days; no ranges known means no bound, and so does a bound that is none. -#}
 {%- macro within(column, ranges) -%}
     {%- if ranges is none -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set midnight, terms = " 00:00:00+00:00'", [] -%}
+    {%- set terms = [] -%}
     {%- for first, end in ranges -%}
-        {%- set lower = column ~ " >= '" ~ first ~ midnight if first else '' -%}
-        {%- set upper = column ~ " < '" ~ end ~ midnight if end else '' -%}
+        {%- set lower = not_earlier_than(column, first) if first else '' -%}
+        {%- set upper = earlier_than(column, end) if end else '' -%}
         {%- do terms.append('(' ~ ([lower, upper] | select | join(' and ') or 'true') ~ ')') -%}
     {%- endfor -%}
     {{ return('(' ~ (terms | join(' or ') or 'false') ~ ')') }}

@@ -67,10 +67,6 @@
     {{ return(modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none)) }}
 {%- endmacro %}
 
-{%- macro timestamp_literal(value) -%}
-    {{ return("cast(" ~ ("'" ~ value ~ "'" if value else 'null') ~ " as timestamp)") }}
-{%- endmacro %}
-
 {#- Whole seconds since 1970; fractions are cut off, so that differences are those of times truncated to the second. -#}
 {%- macro unix_second(column) -%}
     {{ return(dbt.datediff(timestamp_literal('1970-01-01 00:00:00'), column, 'second')) }}

@@ -58,7 +58,8 @@
 {%- endmacro %}
 
 {%- macro is_one_of(entity, names) -%}
-    {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ text_literals(names) ~ ')' if names else 'false') }}
+    {%- set text = column_text(entity, model.columns.get(entity, {}).get('data_type')) -%}
+    {{ return(text ~ ' in (' ~ text_literals(names) ~ ')' if names else 'false') }}
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
@@ -103,7 +104,7 @@
             and (
                 day is null
                 or {{ within('day', [state.window]) }}
-                or (state = 'ok' and day < '{{ days_ago(var("coverage_days")) }}')
+                or (state = 'ok' and day < {{ date_literal(days_ago(var('coverage_days'))) }})
             )
             and {{ is_asked_entity('entity') }}
     {%- endset -%}
@@ -143,11 +144,11 @@
     {%- set is_whole = config.get('incremental_strategy') == 'whole' -%}
     {%- set entity = covered_entity() -%}
     {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
-    {%- set first_day = "cast('" ~ state.window[0] ~ "' as date)" -%}
+    {%- set first_day = date_literal(state.window[0]) -%}
     with sides as (
         {%- for relation in [args.temp_relation, args.target_relation] %}
         select
-            cast({{ entity }} as varchar) as covered_entity,
+            {{ column_text(entity, model.columns.get(entity, {}).get('data_type')) }} as covered_entity,
             {{ day }} as covered_day,
             {{ columns | join(', ') }},
             {{ 0 if loop.last else 1 }} as expected_rows,
@@ -162,13 +163,13 @@
 
     partitions as (
         select
-            covered_entity,
-            covered_day,
-            sum(expected_rows) as expected_rows,
-            sum(stored_rows) as stored_rows,
-            sum((expected_rows - stored_rows) * {{ row_hash(columns) }}) as balance
+            sides.covered_entity,
+            sides.covered_day,
+            sum(sides.expected_rows) as expected_rows,
+            sum(sides.stored_rows) as stored_rows,
+            sum((sides.expected_rows - sides.stored_rows) * {{ row_hash(columns) }}) as balance
         from sides
-        group by covered_entity, covered_day
+        group by sides.covered_entity, sides.covered_day
     ),
 
     differing_rows as (
@@ -176,7 +177,7 @@
             sides.covered_entity,
             sides.covered_day,
             {% for column in columns %}sides.{{ column }}, {% endfor %}
-            sum(sides.expected_rows - sides.stored_rows) as absent_rows
+            sum(sides.expected_rows - sides.stored_rows) as balance
         from sides
         inner join partitions
             on
@@ -191,12 +192,12 @@
         select
             covered_entity,
             covered_day,
-            sum(case when absent_rows > 0 then absent_rows else 0 end) as absent_rows,
-            sum(case when absent_rows < 0 then -absent_rows else 0 end) as surplus_rows,
+            sum(case when balance > 0 then balance else 0 end) as absent_rows,
+            sum(case when balance < 0 then -balance else 0 end) as surplus_rows,
             ''
             {%- for column in columns %}
             || case
-                when sum(absent_rows * {{ row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
+                when sum(balance * {{ row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
             end
             {%- endfor %} as differing_columns
         from differing_rows
@@ -255,7 +256,7 @@
         cast(judged.stored_rows as bigint) as stored_rows,
         cast(judged.differing_rows as bigint) as differing_rows,
         judged.differing_columns,
-        coalesce(judged.day >= cast('{{ state.known.date() }}' as date), false) as is_current,
+        coalesce(judged.day >= {{ date_literal(state.known) }}, false) as is_current,
         case
             when judged.state <> 'ok' then coalesce(known.found_at, {{ timestamp_literal(wall_clock()) }})
         end as found_at,
@@ -286,9 +287,11 @@
     enabled teams, elsewhere all that the table knows. -#}
 {%- macro covered_calendar() -%}
     {%- set state, teams = run_state(), graph.nodes.get('model.' ~ project_name ~ '.dim_web_teams') -%}
+    {%- set last_day = day_plus([state.window[1], state.known.date()] | min, -1) -%}
+    {%- set first, last = date_literal(state.window[0]), date_literal(last_day) %}
     select
         entities.entity,
-        calendar.date_day as day
+        {{ day_of('calendar', first) }} as day
     from (
         {%- if domain_of(model) == 'web' %}
         select cast(team_id as varchar) as entity
@@ -299,9 +302,7 @@
         from {{ this }}
         {%- endif %}
     ) as entities
-    {%- set first_day = state.window[0] -%}
-    {%- set last_day = day_plus([state.window[1], state.known.date()] | min, -1) %}
-    cross join {{ each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
+    cross join {{ each_day(first, last) }} as calendar
     where {{ is_asked_entity('entities.entity') }}
 {%- endmacro %}
 
@@ -357,7 +358,7 @@
     {%- do refuse_earlier_clock() -%}
     {%- set now, attempts = timestamp_literal(wall_clock()), ops_table('backfill_attempts') -%}
     {%- set given_up = wall_clock() - modules.datetime.timedelta(hours=var('backfill').abandoned_after_hours) -%}
-    {%- do write_down(attempts_end(open_attempts('started_at < ' ~ timestamp_literal(given_up)), {
+    {%- do write_down(attempts_end(open_attempts('attempts.started_at < ' ~ timestamp_literal(given_up)), {
         'outcome': "'failed'",
         'error_message': "'The repair was abandoned: it never recorded its end.'",
     })) -%}
@@ -370,7 +371,7 @@
         and entity = {{ text_literal(entity) }}
         {%- endif %}
         {%- if day is not none %}
-        and plan_day = cast('{{ day }}' as date)
+        and plan_day = {{ date_literal(day) }}
         {%- endif %}
     {%- endset -%}
     {%- set requests -%}
@@ -454,18 +455,27 @@
 {#- Attempts that have begun and not ended: nothing is repaired twice at once. -#}
 {%- macro open_attempts(condition) -%}
     select
-        run_id,
-        model_name,
-        entity,
-        day,
-        state,
-        found_at,
-        as_of,
-        max(started_at) as started_at
-    from {{ ops_table('backfill_attempts') }}
+        attempts.run_id,
+        attempts.model_name,
+        attempts.entity,
+        attempts.day,
+        attempts.state,
+        attempts.found_at,
+        attempts.as_of,
+        max(attempts.started_at) as started_at
+    from {{ ops_table('backfill_attempts') }} as attempts
     where {{ condition }}
-    group by run_id, model_name, entity, day, state, found_at, as_of
-    having count(case when outcome = 'started' then 1 end) > count(case when outcome <> 'started' then 1 end)
+    group by
+        attempts.run_id,
+        attempts.model_name,
+        attempts.entity,
+        attempts.day,
+        attempts.state,
+        attempts.found_at,
+        attempts.as_of
+    having
+        count(case when attempts.outcome = 'started' then 1 end)
+        > count(case when attempts.outcome <> 'started' then 1 end)
 {%- endmacro %}
 
 {%- macro attempts_end(attempts, values) -%}

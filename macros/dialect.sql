@@ -21,7 +21,7 @@
     {{ return('(epoch_us(' ~ column ~ ') // 1000)') }}
 {%- endmacro %}
 {%- macro snowflake__epoch_millisecond(column) -%}
-    {{ return('trunc(date_part(epoch_microsecond, ' ~ column ~ ') / 1000)') }}
+    {{ return(whole_quotient('date_part(epoch_microsecond, ' ~ column ~ ')', 1000)) }}
 {%- endmacro %}
 
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB, which knows fewer years. -#}
@@ -35,29 +35,147 @@
     {{ return('cast(' ~ dbt.dateadd('day', days, date) ~ ' as date)') }}
 {%- endmacro %}
 
-{#- A lateral subquery with one row (`date_day`) per day from first to last; the engines generate rows differently. -#}
+{#- One row per day from first to last, to be cross joined; `day_of` reads the day from it. Snowflake knows no row of an
+    outer table within a subquery that flattens, so this flattens directly, and the day is worked out outside. -#}
 {%- macro each_day(first, last) -%}
     {{ return(adapter.dispatch('each_day')(first, last)) }}
 {%- endmacro %}
 {%- macro duckdb__each_day(first, last) -%}
-    {%- set days = 'generate_series(' ~ first ~ ', ' ~ last ~ ', interval 1 day)' -%}
-    {{ return('lateral (select cast(unnest(' ~ days ~ ') as date) as date_day)') }}
+    {{ return('lateral (select unnest(generate_series(' ~ first ~ ', ' ~ last ~ ', interval 1 day)) as value)') }}
 {%- endmacro %}
 {%- macro snowflake__each_day(first, last) -%}
-    {%- set offsets = 'array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1)' -%}
-    {%- set date_day = 'cast(dateadd(day, cast(value as integer), ' ~ first ~ ') as date)' -%}
-    {{ return('lateral (select ' ~ date_day ~ ' as date_day from table(flatten(input => ' ~ offsets ~ ')))') }}
+    {{ return('lateral flatten(input => array_generate_range(0, datediff(day, ' ~ first ~ ', ' ~ last ~ ') + 1))') }}
+{%- endmacro %}
+{%- macro day_of(calendar, first) -%}
+    {{ return(adapter.dispatch('day_of')(calendar ~ '.value', first)) }}
+{%- endmacro %}
+{%- macro duckdb__day_of(value, first) -%}
+    {{ return('cast(' ~ value ~ ' as date)') }}
+{%- endmacro %}
+{%- macro snowflake__day_of(value, first) -%}
+    {{ return(days_after(first, 'cast(' ~ value ~ ' as integer)')) }}
 {%- endmacro %}
 
-{#- All columns of one row of `relation_alias` as JSON text. -#}
-{%- macro row_as_json(relation_alias) -%}
-    {{ return(adapter.dispatch('row_as_json')(relation_alias)) }}
+{#- Types and literals of times. What `timestamp` means, and how text is read as a date, an account, a user or a session
+    of Snowflake may say: so the type has its variant there, and a literal its format. -#}
+{%- macro timestamp_type() -%}
+    {{ return(adapter.dispatch('timestamp_type')()) }}
 {%- endmacro %}
-{%- macro duckdb__row_as_json(relation_alias) -%}
+{%- macro duckdb__timestamp_type() -%}
+    {{ return('timestamp') }}
+{%- endmacro %}
+{%- macro snowflake__timestamp_type() -%}
+    {{ return('timestamp_ntz') }}
+{%- endmacro %}
+
+{#- A time, as text or not, with or without zone; null for none. -#}
+{%- macro timestamp_literal(value) -%}
+    {%- if not value -%}
+        {{ return('cast(null as ' ~ timestamp_type() ~ ')') }}
+    {%- endif -%}
+    {{ return(adapter.dispatch('timestamp_literal')(utc_moment(value))) }}
+{%- endmacro %}
+{%- macro duckdb__timestamp_literal(moment) -%}
+    {{ return("cast('" ~ moment ~ "' as timestamp)") }}
+{%- endmacro %}
+{%- macro snowflake__timestamp_literal(moment) -%}
+    {%- set text = moment.strftime('%Y-%m-%d %H:%M:%S.%f') -%}
+    {{ return("to_timestamp_ntz('" ~ text ~ "', 'YYYY-MM-DD HH24:MI:SS.FF6')") }}
+{%- endmacro %}
+
+{%- macro date_literal(day) -%}
+    {{ return(adapter.dispatch('date_literal')(utc_moment(day).date())) }}
+{%- endmacro %}
+{%- macro duckdb__date_literal(day) -%}
+    {{ return("cast('" ~ day ~ "' as date)") }}
+{%- endmacro %}
+{%- macro snowflake__date_literal(day) -%}
+    {{ return("to_date('" ~ day ~ "', 'YYYY-MM-DD')") }}
+{%- endmacro %}
+
+{#- The beginning of a UTC day, as a time with zone. -#}
+{%- macro zoned_midnight(day) -%}
+    {{ return(adapter.dispatch('zoned_midnight')(utc_moment(day).date())) }}
+{%- endmacro %}
+{%- macro duckdb__zoned_midnight(day) -%}
+    {{ return("cast('" ~ day ~ " 00:00:00+00:00' as timestamp with time zone)") }}
+{%- endmacro %}
+{%- macro snowflake__zoned_midnight(day) -%}
+    {{ return("to_timestamp_tz('" ~ day ~ " 00:00:00 +00:00', 'YYYY-MM-DD HH24:MI:SS TZH:TZM')") }}
+{%- endmacro %}
+
+{#- A column as text: a date or a time in a format, in UTC. What has no type is neither. -#}
+{%- macro column_text(column, data_type) -%}
+    {{ return(adapter.dispatch('column_text')(column, data_type)) }}
+{%- endmacro %}
+{%- macro duckdb__column_text(column, data_type) -%}
+    {{ return('cast(' ~ column ~ ' as varchar)') }}
+{%- endmacro %}
+{%- macro snowflake__column_text(column, data_type) -%}
+    {%- if data_type == 'date' -%}
+        {{ return('to_varchar(' ~ column ~ ", 'YYYY-MM-DD')") }}
+    {%- elif data_type and data_type.startswith('timestamp') -%}
+        {%- set moment = column if data_type == timestamp_type() else to_utc(column) -%}
+        {{ return('to_varchar(' ~ moment ~ ", 'YYYY-MM-DD HH24:MI:SS.FF6')") }}
+    {%- endif -%}
+    {{ return('cast(' ~ column ~ ' as varchar)') }}
+{%- endmacro %}
+
+{#- Of two whole numbers the quotient, cut off. Other divisions keep as many decimals as each engine likes; what
+    Snowflake divides here leaves no rest. -#}
+{%- macro whole_quotient(numerator, denominator) -%}
+    {{ return(adapter.dispatch('whole_quotient')(numerator, denominator)) }}
+{%- endmacro %}
+{%- macro duckdb__whole_quotient(numerator, denominator) -%}
+    {{ return('cast(' ~ numerator ~ ' // ' ~ denominator ~ ' as decimal(38, 0))') }}
+{%- endmacro %}
+{%- macro snowflake__whole_quotient(numerator, denominator) -%}
+    {{ return('((' ~ numerator ~ ' - ' ~ numerator ~ ' % ' ~ denominator ~ ') / ' ~ denominator ~ ')') }}
+{%- endmacro %}
+
+{#- A number of so many decimals without its point, with room for 38 digits. -#}
+{%- macro as_whole(number, scale) -%}
+    {{ return(adapter.dispatch('as_whole')(number, scale)) }}
+{%- endmacro %}
+{%- macro duckdb__as_whole(number, scale) -%}
+    {{ return('cast((' ~ number ~ ') * ' ~ 10 ** scale ~ ' as hugeint)') }}
+{%- endmacro %}
+{%- macro snowflake__as_whole(number, scale) -%}
+    {#- a decimal that is 0, because numbers without any are of 64 bits to the emulator -#}
+    {{ return('(cast(' ~ number ~ ' as decimal(38, ' ~ [scale, 1] | max ~ ')) * ' ~ 10 ** scale ~ ')') }}
+{%- endmacro %}
+
+{#- A ratio, rounded once, half away from zero, in whole numbers, and so alike on both engines; null where there is
+    nothing to divide by. `scale` says how many decimals numerator and denominator have. -#}
+{%- macro ratio(numerator, denominator, decimals, scale=0) -%}
+    {%- set part, whole = as_whole(numerator, scale), as_whole(denominator, scale) -%}
+    {%- set half = 'case when ' ~ part ~ ' < 0 then -1 else 1 end * abs(' ~ whole ~ ')' -%}
+    {%- set doubled = '(' ~ 2 * 10 ** decimals ~ ' * ' ~ part ~ ' + ' ~ half ~ ')' -%}
+    {%- set quotient = whole_quotient(doubled, '(2 * nullif(' ~ whole ~ ', 0))') -%}
+    {{ return('cast(' ~ quotient ~ ' * 0.' ~ '0' * (decimals - 1) ~ '1 as decimal(38, ' ~ decimals ~ '))') }}
+{%- endmacro %}
+
+{#- Of the rows in an order the last value that is there: DuckDB's `max_by` skips nulls, Snowflake's does not. -#}
+{%- macro last_known(value, order) -%}
+    {{ return('max_by(' ~ value ~ ', case when ' ~ value ~ ' is not null then ' ~ order ~ ' end)') }}
+{%- endmacro %}
+
+{#- A row of `relation_alias` as JSON text. Snowflake is told its columns, names and types: it would write their names in
+    upper case, and times as the session's format has them. -#}
+{%- macro row_as_json(relation_alias, columns) -%}
+    {{ return(adapter.dispatch('row_as_json')(relation_alias, columns)) }}
+{%- endmacro %}
+{%- macro duckdb__row_as_json(relation_alias, columns) -%}
     {{ return('cast(to_json(' ~ relation_alias ~ ') as varchar)') }}
 {%- endmacro %}
-{%- macro snowflake__row_as_json(relation_alias) -%}
-    {{ return('to_json(object_construct_keep_null(' ~ relation_alias ~ '.*))') }}
+{%- macro snowflake__row_as_json(relation_alias, columns) -%}
+    {%- set values = {} -%}
+    {%- for name, data_type in columns.items() -%}
+        {%- set column = relation_alias ~ '.' ~ name -%}
+        {%- set is_time = data_type == 'date' or (data_type or '').startswith('timestamp') -%}
+        {%- do values.update({name: column_text(column, data_type) if is_time else column}) -%}
+    {%- endfor -%}
+    {{ return('to_json(' ~ json_object(values) ~ ')') }}
 {%- endmacro %}
 
 {#- A number that tells rows apart, to be summed with a sign: DuckDB's hash has no sign of its own, Snowflake's has. -#}
@@ -153,12 +271,21 @@
     {{ return('trim(cast(' ~ column ~ ' as varchar), chr(' ~ spaces | join(') || chr(') ~ ")) = ''") }}
 {%- endmacro %}
 
-{#- JSON in text: DuckDB raises where text does not parse, Snowflake has functions that give null. -#}
+{#- JSON in text: DuckDB raises where text does not parse, Snowflake has functions that give null. No object may have a
+    key twice, at any depth: DuckDB would read the first of the values, Snowflake parses no such text, or with a
+    parameter reads the last. -#}
 {%- macro is_json(column) -%}
     {{ return(adapter.dispatch('is_json')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__is_json(column) -%}
-    {{ return('coalesce(json_valid(' ~ column ~ '), true)') }}
+    {#- a variant keeps a key once, and has fewer values than the text; ten times as slow, so only for objects in objects -#}
+    {%- set keys, once = 'json_keys(' ~ column ~ ')', 'cast(cast(' ~ column ~ ' as json) as variant)' -%}
+    {{ return(
+        'case when ' ~ column ~ ' is null then true when not json_valid(' ~ column ~ ') then false'
+        ~ ' when strpos(substr(' ~ column ~ ", 2), '{') = 0 then len(" ~ keys ~ ') = list_unique(' ~ keys ~ ')'
+        ~ ' else coalesce(len(json_extract(' ~ column ~ ", '$..*'))"
+        ~ ' = len(try(json_extract(cast(' ~ once ~ " as json), '$..*'))), true) end"
+    ) }}
 {%- endmacro %}
 {%- macro snowflake__is_json(column) -%}
     {#- the JSON value null is a value here, and not a null -#}
@@ -196,7 +323,8 @@
     {{ return(adapter.dispatch('json_object_of')(key, value)) }}
 {%- endmacro %}
 {%- macro duckdb__json_object_of(key, value) -%}
-    {%- set entries = 'list({key: ' ~ key ~ ', value: ' ~ value ~ '})' -%}
+    {#- Snowflake leaves nulls out -#}
+    {%- set entries = 'list({key: ' ~ key ~ ', value: ' ~ value ~ '}) filter (where ' ~ value ~ ' is not null)' -%}
     {{ return('to_json(map_from_entries(list_sort(' ~ entries ~ ')))') }}
 {%- endmacro %}
 {%- macro snowflake__json_object_of(key, value) -%}

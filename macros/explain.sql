@@ -152,7 +152,7 @@
                     and loaded_at <= {{ timestamp_literal(watermark) }}
                     and {{ within('occurred_at', ranges_of(day, relation ~ ' where ' ~ newly_loaded())) }}
             ) then 'redelivery'
-            when {{ day }} < cast('{{ utc_moment(watermark).date() }}' as date) then 'late rows'
+            when {{ day }} < {{ date_literal(watermark) }} then 'late rows'
             else 'new rows'
         end as why
     from {{ relation }}

@@ -6,6 +6,7 @@
 {%- endmacro %}
 
 {%- macro create_ops_tables() -%}
+    {%- set timestamp = timestamp_type() -%}
     {%- set sql -%}
         create table if not exists {{ ops_table('etl_job_runs') }} (
             ledger_entry bigint,
@@ -13,13 +14,13 @@
             job_name varchar,
             job_type varchar,
             status varchar,
-            as_of timestamp,
-            processed_from timestamp,
-            last_processed_timestamp timestamp,
+            as_of {{ timestamp }},
+            processed_from {{ timestamp }},
+            last_processed_timestamp {{ timestamp }},
             records_processed bigint,
             partitions_touched bigint,
-            started_at timestamp,
-            completed_at timestamp,
+            started_at {{ timestamp }},
+            completed_at {{ timestamp }},
             error_message varchar,
             code_checksum varchar,
             metadata_json varchar
@@ -30,8 +31,8 @@
             entity varchar,
             day date,
             reason varchar,
-            requested_at timestamp,
-            done_at timestamp,
+            requested_at {{ timestamp }},
+            done_at {{ timestamp }},
             run_id varchar
         );
         create table if not exists {{ ops_table('partition_coverage') }} (
@@ -48,9 +49,9 @@
             differing_columns varchar,
             is_current boolean,
             is_rebuildable boolean,
-            as_of timestamp,
-            found_at timestamp,
-            checked_at timestamp,
+            as_of {{ timestamp }},
+            found_at {{ timestamp }},
+            checked_at {{ timestamp }},
             run_id varchar,
             compared_from date
         );
@@ -63,10 +64,10 @@
             day date,
             outcome varchar,
             state varchar,
-            found_at timestamp,
-            as_of timestamp,
-            started_at timestamp,
-            finished_at timestamp,
+            found_at {{ timestamp }},
+            as_of {{ timestamp }},
+            started_at {{ timestamp }},
+            finished_at {{ timestamp }},
             error_message varchar
         );
         create table if not exists {{ ops_table('changed_keys') }} (
@@ -75,35 +76,35 @@
             entity varchar,
             day date,
             run_id varchar,
-            as_of timestamp
+            as_of {{ timestamp }}
         );
         create table if not exists {{ ops_table('run_lock') }} (
             holder varchar,
-            taken_at timestamp,
-            expires_at timestamp
+            taken_at {{ timestamp }},
+            expires_at {{ timestamp }}
         );
         create table if not exists {{ ops_table('run_lock_turn') }} (
-            taken_at timestamp
+            taken_at {{ timestamp }}
         );
         create table if not exists {{ ops_table('gate_log') }} (
             ledger_entry bigint,
             run_id varchar,
-            measured_at timestamp,
-            as_of timestamp,
+            measured_at {{ timestamp }},
+            as_of {{ timestamp }},
             metric varchar,
             subject varchar,
             amount bigint,
             detail varchar,
             warning_at bigint,
             critical_at bigint,
-            reference_time timestamp,
+            reference_time {{ timestamp }},
             reason varchar
         );
         create table if not exists {{ ops_table('alerts') }} (
             alert_entry bigint,
             run_id varchar,
-            told_at timestamp,
-            as_of timestamp,
+            told_at {{ timestamp }},
+            as_of {{ timestamp }},
             channel varchar,
             subject varchar,
             state varchar
@@ -112,17 +113,17 @@
             path varchar,
             table_name varchar,
             records bigint,
-            loaded_at timestamp,
+            loaded_at {{ timestamp }},
             run_id varchar,
-            recorded_at timestamp,
+            recorded_at {{ timestamp }},
             status varchar,
             error_message varchar
         );
         create table if not exists {{ ops_table('retention_floors') }} (
             ledger_entry bigint,
             run_id varchar,
-            pruned_at timestamp,
-            as_of timestamp,
+            pruned_at {{ timestamp }},
+            as_of {{ timestamp }},
             subject varchar,
             subject_type varchar,
             kept_from date,
@@ -476,7 +477,7 @@
         max(ledger_entry) as ledger_entry,
         cast(null as varchar) as entity,
         cast(null as date) as day,
-        cast(null as timestamp) as requested_at
+        {{ timestamp_literal(none) }} as requested_at
     from {{ entries }} as entries
     where job_type = 'model' and status = 'failed'
     group by job_name
@@ -524,20 +525,22 @@
     from {{ ledger }} as runs
     left join (
         select
-            job_name,
-            max_by(as_of, ledger_entry) as as_of,
+            entries.job_name,
+            {{ last_known('entries.as_of', 'entries.ledger_entry') }} as as_of,
             {#- a restatement writes at its clock, and knows only the days of its window up to then. #}
-            max_by(as_of, case when job_type <> 'backfill' then ledger_entry end) as known_until
-        from {{ ledger }}
-        where status = 'success' or (job_type = 'gate' and status = 'skipped')
-        group by job_name
+            {{ last_known(
+                'entries.as_of', "case when entries.job_type <> 'backfill' then entries.ledger_entry end"
+            ) }} as known_until
+        from {{ ledger }} as entries
+        where entries.status = 'success' or (entries.job_type = 'gate' and entries.status = 'skipped')
+        group by entries.job_name
     ) as clocks on runs.job_name = clocks.job_name
     left join (
         select
             job_name,
             max(ledger_entry) as success_entry,
             max(case when metadata_json like '{"mode": "full"%' then ledger_entry end) as full_entry,
-            max_by(last_processed_timestamp, ledger_entry) as built_until
+            {{ last_known('last_processed_timestamp', 'ledger_entry') }} as built_until
         from {{ ledger }}
         where job_type = 'model' and status = 'success'
         group by job_name
@@ -750,7 +753,7 @@
             {{ text_literal(invocation_id) }},
             {{ text_literal(model) }},
             {{ text_literal(entity) }},
-            cast('{{ day }}' as date),
+            {{ date_literal(day) }},
             {{ message_literal(reason) }},
             {{ timestamp_literal(wall_clock()) }},
             {{ timestamp_literal(none) }},

@@ -39,13 +39,52 @@
     {{ return(var('pruned_sources')[source_name]) }}
 {%- endmacro %}
 
-{#- The column itself, compared with a literal in UTC: so the engine can skip what it stores of other days. -#}
-{%- macro earlier_than(column, day) -%}
-    {{ return(column ~ " < '" ~ day ~ " 00:00:00+00:00'" if day else 'false') }}
+{%- macro is_event_earlier(source, day) -%}
+    {%- set event_time = event_time_of(source.name) -%}
+    {{ return(earlier_than(event_time, day, source.columns[event_time].data_type)) }}
 {%- endmacro %}
 
-{%- macro not_earlier_than(column, day) -%}
-    {{ return(column ~ " >= '" ~ day ~ " 00:00:00+00:00'" if day else 'true') }}
+{#- The column itself, compared with a literal of its own type: so the engine can skip what it stores of other days. -#}
+{%- macro earlier_than(column, day, data_type=none) -%}
+    {{ return(column ~ ' < ' ~ day_literal(day, data_type or type_of(column)) if day else 'false') }}
+{%- endmacro %}
+
+{%- macro not_earlier_than(column, day, data_type=none) -%}
+    {{ return(column ~ ' >= ' ~ day_literal(day, data_type or type_of(column)) if day else 'true') }}
+{%- endmacro %}
+
+{%- macro day_literal(day, data_type) -%}
+    {%- if data_type == 'date' -%}
+        {{ return(date_literal(day)) }}
+    {%- endif -%}
+    {{ return(timestamp_literal(day) if data_type == timestamp_type() else zoned_midnight(day)) }}
+{%- endmacro %}
+
+{#- The types that the YAML of a node gives its columns. -#}
+{%- macro types_of(unique_id) -%}
+    {%- set types = {} -%}
+    {%- for column in (graph.nodes[unique_id].columns.values() if execute else []) -%}
+        {%- do types.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {{ return(types) }}
+{%- endmacro %}
+
+{#- The type of a column of a node or of what it reads, as the YAML has it. What is named a day is one: of the tables of
+    ops, and of touched keys. -#}
+{%- macro type_of(column) -%}
+    {%- set name, nodes = column.split('.')[-1], [model] -%}
+    {%- for id in model.depends_on.nodes -%}
+        {%- do nodes.append(graph.nodes.get(id) or graph.sources.get(id)) -%}
+    {%- endfor -%}
+    {%- for node in nodes if node and name in node.columns and node.columns[name].data_type -%}
+        {{ return(node.columns[name].data_type) }}
+    {%- endfor -%}
+    {%- if execute and not modules.re.fullmatch('(\\w+_)?day', name) -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' compares ' ~ column ~ ' with days, and no YAML says of what type it is. Name its data_type.'
+        ) }}
+    {%- endif -%}
+    {{ return('date') }}
 {%- endmacro %}
 
 {#- Overrides dbt's: every table that is made whole comes through here, and dbt makes it while the old one stands. -#}
@@ -231,7 +270,7 @@
 
 {#- What the next run of a model would do to days below its floor, in words; nothing is empty text. -#}
 {%- macro unfinished_business(source, node, job, floor) -%}
-    {%- set event_time, words = event_time_of(source.name), [] -%}
+    {%- set words = [] -%}
     {%- set sql -%}
         select
             (
@@ -239,18 +278,18 @@
                 where
                     {{ source.loaded_at_field }} > {{ timestamp_literal(job.watermark) }}
                     and {{ source.loaded_at_field }} <= {{ as_of() }}
-                    and {{ earlier_than(event_time, floor) }}
+                    and {{ is_event_earlier(source, floor) }}
             ) as unprocessed,
             {{ overlap_rows(source, job.watermark) }} as overlap_rows,
             (
                 select count(*) from {{ ops_table('changed_keys') }}
-                where day < '{{ floor }}' and {{ unread_changes(node.name, closure_tables(node)) }}
+                where day < {{ date_literal(floor) }} and {{ unread_changes(node.name, closure_tables(node)) }}
             ) as unread,
             (
                 select count(*) from {{ ops_table('partition_coverage') }}
                 where
                     model_name = '{{ node.name }}'
-                    and day < '{{ floor }}'
+                    and day < {{ date_literal(floor) }}
                     and state <> 'ok'
                     and is_rebuildable
                     and not is_current
@@ -280,7 +319,7 @@
         {%- do processed.append(utc_moment(ledger_state().jobs[node.name].watermark)) -%}
     {%- endfor -%}
     {%- set condition -%}
-        {{ earlier_than(event_time_of(source.name), kept_from) }}
+        {{ is_event_earlier(source, kept_from) }}
         and {{ source.loaded_at_field }} <= {{ timestamp_literal(processed | min) }}
     {%- endset -%}
     {{ return(pruning_of(source.name, 'source', source.relation_name, kept_from, condition)) }}
@@ -288,7 +327,8 @@
 
 {%- macro aggregates_plan(node, kept_from) -%}
     {%- set relation = relation_of(node) -%}
-    {{ return(pruning_of(node.name, 'model', relation, kept_from, earlier_than(day_column(node), kept_from))) }}
+    {%- set condition = earlier_than(day_column(node), kept_from, node.columns[day_column(node)].data_type) -%}
+    {{ return(pruning_of(node.name, 'model', relation, kept_from, condition)) }}
 {%- endmacro %}
 
 {#- A floor that is not yet known is a change even if no row goes: late rows must not come in below it. -#}
@@ -320,7 +360,7 @@
         {{ as_of() }},
         {{ text_literal(plan.subject) }},
         {{ text_literal(plan.subject_type) }},
-        cast('{{ plan.kept_from }}' as date),
+        {{ date_literal(plan.kept_from) }},
         {{ plan.rows }},
         {{ message_literal(reason) }}
         {{- ' union all' if not loop.last }}

@@ -112,7 +112,7 @@ disagreements as (
     union all
     select
         team_id,
-        cast(activity_date as timestamp) as period_bucket,
+        cast(activity_date as {{ timestamp_type() }}) as period_bucket,
         'stats has a day with views that no session reaches into' as disagreement
     from reached_days
     where is_viewed and coalesce(reached_until < activity_date, true)

@@ -1,6 +1,11 @@
 with source as (
 
-    {{ contract_rows(source('raw', 'engagement_events')) }}
+    select
+        *,
+        coalesce(is_deleted, false) as is_gone
+    from (
+        {{ contract_rows(source('raw', 'engagement_events')) }}
+    ) as contract
 
 ),
 
@@ -16,7 +21,7 @@ final as (
         feature_used,
         interaction_count,
         duration_minutes,
-        coalesce(is_deleted, false) as is_deleted,
+        is_gone as is_deleted,
         updated_at as loaded_at,
         {{ failed_values() }}
         case
@@ -31,7 +36,7 @@ final as (
                 then 'session_date is more than 24 hours after updated_at'
             when {{ is_beyond_retention('engagement_events', 'session_date') }} then 'beyond_retention'
             -- a deleted version needs no measures
-            when coalesce(is_deleted, false) then null
+            when is_gone then null
             when user_id is null then 'user_id is null'
             when {{ is_blank('user_id') }} then 'user_id is blank'
             when interaction_count is null then 'interaction_count is null'

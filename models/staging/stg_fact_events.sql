@@ -1,6 +1,11 @@
 with source as (
 
-    {{ contract_rows(source('raw', 'fact_events')) }}
+    select
+        *,
+        coalesce(is_deleted, false) as is_gone
+    from (
+        {{ contract_rows(source('raw', 'fact_events')) }}
+    ) as contract
 
 ),
 
@@ -12,7 +17,7 @@ final as (
         event_timestamp as occurred_at,
         cast({{ to_utc('event_timestamp') }} as date) as activity_date,
         events,
-        coalesce(is_deleted, false) as is_deleted,
+        is_gone as is_deleted,
         loaded_at,
         {{ failed_values() }}
         case
@@ -28,7 +33,7 @@ final as (
                 then 'event_timestamp is more than 24 hours after loaded_at'
             when {{ is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
             -- a deleted version needs no measures
-            when coalesce(is_deleted, false) then null
+            when is_gone then null
             when events is null then 'events is null'
             when events < 0 then 'events is negative'
         end as quarantine_reason

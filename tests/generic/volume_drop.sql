@@ -37,7 +37,7 @@ with counted_days as (
         {{ counted }} as row_count
     from {{ model }}
     where
-        {{ day }} >= cast('{{ first_read }}' as date)
+        {{ day }} >= {{ date_literal(first_read) }}
         {%- if is_staging %}
         and {{ valid_and_visible() }}
         {%- endif %}
@@ -57,7 +57,7 @@ span as (
 
 calendar as (
 
-    select {{ days_after("cast('" ~ first_read ~ "' as date)", 'days_later') }} as calendar_day
+    select {{ days_after(date_literal(first_read), 'days_later') }} as calendar_day
     from {{ numbers_to(7 * weeks + 6) }}
 
 ),
@@ -87,7 +87,7 @@ compared as (
             days.calendar_day > earlier.calendar_day
             and mod({{ dbt.datediff('earlier.calendar_day', 'days.calendar_day', 'day') }}, 7) = 0
             and {{ dbt.datediff('earlier.calendar_day', 'days.calendar_day', 'day') }} <= 7 * {{ weeks }}
-    where days.calendar_day >= cast('{{ first_judged }}' as date)
+    where days.calendar_day >= {{ date_literal(first_judged) }}
     group by days.calendar_day, days.row_count
 
 )

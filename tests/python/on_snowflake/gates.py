@@ -1,8 +1,9 @@
 """Whether SQL is Snowflake's own. The emulator cannot tell: DuckDB answers it.
 
-Three gates, each of which lets through what another one stops: sqlfluff's grammar of Snowflake,
-sqlglot's parser with the functions, types and statements that Snowflake is known to have, and a
-list of habits from DuckDB that both take for Snowflake's.
+Four gates, each of which lets through what another one stops: sqlfluff's grammar of Snowflake,
+sqlglot's parser with the functions, types and statements that Snowflake is known to have, a list of
+habits from DuckDB that both take for Snowflake's, and what its documentation says of things that
+DuckDB knows, too (documented.py).
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from sqlglot.errors import SqlglotError
 from sqlglot.parsers.snowflake import SnowflakeParser
 from sqlglot.tokens import Token, TokenType
 
+from .documented import KINDS
+
 # Every function that may be called, casts included. All of them are in Snowflake's reference; a
 # name that the project starts to use is looked up there first.
 FUNCTIONS = frozenset(
     {
         "abs",
         "array_generate_range",
-        "avg",
         "cast",
-        "ceil",
         "coalesce",
         "concat",
         "concat_ws",
@@ -42,7 +43,6 @@ FUNCTIONS = frozenset(
         "dense_rank",
         "first_value",
         "flatten",
-        "floor",
         "get",
         "greatest",
         "hash",
@@ -66,7 +66,6 @@ FUNCTIONS = frozenset(
         "percentile_cont",
         "power",
         "rank",
-        "round",
         "row_number",
         "substr",
         "sum",
@@ -74,8 +73,8 @@ FUNCTIONS = frozenset(
         "to_date",
         "to_json",
         "to_timestamp_ntz",
+        "to_timestamp_tz",
         "to_varchar",
-        "trunc",
         "try_cast",
         "try_parse_json",
         "upper",
@@ -92,7 +91,6 @@ TYPES = frozenset(
         exp.DType.INT,
         exp.DType.OBJECT,
         exp.DType.TEXT,
-        exp.DType.TIMESTAMP,
         exp.DType.TIMESTAMPNTZ,
         exp.DType.TIMESTAMPTZ,
         exp.DType.VARCHAR,
@@ -237,6 +235,22 @@ def _is_no_text(node: exp.Expr) -> bool:
     return number or (isinstance(node, exp.Cast) and node.to.this not in texts)
 
 
+def documented(sql: str) -> list[str]:
+    """What its documentation says to mean something else there, or to depend on settings."""
+    try:
+        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+    except SqlglotError:
+        # Which the gate of the vocabulary says.
+        return []
+    return [
+        f"{kind.words} ({kind.pages[0]}): {node.sql(dialect='snowflake')[:120]}"
+        for tree in parsed
+        if tree is not None
+        for kind in KINDS
+        for node in kind.finds(tree)
+    ]
+
+
 def _around(tokens: list[Token], at: int) -> str:
     return " ".join(token.text for token in tokens[max(at - 3, 0) : at + 4])
 
@@ -307,6 +321,6 @@ def violations(statements: Iterable[str]) -> dict[str, str]:
         for words in grammar(statement):
             found.setdefault(words, statement)
     for statement in distinct:
-        for words in (*vocabulary(statement), *habits(statement)):
+        for words in (*vocabulary(statement), *habits(statement), *documented(statement)):
             found.setdefault(words, statement)
     return found

@@ -38,3 +38,9 @@ where
     happened_at >= '1970-01-02'
     and happened_at <= loaded_at + interval 24 hours
     and (payload_json is null or json_valid(payload_json))
+    -- no object has a key twice
+    and (
+        select count(*) = count(distinct (path, key))
+        from json_tree(case when json_valid(payload_json) then payload_json end)
+        where key is not null
+    )

@@ -60,5 +60,11 @@ where
     happened_at >= '1970-01-02'
     and happened_at <= loaded_at + interval 24 hours
     and (data is null or json_valid(data))
+    -- no object has a key twice
+    and (
+        select count(*) = count(distinct (path, key))
+        from json_tree(case when json_valid(data) then data end)
+        where key is not null
+    )
     and (score_text is null or score is not null)
     and (max_score_text is null or max_score is not null)
