@@ -180,7 +180,6 @@ A_PARTITION = {"model": "fact_events_daily", "entity": "acme", "day": "2025-10-0
 WRITING: dict[str, dict[str, Any]] = {
     "request_partition": A_PARTITION,
     "set_watermark": {"job": "fact_events_daily", "reason": "x"},
-    "record_checks": {"checks": [], "figures": []},
     "gate_facts": {},
     "start_backfill": {},
     "finish_backfill": {},
@@ -201,6 +200,11 @@ def test_whatever_writes_is_refused_at_an_earlier_clock(warehouse: Warehouse) ->
     for operation, arguments in WRITING.items():
         with pytest.raises(DbtError, match="lies before the clock of the ledger"):
             warehouse.dbt.operate(operation, arguments, EARLIER)
+    # a command has been refused before it; by hand it has no run id
+    checks = ("run-operation", "record_checks", "--args", '{"checks": [], "figures": []}')
+    by_hand = {"as_of": EARLIER.isoformat()}
+    refused = warehouse.dbt._invoke(warehouse.dbt.manifest, list(checks), by_hand)
+    assert "lies before the clock of the ledger" in " ".join(refused.errors)
     assert warehouse.contents() == before
 
 
