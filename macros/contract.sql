@@ -1,5 +1,5 @@
-{#- Raw tables and files whose types are not the contract's. What a type of the contract holds exactly is converted, what
-    it does not hold is left alone: a row of a raw table is set aside, a file is not loaded. -#}
+{#- Raw tables and files whose types are not the contract's. What a type of the contract holds exactly is converted;
+    what it does not hold is left alone: a row of a raw table is set aside, a file is not loaded. -#}
 
 {#- The rows of a raw table with the types of the contract, for staging. Where all types are the contract's, these are
     its columns as they are stored, so that the engine can skip what it stores of other days. Else there is a further
@@ -104,8 +104,8 @@
 {%- endmacro %}
 
 {#- A value of one type as one of another, and whether it is exactly that. Never by a cast alone, which makes 3 of 2.7,
-    1 of true, a date of a time, and forgets zones. -#}
-{%- macro duckdb__exact_conversion(column, actual, wanted) -%}
+    1 of true, a date of a time, and forgets zones. In DuckDB's words, the only engine whose types are compared. -#}
+{%- macro exact_conversion(column, actual, wanted) -%}
     {%- set from, to = kind_of_type(actual), kind_of_type(wanted) -%}
     {%- set value = 'try_cast(' ~ column ~ ' as ' ~ wanted ~ ')' -%}
     {%- set returns = 'try_cast(' ~ value ~ ' as ' ~ actual ~ ') = ' ~ column -%}
@@ -116,19 +116,20 @@
         {#- of text, the digits that the type keeps -#}
         {%- set scale = (wanted.split(',')[1] | replace(')', '')) | int if ',' in wanted else 0 -%}
         {%- set digits = "'-?[0-9]+" ~ ('([.][0-9]{1,' ~ scale ~ '}0*)?' if scale else '') ~ "'" -%}
-        {{ return({'value': value, 'fits': value ~ ' is not null and regexp_full_match(' ~ column ~ ', ' ~ digits ~ ')'}) }}
+        {%- set is_digits = 'regexp_full_match(' ~ column ~ ', ' ~ digits ~ ')' -%}
+        {{ return({'value': value, 'fits': value ~ ' is not null and ' ~ is_digits}) }}
     {%- elif to == 'number' and from in ('number', 'float') -%}
         {{ return({'value': value, 'fits': returns}) }}
     {%- elif to == 'boolean' and from == 'text' -%}
         {{ return({'value': value, 'fits': 'lower(' ~ column ~ ") in ('true', 'false')"}) }}
     {%- elif is_time and from in ('text', 'time', 'time with zone', 'date') -%}
-        {{ return(duckdb_exact_time(column, actual, wanted)) }}
+        {{ return(exact_time(column, actual, wanted)) }}
     {%- endif -%}
     {{ return({'value': 'cast(null as ' ~ wanted ~ ')', 'fits': 'false'}) }}
 {%- endmacro %}
 
 {#- Times by way of UTC, whatever the session's zone is; text without a zone is in UTC. -#}
-{%- macro duckdb_exact_time(column, actual, wanted) -%}
+{%- macro exact_time(column, actual, wanted) -%}
     {%- set from, to = kind_of_type(actual), kind_of_type(wanted) -%}
     {%- set zoned, utc = column, 'try_cast(' ~ column ~ ' as timestamp)' -%}
     {%- set fits = 'try_cast(' ~ utc ~ ' as ' ~ actual ~ ') = ' ~ column -%}
@@ -156,18 +157,4 @@
         {{ return({'value': day, 'fits': fits}) }}
     {%- endif -%}
     {{ return({'value': "timezone('UTC', " ~ utc ~ ')' if to == 'time with zone' else utc, 'fits': fits}) }}
-{%- endmacro %}
-
-{#- Snowflake's loaders and `copy into` keep to the types of the table; whether one was widened is not looked at. -#}
-{%- macro exact_conversion(column, actual, wanted) -%}
-    {{ return(adapter.dispatch('exact_conversion')(column, actual, wanted)) }}
-{%- endmacro %}
-{%- macro stored_columns(relation) -%}
-    {{ return(adapter.dispatch('stored_columns')(relation)) }}
-{%- endmacro %}
-{%- macro duckdb__stored_columns(relation) -%}
-    {{ return(adapter.get_columns_in_relation(relation)) }}
-{%- endmacro %}
-{%- macro snowflake__stored_columns(relation) -%}
-    {{ return([]) }}
 {%- endmacro %}

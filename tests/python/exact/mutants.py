@@ -139,7 +139,7 @@ MUTANTS = [
         "no overlap with the previous watermark",
         Patch(
             LEDGER,
-            "{{ return(utc_moment(watermark) - overlap) }}",
+            "{{ return(shifted(utc_moment(watermark), -overlap)) }}",
             "{{ return(utc_moment(watermark)) }}",
         ),
     ),
@@ -213,7 +213,7 @@ MUTANTS = [
         "a restatement spares what is stored and has no rows",
         Patch(
             CHANGES,
-            "where {{ within(day, [(state.window[0], state.window[1] + reach)]) }}",
+            "where {{ within(day, [(state.window[0], day_plus(state.window[1], reach))]) }}",
             "where false",
         ),
         needs="restate",
@@ -298,9 +298,18 @@ MUTANTS = [
         "merged ranges lose their last day",
         Patch(
             CHANGES,
-            "{%- do ranges.append((ranges.pop()[0], date + one_day)) -%}",
-            "{%- do ranges.append((ranges.pop()[0], date)) -%}",
+            "{%- do ranges.append((begin, end_of(reach.last))) -%}",
+            "{%- do ranges.append((begin, reach.last if goes_on else end_of(reach.last))) -%}",
         ),
+    ),
+    Mutant(
+        "ranges of sessions end with the first of them",
+        Patch(
+            CHANGES,
+            "{%- do ranges.append((begin, end_of(reach.last))) -%}",
+            "{%- do ranges.append((begin, end_of(first))) -%}",
+        ),
+        domain="web",
     ),
     Mutant(
         "a status that survives a deletion",

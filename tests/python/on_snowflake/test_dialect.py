@@ -460,6 +460,7 @@ LANDED = {
 # What does things, and the test that lets it, on both engines.
 SCENARIOS = {
     "landing_ddl": "test_dialect.py::test_the_landing_can_be_made_twice",
+    "stored_columns": "test_end_to_end.py::test_the_command_line_an_hour_later",
     "take_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "renew_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
     "release_run_lock": "test_end_to_end.py::test_one_run_at_a_time",
