@@ -174,7 +174,7 @@ def test_what_is_known_stays_while_the_database_is_busy(monkeypatch: pytest.Monk
     monitor.refresh()
     told = health_of(monitor.known)[1]
     assert (told["level"], told["database_busy"]) == ("critical", False)
-    assert told["problem"] == "No such column"
+    assert told["problem"] == "No such column in line 3"
     monitor.refresh()
     told = health_of(monitor.known)[1]
     assert told["problem"] is None
