@@ -174,7 +174,7 @@ def test_what_is_known_stays_while_the_database_is_busy(monkeypatch: pytest.Monk
     monitor.refresh()
     told = health_of(monitor.known)[1]
     assert (told["level"], told["database_busy"]) == ("critical", False)
-    assert told["problem"] == "No such column"
+    assert told["problem"] == "No such column in line 3"
     monitor.refresh()
     told = health_of(monitor.known)[1]
     assert told["problem"] is None
@@ -297,10 +297,9 @@ def test_it_is_scraped_while_a_run_goes_on(demo: Path, server: str) -> None:
         before = samples(exposed)
         assert (code, before["tidemark_database_busy"]) == (200, 1)
         assert before["tidemark_last_run_seconds"] > 0
-        time.sleep(1)
         after = samples(get(f"{server}/metrics")[1])
         age = "tidemark_figures_age_seconds"
-        assert after[age] >= before[age] + 1
+        assert after[age] > before[age]
         assert f"PID {os.getpid()}" in health()["problem"]
     wait_for(lambda: not health()["database_busy"], "a free database")
 

@@ -138,11 +138,16 @@ def _linter() -> Linter:
 def vocabulary(sql: str) -> list[str]:
     """Statements, functions and types that Snowflake is not known to have."""
     try:
-        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+        found = [unknown for tree in _trees(sql) for unknown in _unknown(tree)]
     except SqlglotError as error:
         return [f"does not parse: {error}"]
-    found = [unknown for tree in parsed if tree is not None for unknown in _unknown(tree)]
     return [*found, *_unknown_forms(sql)]
+
+
+# Two gates read the same statement one after the other.
+@lru_cache(maxsize=1)
+def _trees(sql: str) -> list[exp.Expr]:
+    return [tree for tree in sqlglot.parse(sql, dialect=_Snowflake) if tree is not None]
 
 
 def _unknown(tree: exp.Expr) -> Iterator[str]:
@@ -171,14 +176,12 @@ def habits(sql: str) -> list[str]:
     tokens = _Snowflake().tokenize(sql)
     found = [f"{habit} in {_around(tokens, at)}" for at, habit in _habits_in_tokens(tokens)]
     try:
-        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+        trees = _trees(sql)
     except SqlglotError:
         # Which the gate above says.
         return found
-    for tree in parsed:
-        if tree is not None:
-            found += [f"{habit}: {node.sql()}" for node, habit in _habits_in_tree(tree)]
-    return found
+    habits = [each for tree in trees for each in _habits_in_tree(tree)]
+    return found + [f"{habit}: {node.sql()}" for node, habit in habits]
 
 
 def _habits_in_tokens(tokens: list[Token]) -> Iterator[tuple[int, str]]:
