@@ -276,7 +276,7 @@ def test_it_is_scraped_while_a_run_goes_on(demo: Path, server: str) -> None:
         assert get(f"{server}/health")[0] == 200
         time.sleep(0.05)
     stdout, stderr = run.communicate()
-    assert run.returncode == 0, stderr
+    assert run.returncode == 0, stderr + stdout
     assert json.loads(stdout)["build"]["failures"] == []
     assert len(scrapes) > 10
     assert {code for _, code, _ in scrapes} == {200}
