@@ -6,7 +6,10 @@
     {%- do refuse_earlier_clock() -%}
     {%- set sql -%}
         delete from {{ target.database }}.marts.web_hourly_stats
-        where team_id = 1 and cast(period_bucket as date) between {{ date_literal('2025-10-07') }} and {{ date_literal('2025-10-09') }}
+        where
+            team_id = 1
+            and cast(period_bucket as date) >= {{ date_literal('2025-10-07') }}
+            and cast(period_bucket as date) <= {{ date_literal('2025-10-09') }}
     {%- endset -%}
     {%- do write_down(sql) -%}
 {%- endmacro %}

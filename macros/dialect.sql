@@ -160,8 +160,8 @@
     {{ return('max_by(' ~ value ~ ', case when ' ~ value ~ ' is not null then ' ~ order ~ ' end)') }}
 {%- endmacro %}
 
-{#- A row of `relation_alias` as JSON text. Snowflake is told its columns, names and types: it would write their names in
-    upper case, and times as the session's format has them. -#}
+{#- A row of `relation_alias` as JSON text. Snowflake is told its columns, names and types: it would write their names
+    in upper case, and times as the session's format has them. -#}
 {%- macro row_as_json(relation_alias, columns) -%}
     {{ return(adapter.dispatch('row_as_json')(relation_alias, columns)) }}
 {%- endmacro %}
@@ -278,7 +278,8 @@
     {{ return(adapter.dispatch('is_json')(column)) }}
 {%- endmacro %}
 {%- macro duckdb__is_json(column) -%}
-    {#- a variant keeps a key once, and has fewer values than the text; ten times as slow, so only for objects in objects -#}
+    {#- a variant keeps a key once, and has fewer values than the text; ten times as slow, so only for objects in
+        objects -#}
     {%- set keys, once = 'json_keys(' ~ column ~ ')', 'cast(cast(' ~ column ~ ' as json) as variant)' -%}
     {{ return(
         'case when ' ~ column ~ ' is null then true when not json_valid(' ~ column ~ ') then false'

@@ -31,7 +31,9 @@ with quarantined as (
         '{{ name | replace("stg_", "") }}' as source_name,
         concat_ws(
             ' | '
-            {%- for column in key %}, coalesce({{ column_text('bad_rows.' ~ column, types[column]) }}, 'null'){% endfor %}
+            {%- for column in key %},
+            coalesce({{ column_text('bad_rows.' ~ column, types[column]) }}, 'null')
+            {%- endfor %}
         ) as row_key,
         bad_rows.quarantine_reason,
         {{ row_as_json('bad_rows', types) }} as row_json,

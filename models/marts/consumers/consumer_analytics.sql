@@ -59,7 +59,9 @@ figures as (
         cast(
             coalesce({{ ratio('total_age_seconds', 'total_customers * 86400', decimals=2) }}, 0) as decimal(18, 2)
         ) as avg_customer_lifetime_days,
-        cast(coalesce({{ ratio('active_customers', 'total_customers', decimals=4) }}, 0) as decimal(18, 4)) as active_ratio,
+        cast(
+            coalesce({{ ratio('active_customers', 'total_customers', decimals=4) }}, 0) as decimal(18, 4)
+        ) as active_ratio,
         consumers_in_system,
         record_loaded_at
     from ages

@@ -154,7 +154,9 @@ def _names_twice(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 def _names_of(query: exp.Select) -> Iterator[exp.Column]:
     """Columns without a table that a query names itself; an order at its end is of what it made."""
-    waiting = [node for node in query.iter_expressions() if not isinstance(node, exp.Order)]
+    waiting: list[exp.Expr] = [
+        node for node in query.iter_expressions() if not isinstance(node, exp.Order)
+    ]
     while waiting:
         node = waiting.pop()
         if isinstance(node, exp.Column) and not node.table:

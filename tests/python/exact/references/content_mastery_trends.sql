@@ -8,11 +8,15 @@ select
     count(*) filter (where current_mastery > previous_mastery) as improvements,
     count(*) filter (where current_mastery < previous_mastery) as declines,
     cast(
-        sign(sum(current_mastery)) * ((cast(2000000 * abs(sum(current_mastery)) as hugeint) + count(*)) // (2 * count(*))) * 0.000001
+        sign(sum(current_mastery))
+        * ((cast(2000000 * abs(sum(current_mastery)) as hugeint) + count(*)) // (2 * count(*)))
+        * 0.000001
         as decimal(7, 6)
     ) as average_mastery,
     cast(
-        sign(sum(mastery_delta)) * ((cast(2000000 * abs(sum(mastery_delta)) as hugeint) + count(*)) // (2 * count(*))) * 0.000001
+        sign(sum(mastery_delta))
+        * ((cast(2000000 * abs(sum(mastery_delta)) as hugeint) + count(*)) // (2 * count(*)))
+        * 0.000001
         as decimal(7, 6)
     ) as average_mastery_delta,
     cast(
