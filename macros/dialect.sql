@@ -461,7 +461,8 @@
     force = true
 {%- endmacro %}
 
-{#- What loads have become of, of two weeks: a row per file and load. DuckDB has no pipes, and so nothing of the kind. -#}
+{#- What has become of loads, in the two weeks less a day that Snowflake remembers at least, whatever zone a session reads
+    this clock in: a row per file and load. DuckDB has no pipes, and so nothing of the kind. -#}
 {%- macro copy_history(relation) -%}
     {{ return(adapter.dispatch('copy_history')(relation)) }}
 {%- endmacro %}
@@ -477,7 +478,7 @@
 {%- endmacro %}
 {%- macro snowflake__copy_history(relation) -%}
     table({{ relation.database }}.information_schema.copy_history(
-        table_name => '{{ relation }}', start_time => dateadd('day', -13, current_timestamp())
+        table_name => '{{ relation }}', start_time => dateadd('day', -13, sysdate())
     ))
 {%- endmacro %}
 

@@ -147,9 +147,9 @@ MUTANTS = [
         "deletes by the keys of the new rows",
         Patch(
             STRATEGIES,
-            "using {{ touched_table() }} as touched\n        where stored.{{ state.entity }} = "
+            "using {{ touched_table() }} touched\n        where stored.{{ state.entity }} = "
             "touched.{{ state.entity }} and {{ is_replaced() }}",
-            "using {{ args.temp_relation }} as fresh\n        where stored.{{ state.entity }} = "
+            "using {{ args.temp_relation }} fresh\n        where stored.{{ state.entity }} = "
             "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }}",
         ),
     ),
