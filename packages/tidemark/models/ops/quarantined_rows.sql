@@ -26,13 +26,17 @@ with quarantined as (
 
     {% for domain, keys in staging.items() if domain in var('domains') -%}
     {% for name, key in keys.items() -%}
+    {% set types = tidemark.types_of('model.' ~ project_name ~ '.' ~ name) -%}
     select
         '{{ name | replace("stg_", "") }}' as source_name,
         concat_ws(
-            ' | '{% for column in key %}, coalesce(cast(bad_rows.{{ column }} as varchar), 'null'){% endfor %}
+            ' | '
+            {%- for column in key %},
+            coalesce({{ tidemark.column_text('bad_rows.' ~ column, types[column]) }}, 'null')
+            {%- endfor %}
         ) as row_key,
         bad_rows.quarantine_reason,
-        {{ tidemark.row_as_json('bad_rows') }} as row_json,
+        {{ tidemark.row_as_json('bad_rows', types) }} as row_json,
         bad_rows.loaded_at
     from {{ ref(name) }} as bad_rows
     where bad_rows.quarantine_reason is not null and bad_rows.loaded_at is not null
@@ -47,7 +51,7 @@ with quarantined as (
         cast(null as varchar) as row_key,
         cast(null as varchar) as quarantine_reason,
         cast(null as varchar) as row_json,
-        cast(null as timestamp) as loaded_at
+        {{ tidemark.timestamp_literal(none) }} as loaded_at
     where false
 
 ),
