@@ -8,7 +8,7 @@ with answers as (
         usage_date,
         count(*) as answers
     from {{ ref('stg_usage_answers') }}
-    where usage_date >= cast('2025-10-14' as date)
+    where usage_date >= {{ tidemark.date_literal('2025-10-14') }}
     group by usage_date
 
 ),

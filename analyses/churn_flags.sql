@@ -11,5 +11,5 @@ select
 from {{ ref('company_daily_activity') }}
 where
     company_id in ('acme', 'churner', 'quiet-in-outage', 'saved-by-answer', 'silent-only-in-outage')
-    and activity_date = cast('2025-10-14' as date)
+    and activity_date = {{ tidemark.date_literal('2025-10-14') }}
 order by company_id

@@ -9,7 +9,7 @@ with findings as (
         'customers of con-story on 2025-10-01' as finding,
         cast(total_customers as varchar) as figure
     from {{ ref('consumer_analytics') }}
-    where consumer_id = 'con-story' and snapshot_timestamp = cast('2025-10-02 00:00:00' as timestamp)
+    where consumer_id = 'con-story' and snapshot_timestamp = {{ tidemark.timestamp_literal('2025-10-02 00:00:00') }}
     union all
     select
         2 as item,

@@ -32,13 +32,44 @@ viewed_days as (
 
 ),
 
-session_days as (
+-- how far the sessions reach that begin on a day; not day by day, since one may last for years
+session_spans as (
 
-    select distinct
-        sessions.team_id,
-        calendar.date_day as activity_date
+    select
+        team_id,
+        cast(session_start as date) as activity_date,
+        max(cast(session_end as date)) as last_day
     from sessions
-    cross join {{ tidemark.each_day('cast(sessions.session_start as date)', 'cast(sessions.session_end as date)') }} as calendar
+    group by team_id, cast(session_start as date)
+
+),
+
+days_and_spans as (
+
+    select
+        team_id,
+        activity_date,
+        true as is_viewed,
+        cast(null as date) as last_day
+    from viewed_days
+    union all
+    select
+        team_id,
+        activity_date,
+        false as is_viewed,
+        last_day
+    from session_spans
+
+),
+
+reached_days as (
+
+    select
+        team_id,
+        activity_date,
+        is_viewed,
+        max(last_day) over (partition by team_id order by activity_date) as reached_until
+    from days_and_spans
 
 ),
 
@@ -81,16 +112,10 @@ disagreements as (
     union all
     select
         team_id,
-        cast(activity_date as timestamp) as period_bucket,
+        cast(activity_date as {{ tidemark.timestamp_type() }}) as period_bucket,
         'stats has a day with views that no session reaches into' as disagreement
-    from viewed_days
-    where
-        (team_id, activity_date) not in (
-            select
-                session_days.team_id,
-                session_days.activity_date
-            from session_days
-        )
+    from reached_days
+    where is_viewed and coalesce(reached_until < activity_date, true)
     union all
     select
         coalesce(bounced_sessions.team_id, begun_sessions.team_id) as team_id,

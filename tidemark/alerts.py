@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from tidemark.clock import parse_clock, show_time
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError, first_lines
+from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.gate import ModelState, SourceCheck
 from tidemark.health import Figure, Health, Level, read_figure
 from tidemark.logs import tell
+from tidemark.messages import telling_lines
+from tidemark.shown import hidden, plain
 
 if TYPE_CHECKING:
     from tidemark.build import BuildReport
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 _VARIABLE = "TIDEMARK_ALERT_URLS"
 # How many of a kind a message names; a column lost upstream may fail every model below it.
 _NAMED = 3
+# Seconds that a channel gets to take a message.
+_MOST_SECONDS = 60
 # These levels only repeat what a failure has told, the second identical one included.
 _TOLD_AS_FAILURES = ("failed_runs", "job_failures")
 
@@ -270,7 +276,7 @@ def told_when_it_fails(dbt: Dbt, command: str = "run") -> Iterator[None]:
                 # Who has just waited for the lock in vain need not do so again.
                 is_locked = isinstance(error, DatabaseLockedError)
                 facts = Facts() if is_locked else _facts(dbt, [])
-                text = first_lines(str(error) or type(error).__name__)
+                text = telling_lines(str(error) or type(error).__name__)
                 failed = [Finding(command, "", State.FAILED, text)]
                 _deliver(dbt, failed, facts, is_recorded=not is_locked)
         raise
@@ -369,16 +375,47 @@ def _channels() -> Iterator[tuple[str, Any]]:
         yield f"{kind} {seen[kind]}", service
 
 
+def calling_nobody(text: str) -> str:
+    r"""A text that a chat shows as it is: it mentions nobody, and hides no address behind a word.
+
+    Each chat has its own words for all people (`@everyone`, `<!channel>`, `<users/all>`), and its
+    own way of escaping them; but none of them sees one where a space of no width stands in it.
+
+    >>> calling_nobody("@here <!channel> [free](https://example.com)").replace(_NO_WIDTH, "~")
+    '@~here <~!channel> [free]~(https://example.com)'
+    """
+    return _CALLS.sub(rf"\g<0>{_NO_WIDTH}", text)
+
+
+_NO_WIDTH = "\u200b"
+_CALLS = re.compile(r"@(?=\S)|<(?=[!@#/A-Za-z])|\](?=\()")
+
+
 def _send(service: Any, message: Message) -> bool:
     apprise = _apprise()
     sender = apprise.Apprise()
     sender.add(service)
     kind = apprise.NotifyType.FAILURE if message.is_bad else apprise.NotifyType.SUCCESS
-    text = {"title": message.title, "body": message.body, "body_format": apprise.NotifyFormat.TEXT}
-    try:
-        return bool(sender.notify(notify_type=kind, **text))
-    except Exception:
-        return False
+    text = {"title": plain(hidden(message.title)), "body": plain(hidden(message.body))}
+    # A mail calls nobody, and its addresses are there to be copied.
+    if service.protocol != "mailto":
+        text = {name: calling_nobody(each) for name, each in text.items()}
+    text["body_format"] = apprise.NotifyFormat.TEXT
+    return _within(_MOST_SECONDS, lambda: bool(sender.notify(notify_type=kind, **text)))
+
+
+def _within(seconds: float, send: Callable[[], bool]) -> bool:
+    """Whether something was sent in time; a service that answers by the byte is not waited for."""
+    outcome = [False]
+
+    def sending() -> None:
+        with suppress(Exception):
+            outcome[0] = send()
+
+    thread = Thread(target=sending, daemon=True, name="alert")
+    thread.start()
+    thread.join(seconds)
+    return outcome[0]
 
 
 def _apprise() -> Any:

@@ -10,13 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tidemark.build import Failure, failures_of
-from tidemark.clock import Interval, show_time
+from tidemark.clock import Interval, day_plus, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.exits import Exit
 from tidemark.explain import full_refresh_of, to_refresh
 from tidemark.gaps import (
     NEVER_PLANNED,
-    ONE_DAY,
     Asked,
     Finding,
     Look,
@@ -94,13 +93,18 @@ class Repairs:
         return Exit.DONE if not failed and all(d.is_done for d in self.done) else Exit.FAILED
 
 
+def to_repair(plan: Iterable[Finding], even_few: bool) -> list[Finding]:
+    """What of the plan a repair takes; `even_few` also what is too little to be planned."""
+    wanted = ("planned", "below minimum") if even_few else ("planned",)
+    return [finding for finding in plan if finding.decision in wanted]
+
+
 def next_day(plan: Iterable[Finding], done: Iterable[date], even_few: bool) -> date | None:
     """The plan's next day: the first by priority, the newest of those."""
-    wanted = ("planned", "below minimum") if even_few else ("planned",)
     days: dict[date, int] = {}
-    for finding in plan:
+    for finding in to_repair(plan, even_few):
         day, order = finding.plan_day, finding.plan_order
-        if finding.decision in wanted and day is not None and order is not None:
+        if day is not None and order is not None:
             days[day] = min(order, days.get(day, order))
     left = days.keys() - set(done)
     return min(left, key=lambda day: (days[day], -day.toordinal()), default=None)
@@ -153,9 +157,9 @@ def _repair_days(
 def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) -> Repair:
     """Request, build and compare again."""
     picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": how.even_few}
-    if asked.table:
+    if asked.table is not None:
         picked["models"] = [asked.table]
-    if asked.entity:
+    if asked.entity is not None:
         picked["entity"] = asked.entity
     started = start(dbt, as_of, picked)
     repair = Repair(day, started.partitions)
@@ -184,7 +188,7 @@ def start(dbt: Dbt, as_of: datetime, picked: Mapping[str, Any]) -> Started:
     ]
     return Started(
         partitions={name: model["partitions"] for name, model in told.items()},
-        window=(min(days), max(days) + ONE_DAY) if days else None,
+        window=(min(days), day_plus(max(days), 1)) if days else None,
     )
 
 
@@ -321,7 +325,8 @@ def whole_days(start: datetime, end: datetime) -> tuple[date, date]:
     """The days that a window touches, [first, end). Refused when it is empty or runs backwards."""
     if start >= end:
         raise ValueError(f"the start, {show_time(start)}, is not before the end, {show_time(end)}")
-    return start.date(), (end - timedelta(microseconds=1)).date() + ONE_DAY
+    # Later than the start, the end has a moment before it.
+    return start.date(), day_plus((end - timedelta(microseconds=1)).date(), 1)
 
 
 def refuse_the_future(end: datetime, clock: datetime) -> None:
@@ -366,7 +371,7 @@ def steps_of(
     at_once = tuple(t.name for t in tables if t.strategy in ("replay", "full"))
     steps, first = [], window[0]
     while by_day and first < window[1]:
-        end = min(first + interval.days * ONE_DAY, window[1])
+        end = min(day_plus(first, interval.days), window[1])
         steps.append(Step(first, end, by_day))
         first, by_day = end, tuple(table for table in by_day if table not in refreshed)
     return [*steps, Step(*window, at_once)] if at_once else steps

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidemark.engine import Dbt, DbtError, Outcome, first_lines
+from tidemark.engine import Dbt, DbtError, Outcome
 from tidemark.exits import Exit
 from tidemark.explain import full_refresh_of
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage
 from tidemark.logs import FAILED
+from tidemark.messages import telling_lines
 
 _RELATIONS = ("model", "snapshot")
 _TESTS = ("test", "unit_test")
@@ -145,7 +146,7 @@ def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
         Failure(
             result.node.name,
             kind,
-            first_lines(result.message or "no message"),
+            telling_lines(result.message or "no message"),
             result.node.name if kind in _RELATIONS else _tested(result.node, lineage),
         )
         for result in results

@@ -23,10 +23,15 @@ from uuid import uuid4
 
 from tidemark import interrupts, logs
 from tidemark.lineage import EngineError, Lineage, StoredMart, refuse_other_engine, stored_marts
+from tidemark.messages import telling_lines
+from tidemark.shown import hidden
 
 # Macros report to the command line in one-line log events: `tidemark:<kind> <json>`.
 _EVENT = re.compile(r"tidemark:(?P<kind>\w+) (?P<payload>\{.*\})", re.DOTALL)
 _LOCKED = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+# What JSON says otherwise than YAML does.
+_NOT_PLAIN = re.compile(r"[^ -~]")
 
 # The console belongs to the tables of this command.
 _SILENT = ("--log-level", "none", "--no-print")
@@ -36,7 +41,10 @@ _WAITS = (0, 1)
 
 
 class DbtError(Exception):
-    """A dbt call that failed as a whole, in dbt's own words."""
+    """A dbt call that failed as a whole, in dbt's own words, but for the secrets in them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(hidden(text))
 
 
 class DatabaseLockedError(DbtError):
@@ -61,18 +69,18 @@ class Outcome:
         """The results of one kind of node; the project's hooks before it must have succeeded."""
         for result in self.results:
             if str(result.node.resource_type) == "operation" and str(result.status) == "error":
-                raise DbtError(plain_words(result.message or "a hook failed"))
+                raise DbtError(telling_lines(result.message or "a hook failed"))
         return [result for result in self.results if str(result.node.resource_type) == kind]
 
     def raise_if_failed(self) -> None:
         """For calls that must succeed as a whole."""
         if not self.success:
             messages = [str(result.message) for result in self.results if result.message]
-            raise DbtError(plain_words("\n".join(self.errors or messages)))
+            raise DbtError(telling_lines("\n".join(self.errors or messages)))
 
     def failure(self, otherwise: str) -> DbtError:
         """What dbt says of a call that did nothing at all; `otherwise` when it says nothing."""
-        return DbtError(plain_words("\n".join(self.errors)) or otherwise)
+        return DbtError(telling_lines("\n".join(self.errors)) or otherwise)
 
     def event(self, kind: str) -> dict[str, Any]:
         """The one event of a kind that a macro must have sent."""
@@ -99,6 +107,8 @@ class Dbt:
     target: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     target_path: Path | None = None
+    # Who only looks creates no database file.
+    only_looks: bool = False
     # Under this id the ledger keeps everything that one command does, over all its calls.
     run_id: str = field(default_factory=lambda: str(uuid4()))
     listeners: list[Callable[[Any], None]] = field(default_factory=lambda: [logs.hear])
@@ -153,7 +163,7 @@ class Dbt:
         self, macro: str, arguments: Mapping[str, Any] | None = None, as_of: datetime | None = None
     ) -> Outcome:
         """Run one macro as an operation, which must succeed."""
-        given = ("--args", json.dumps(arguments)) if arguments else ()
+        given = ("--args", as_yaml(arguments)) if arguments else ()
         # run_results.json stays that of the last build.
         outcome = self.call("run-operation", macro, "--no-write-json", *given, as_of=as_of)
         outcome.raise_if_failed()
@@ -207,20 +217,25 @@ class Dbt:
     def _invoke(self, manifest: Any, args: list[str], variables: Mapping[str, Any]) -> Outcome:
         from dbt.cli.main import dbtRunner
 
+        from tidemark import duckdb_file
+
         outcome = Outcome()
         # Without being told, dbt's own log file would be as silent as the console.
         file_level = os.environ.get("DBT_LOG_LEVEL_FILE", "debug")
         options = [*_SILENT, "--log-level-file", file_level, "--project-dir", str(self.project_dir)]
-        if (self.project_dir / "profiles.yml").exists() and "DBT_PROFILES_DIR" not in os.environ:
+        if profiles := os.environ.get("DBT_PROFILES_DIR"):
+            # Meant from where the command is called, which dbt is not.
+            options += ["--profiles-dir", str(Path(profiles).resolve())]
+        elif (self.project_dir / "profiles.yml").exists():
             options += ["--profiles-dir", str(self.project_dir)]
         if self.target:
             options += ["--target", self.target]
         if self.target_path:
             options += ["--target-path", str(self.target_path)]
         if variables:
-            options += ["--vars", json.dumps(variables)]
+            options += ["--vars", as_yaml(variables)]
         began = time.perf_counter()
-        with _working_in(self.project_dir):
+        with _working_in(self.project_dir), duckdb_file.opened(self.only_looks):
             # A runner keeps state between calls; a new one per call does not.
             runner = dbtRunner(manifest=manifest, callbacks=[outcome.hear, *self.listeners])
             ran = runner.invoke([*args, *options])
@@ -240,12 +255,12 @@ class Dbt:
             outcome.errors.append(str(ran.exception))
         self._refuse_locked(outcome)
         if ran.exception is not None:
-            raise DbtError(plain_words(str(ran.exception))) from ran.exception
+            raise DbtError(telling_lines(str(ran.exception))) from ran.exception
         return outcome
 
     @staticmethod
     def _refuse_locked(outcome: Outcome) -> None:
-        """A lock that outlasted the profile's retries."""
+        """A lock that outlasted the profile's attempts."""
         failed = [str(result.message) for result in outcome.results if result.message]
         for text in [*outcome.errors, *failed]:
             if held := _LOCKED.search(text):
@@ -261,20 +276,23 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float) else str(value)
 
 
-def plain_words(message: str) -> str:
-    """dbt's message without the macros it came through; logs/dbt.log has these."""
-    lines = message.removeprefix("Encountered an error while running operation: ").splitlines()
-    return "\n".join(line for line in lines if line.strip() and not line.strip().startswith("> "))
+def as_yaml(value: Any) -> str:
+    """JSON that YAML, as which dbt reads its arguments, takes for the same.
+
+    Pairs of surrogates, which JSON has for an emoji, are an error there; so is half of one, which
+    no text may hold.
+    """
+    return _NOT_PLAIN.sub(_escaped, json.dumps(value, ensure_ascii=False))
 
 
-def first_lines(message: str) -> str:
-    """What dbt says first; a whole query may follow."""
-    return "\n".join(plain_words(message).splitlines()[:4])
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\U{0xFFFD if 0xD800 <= code < 0xE000 else code:08x}"
 
 
 @contextmanager
 def _working_in(directory: Path) -> Iterator[None]:
-    """Relative paths in the profile are meant from the project's directory, as for plain dbt."""
+    """A profile of one's own may hold relative paths, which are meant from the project's folder."""
     before = Path.cwd()
     os.chdir(directory)
     try:

@@ -29,6 +29,8 @@ class GateFacts:
     as_of: datetime
     sources: Mapping[str, SourceFacts]
     models: Mapping[str, ModelFacts]
+    # What to do about those that are missing.
+    advice: str = ""
     # For the record alone, as the macros make and take them.
     figures: Sequence[Mapping[str, Any]] = ()
 
@@ -70,5 +72,6 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
             )
             for model, facts in payload["models"].items()
         },
+        advice=payload["advice"],
         figures=payload["figures"],
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from tidemark.facts import SourceFacts
 from tidemark.gate import SourceCheck, SourceState
+from tidemark.messages import in_one_line
 
 _STATES = {"pass": SourceState.FRESH, "warn": SourceState.WARN, "error": SourceState.STALE}
 
@@ -44,7 +45,7 @@ class Freshness:
             age=timedelta(seconds=age) if age is not None else None,
             warn_after=_limit(limits.warn_after if limits else None),
             error_after=_limit(limits.error_after if limits else None),
-            message=(result.message or "").strip(),
+            message=in_one_line(result.message or ""),
         )
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from tidemark.build import Failure, failures_of
-from tidemark.clock import parse_clock
+from tidemark.clock import day_plus, parse_clock
 from tidemark.engine import Dbt, DbtError
 from tidemark.lineage import StoredMart
 
-ONE_DAY = timedelta(days=1)
 # They say what of it is to be repaired; made again with every look, so that they are there.
 _VIEWS = ("data_gaps", "gap_attempts", "backfill_candidates", "backfill_plan")
 # Neither planned nor worth a word, unless everything is asked for.
 NEVER_PLANNED = ("today", "beyond retention", "disabled", "no source")
 # As many cells fit beside a table's name and figures on 110 columns; further days share cells.
-_STRIP_CELLS = 60
+_STRIP_CELLS = 52
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def named_table(marts: Mapping[str, StoredMart], name: str) -> StoredMart:
 
 def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = None) -> Look:
     """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
-    tables = [asked.table] if asked.table else sorted(among or dbt.stored_marts)
+    tables = [asked.table] if asked.table is not None else sorted(among or dbt.stored_marts)
     compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
     found, failures = settled(dbt, as_of, asked, compared.compared)
     return Look(
@@ -209,7 +208,7 @@ def spans(days: Iterable[date]) -> list[tuple[date, date]]:
     found: list[tuple[date, date]] = []
     for day in sorted(days):
         first = found.pop()[0] if found and found[-1][1] == day else day
-        found.append((first, day + ONE_DAY))
+        found.append((first, day_plus(day, 1)))
     return found
 
 
@@ -276,7 +275,7 @@ def joined(findings: Iterable[Finding]) -> list[GapRange]:
             before is not None
             and thread(before) == thread(finding)
             and before.day is not None
-            and finding.day == before.day + ONE_DAY
+            and finding.day == day_plus(before.day, 1)
         ):
             known = ranges.pop()
             first, days, rows = known.first, known.days + 1, known.rows + finding.rows
@@ -313,8 +312,8 @@ def strip(
     width = -(-number // most)
     cells = []
     for offset in range(0, number, width):
-        first = window[0] + offset * ONE_DAY
-        end = min(first + width * ONE_DAY, window[1])
+        first = day_plus(window[0], offset)
+        end = min(day_plus(first, width), window[1])
         here = [day for day in days if day.day is not None and first <= day.day < end]
         ended = [day for day in here if not day.is_current]
         cells.append(
@@ -343,4 +342,10 @@ def _days(dbt: Dbt, as_of: datetime, asked: Asked) -> list[TableDay]:
 
 
 def _date(text: str | None) -> date | None:
-    return parse_clock(text).date() if text else None
+    """A day of the warehouse, which holds more of them than Python does."""
+    if text is None:
+        return None
+    if "(BC)" in text or text.startswith("-"):
+        return date.min
+    is_beyond = text == "infinity" or len(text.partition("-")[0]) > len("9999")
+    return date.max if is_beyond else parse_clock(text).date()

@@ -49,11 +49,13 @@ class SourceCheck:
 
     @property
     def blocks(self) -> bool:
-        """Whether models below wait for it; without an error limit there is no cadence to miss."""
-        return self.error_after is not None and self.state not in (
-            SourceState.FRESH,
-            SourceState.WARN,
-        )
+        """Whether models below wait for it; without an error limit there is no cadence to miss.
+
+        One that is not there, or that nobody could look at, has no rows to build on.
+        """
+        if self.error_after is None:
+            return self.state is SourceState.ERROR
+        return self.state not in (SourceState.FRESH, SourceState.WARN)
 
     @property
     def reason(self) -> str:
@@ -131,9 +133,7 @@ def _judge(
 
 def _check(source: str, checks: Mapping[str, SourceCheck]) -> SourceCheck:
     """The check of a source; one that nobody made fails closed."""
-    unchecked = SourceCheck(
-        source, SourceState.ERROR, error_after=timedelta(0), problem="nothing was reported of it"
-    )
+    unchecked = SourceCheck(source, SourceState.ERROR, problem="nothing was reported of it")
     return checks.get(source, unchecked)
 
 

@@ -23,6 +23,8 @@ class Judgement:
     decisions: list[Decision]
     absent: frozenset[str] = frozenset()
     seeded: bool = False
+    # what to do about raw tables that are missing
+    advice: str = ""
 
     def models(self, state: ModelState) -> list[str]:
         """The names of the models in a state, parents before children."""
@@ -49,7 +51,7 @@ def judge(dbt: Dbt, as_of: datetime | None = None) -> Judgement:
     for record in records:
         tell(logging.INFO, f"{record['subject']} is {record['state']}", **record)
     absent = frozenset(model.model for model in facts.models.values() if not model.exists)
-    return Judgement(facts.as_of, checks, decisions, absent, seeded)
+    return Judgement(facts.as_of, checks, decisions, absent, seeded, facts.advice)
 
 
 def gate_facts(dbt: Dbt, as_of: datetime | None = None, **wanted: bool) -> GateFacts:

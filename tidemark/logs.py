@@ -16,6 +16,9 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from tidemark.messages import telling_lines
+from tidemark.shown import hidden, hidden_in, plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -37,7 +40,8 @@ class LogFormat(str, Enum):
 class _ForPeople(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, timezone.utc)
-        return f"{at:%H:%M:%S} UTC {record.levelname:7} {record.getMessage()}"
+        # Here and not in `tell`: what the clients of brokers write comes by here, too.
+        return plain(f"{at:%H:%M:%S} UTC {record.levelname:7} {hidden(record.getMessage())}")
 
 
 class _ForMachines(logging.Formatter):
@@ -54,7 +58,7 @@ class _ForMachines(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "told", {}),
         }
-        return json.dumps(line, default=str)
+        return json.dumps(hidden_in(line), default=str)
 
 
 class _StandardError(logging.Handler):
@@ -69,7 +73,7 @@ def set_up(log_format: LogFormat, command: str, run_id: str) -> None:
     default = "info" if log_format is LogFormat.JSON else "warning"
     level = (os.environ.get("LOG_LEVEL") or default).lower()
     if level not in _LEVELS:
-        raise ValueError(f"LOG_LEVEL is {level!r}; it may be {', '.join(_LEVELS)}")
+        raise ValueError(f"LOG_LEVEL must be one of {', '.join(_LEVELS)}")
     handler = _StandardError()
     as_json = log_format is LogFormat.JSON
     handler.setFormatter(_ForMachines(command, run_id) if as_json else _ForPeople())
@@ -89,7 +93,12 @@ def tell(level: int, message: str, **told: Any) -> None:
 
 
 def hear(message: Any) -> None:
-    """A line for every node that dbt is through with."""
+    """A line for every node that dbt is through with, and for what adapter and macros warn of."""
+    if message.info.name == "AdapterEventWarning":
+        # of a wait for the database, which must not be silent
+        tell(logging.WARNING, str(message.data.base_msg))
+    if message.info.name == "JinjaLogWarning":
+        tell(logging.WARNING, message.info.msg, invocation_id=message.info.invocation_id)
     if message.info.name != "NodeFinished":
         return
     node, result = message.data.node_info, message.data.run_result
@@ -98,7 +107,7 @@ def hear(message: Any) -> None:
     tell(
         logging.ERROR if failed else logging.INFO,
         f"{node.resource_type} {node.node_name}: {result.status} in {result.execution_time:.2f} s"
-        + (f": {result.message}" if failed else ""),
+        + (f": {telling_lines(result.message or 'no message')}" if failed else ""),
         node=node.unique_id,
         status=result.status,
         seconds=round(result.execution_time, 3),

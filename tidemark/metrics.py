@@ -15,17 +15,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import ThreadingWSGIServer, generate_latest, write_to_textfile
+from prometheus_client.exposition import generate_latest, write_to_textfile
 from prometheus_client.registry import Collector
 
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.gate import ModelState, SourceState
 from tidemark.health import Figure, Health, Level, known, worst
 from tidemark.logs import tell
+from tidemark.messages import in_one_line
+from tidemark.scraped import Server, listening
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -51,6 +52,7 @@ _GAUGES = {
     "source_age": ("source_age_seconds", "Age of a source's last load at the clock.", ("source",)),
     "waiting_rows": ("waiting_rows", "Rows of a source loaded after the clock.", ("source",)),
     "quarantined_rows": ("quarantined_rows", "Rows set aside lately.", ("source", "reason")),
+    "skipped_files": ("skipped_files", "Files that a pipe did not load.", ("source",)),
     "open_gaps": ("open_gaps", "Partitions of a table that are not as they should be.", ("table",)),
     "repair_success": ("repair_success_percent", "Repairs of 30 days that succeeded.", ()),
     "repair_time": ("repair_seconds", "From found to repaired, on average of 30 days.", ()),
@@ -231,7 +233,7 @@ class Monitor:
                 tell(logging.INFO, f"{error} The figures stay as they are until it is free.")
             self.known = replace(self.known, is_busy=True, problem=str(error))
         except DbtError as error:
-            problem = str(error).strip().splitlines()[0]
+            problem = in_one_line(str(error))
             if problem != self.known.problem:
                 tell(logging.WARNING, f"The figures could not be read: {problem}")
             self.known = replace(self.known, is_busy=False, problem=problem)
@@ -253,15 +255,8 @@ class Monitor:
         self._thread.join(timeout=_PATIENCE)
 
 
-class _Quiet(WSGIRequestHandler):
-    """Scrapes go into the log at debug, not one by one to standard error."""
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        tell(logging.DEBUG, format % args)
-
-
-def server(monitor: Monitor, host: str, port: int) -> WSGIServer:
-    """The server of /health and /metrics, listening but not yet serving."""
+def server(monitor: Monitor, host: str, port: int) -> Server:
+    """The server of /health and /metrics. Raises ValueError where it cannot listen."""
     metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(
         _registry(Figures(lambda: monitor.known), Freshness(lambda: monitor.known))
     )
@@ -278,4 +273,4 @@ def server(monitor: Monitor, host: str, port: int) -> WSGIServer:
         start_response(phrase, [("Content-Type", "application/json")])
         return [json.dumps(told, indent=2).encode() + b"\n"]
 
-    return make_server(host, port, app, ThreadingWSGIServer, _Quiet)
+    return listening(host, port, app)

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'consumers') }}
+    {{ tidemark.contract_rows(source('raw', 'consumers')) }}
 
 ),
 
@@ -13,8 +13,11 @@ final as (
         created_at,
         updated_at,
         loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'consumers')) }}
             when consumer_id is null then 'consumer_id is null'
+            when {{ tidemark.is_blank('consumer_id') }} then 'consumer_id is blank'
         end as quarantine_reason
     from source
 

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'crm_daily') }}
+    {{ tidemark.contract_rows(source('raw', 'crm_daily')) }}
 
 ),
 
@@ -15,10 +15,14 @@ final as (
         load_date,
         load_date as occurred_at,
         loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'crm_daily')) }}
             when company_id is null then 'company_id is null'
+            when {{ tidemark.is_blank('company_id') }} then 'company_id is blank'
             when load_date is null then 'load_date is null'
-            when {{ dbt.dateadd('hour', -24, 'load_date') }} > loaded_at
+            when {{ tidemark.is_before_earliest_event('load_date') }} then 'load_date is before earliest_event'
+            when {{ tidemark.days_after('load_date', -1) }} > cast(loaded_at as date)
                 then 'load_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'customers') }}
+    {{ tidemark.contract_rows(source('raw', 'customers')) }}
 
 ),
 
@@ -14,9 +14,13 @@ final as (
         created_at,
         updated_at,
         loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'customers')) }}
             when customer_id is null then 'customer_id is null'
+            when {{ tidemark.is_blank('customer_id') }} then 'customer_id is blank'
             when consumer_id is null then 'consumer_id is null'
+            when {{ tidemark.is_blank('consumer_id') }} then 'consumer_id is blank'
         end as quarantine_reason
     from source
 

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'learner_events') }}
+    {{ tidemark.contract_rows(source('raw', 'learner_events')) }}
 
 ),
 
@@ -40,11 +40,17 @@ final as (
         partition_date,
         s3_path,
         processed_at as loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'learner_events')) }}
             when event_id is null then 'event_id is null'
+            when {{ tidemark.is_blank('event_id') }} then 'event_id is blank'
             when learner_id is null then 'learner_id is null'
+            when {{ tidemark.is_blank('learner_id') }} then 'learner_id is blank'
             when event_type is null then 'event_type is null'
+            when {{ tidemark.is_blank('session_id') }} then 'session_id is blank'
             when timestamp is null then 'timestamp is null'
+            when {{ tidemark.is_before_earliest_event('timestamp') }} then 'timestamp is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > processed_at
                 then 'timestamp is more than 24 hours after processed_at'
             when not {{ tidemark.is_json('data') }} then 'data does not parse'

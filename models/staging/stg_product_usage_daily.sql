@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'product_usage_daily') }}
+    {{ tidemark.contract_rows(source('raw', 'product_usage_daily')) }}
 
 ),
 
@@ -13,14 +13,18 @@ final as (
         active_users,
         events,
         loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'product_usage_daily')) }}
             when company_id is null then 'company_id is null'
+            when {{ tidemark.is_blank('company_id') }} then 'company_id is blank'
             when usage_date is null then 'usage_date is null'
             when active_users is null then 'active_users is null'
             when events is null then 'events is null'
             when active_users < 0 then 'active_users is negative'
             when events < 0 then 'events is negative'
-            when {{ dbt.dateadd('hour', -24, 'usage_date') }} > loaded_at
+            when {{ tidemark.is_before_earliest_event('usage_date') }} then 'usage_date is before earliest_event'
+            when {{ tidemark.days_after('usage_date', -1) }} > cast(loaded_at as date)
                 then 'usage_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

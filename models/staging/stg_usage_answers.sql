@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'usage_answers') }}
+    {{ tidemark.contract_rows(source('raw', 'usage_answers')) }}
 
 ),
 
@@ -10,9 +10,12 @@ final as (
         usage_date,
         usage_date as occurred_at,
         loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'usage_answers')) }}
             when usage_date is null then 'usage_date is null'
-            when {{ dbt.dateadd('hour', -24, 'usage_date') }} > loaded_at
+            when {{ tidemark.is_before_earliest_event('usage_date') }} then 'usage_date is before earliest_event'
+            when {{ tidemark.days_after('usage_date', -1) }} > cast(loaded_at as date)
                 then 'usage_date is more than 24 hours after loaded_at'
         end as quarantine_reason
     from source

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'web_events') }}
+    {{ tidemark.contract_rows(source('raw', 'web_events')) }}
 
 ),
 
@@ -26,10 +26,16 @@ final as (
         utm_campaign,
         country_code,
         loaded_at,
+        {{ tidemark.failed_values() }}
         case
+            {{ tidemark.unfit_values(source('raw', 'web_events')) }}
             when event_id is null then 'event_id is null'
+            when {{ tidemark.is_blank('event_id') }} then 'event_id is blank'
             when team_id is null then 'team_id is null'
+            when {{ tidemark.is_blank('person_id') }} then 'person_id is blank'
+            when {{ tidemark.is_blank('session_id') }} then 'session_id is blank'
             when timestamp is null then 'timestamp is null'
+            when {{ tidemark.is_before_earliest_event('timestamp') }} then 'timestamp is before earliest_event'
             when {{ dbt.dateadd('hour', -24, 'timestamp') }} > loaded_at
                 then 'timestamp is more than 24 hours after loaded_at'
             when {{ tidemark.is_beyond_retention('web_events', 'timestamp') }} then 'beyond_retention'

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'web_teams') }}
+    {{ tidemark.contract_rows(source('raw', 'web_teams')) }}
 
 ),
 
@@ -12,7 +12,10 @@ final as (
         is_enabled,
         enabled_at,
         updated_at as loaded_at,
-        case when team_id is null then 'team_id is null' end as quarantine_reason
+        case
+            {{ tidemark.unfit_values(source('raw', 'web_teams')) }}
+            when team_id is null then 'team_id is null'
+        end as quarantine_reason
     from source
 
 )

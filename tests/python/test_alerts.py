@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,10 +27,12 @@ import duckdb
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from conftest import BuiltOnce
 from typer.testing import CliRunner, Result
 
-from tidemark import cli
-from tidemark.alerts import Finding, State, changes, compose, of_levels
+from tidemark import alerts, cli
+from tidemark.alerts import Finding, State, calling_nobody, changes, compose, of_levels
+from tidemark.clock import parse_clock
 from tidemark.commands import session
 from tidemark.engine import Dbt
 from tidemark.health import Figure, Level
@@ -130,6 +133,48 @@ def test_many_failures_make_no_endless_message() -> None:
     assert "Failed as well: m3, m4, m5 and 34 more." in message.body
     assert "No success of it is known." in message.body
     assert len(message.body.splitlines()) < 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("@everyone", "@here", "@channel", "@all", "@room", "@**all**", "<@U024BE7LH>", "<@&17>"),
+        *("<!channel>", "<!here|here>", "<!subteam^S1>", "<users/all>", "<at user_id=all>"),
+        *("<https://example.com|your bank>", "[your bank](https://example.com)", "ab@c.example"),
+    ],
+)
+def test_a_chat_is_called_by_nothing(text: str) -> None:
+    quiet = calling_nobody(f"no company {text}, line 2")
+    assert text not in quiet
+    assert quiet.replace("\u200b", "") == f"no company {text}, line 2"
+    assert calling_nobody("1 < 2, a <= b, 3 @ 4, x[0] (y)") == "1 < 2, a <= b, 3 @ 4, x[0] (y)"
+
+
+def test_what_is_sent_calls_nobody_commands_nothing_and_keeps_secrets(
+    hook: Hook, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Mattermost of this machine gets it, as chats do, a webhook, and a mail server."""
+    monkeypatch.setenv("SNOWFLAKE_PASSWORD", SECRETS[0])
+    monkeypatch.setenv(
+        "TIDEMARK_ALERT_URLS", f"{hook.url} mmost://127.0.0.1:{hook.port}/{'k3' * 13} {mailbox.url}"
+    )
+    text = f"no company @everyone <!channel> \x1b[2J of https://a:{SECRETS[1]}@b, {SECRETS[0]}"
+    message = compose([failed("ingest usage", text)], {}, "Run id 1.")
+    sent = {name: alerts._send(service, message) for name, service in alerts._channels()}
+    assert list(sent.values()) == [True, True, True]
+    (_, mail) = mailbox.taken()[0]
+    for post in hook.taken():
+        told = post.get("message") or post["text"]
+        assert "@\u200beveryone <\u200b!channel> [2J of https://b, ***" in told
+    assert "@everyone <!channel> [2J of https://b, ***" in mail
+
+
+def test_a_channel_that_answers_by_the_byte_is_not_waited_for() -> None:
+    told = threading.Event()
+    assert not alerts._within(0.05, lambda: told.wait(60))
+    told.set()
+    assert alerts._within(60, lambda: True)
+    assert not alerts._within(60, lambda: bool(1 / 0))
 
 
 # ---- sent, and received ----
@@ -251,19 +296,11 @@ VARIABLES = {
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def first_run(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """One domain, run once at the seed clock, without anybody to tell."""
     home = tmp_path_factory.mktemp("alerts")
-    pipeline = Pipeline(
-        home / "tidemark.duckdb", Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target")
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_DEMO_PATH", str(pipeline.path))
-        patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        patch.delenv("TIDEMARK_ALERT_URLS", raising=False)
-        ran = pipeline("run", "--as-of", SEED_CLOCK)
-    assert ran.exit_code == 0, ran.output
-    return pipeline
+    path = built_once(home, ["tidemark run"], parse_clock(SEED_CLOCK), VARIABLES)
+    return Pipeline(path, Dbt(PROJECT, "demo", VARIABLES, target_path=home / "target"))
 
 
 @pytest.fixture

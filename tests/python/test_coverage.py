@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from conftest import BuiltOnce
 from damage import RAW_TABLES, Damage, spoil
 from exact.marts import day_column_of, entity_of
 from test_cli import Demo
@@ -119,17 +120,13 @@ class Marts:
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+def sound(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """The demo, built once at the seed clock."""
     home = tmp_path_factory.mktemp("coverage")
-    built = Warehouse(
-        home / "tidemark.duckdb", Dbt(PROJECT, "demo", target_path=home / "target", listeners=[])
-    )
+    path = built_once(home, ["seed", "run"], SEED_CLOCK)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_DEMO_PATH", str(built.path))
-        built.run("seed")
-        built.run("run")
-        yield built
+        patch.setenv("TIDEMARK_DEMO_PATH", str(path))
+        yield Warehouse(path, Dbt(PROJECT, "demo", target_path=home / "target", listeners=[]))
 
 
 @pytest.fixture

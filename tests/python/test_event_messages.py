@@ -39,7 +39,7 @@ def written(**fields: Any) -> bytes:
 
 def test_the_least_and_the_most_that_a_message_says() -> None:
     least = Row("learner-01", "page_view", "lrn-1", None, AT, None, None, None, AT.date())
-    assert read(written()) == (least, set())
+    assert read(written()) == (least, set(), 0)
     most = written(
         session_id="s",
         data={"page_id": "p"},
@@ -78,9 +78,28 @@ def test_times_become_utc_to_the_microsecond() -> None:
     assert row(written(timestamp="2025-09-03T00:30:00+02:00"))[8] == date(2025, 9, 2)
 
 
+@pytest.mark.parametrize(
+    "moment",
+    ["2025-09-03 00:30+02", "20250902T2230Z", "2025-09-02t22:30:00z", "2025-245T22:30,0"],
+)
+def test_times_are_read_in_all_ways_of_the_standard(moment: str) -> None:
+    assert row(written(timestamp=moment))[4] == datetime(2025, 9, 2, 22, 30)
+
+
 def test_fields_without_a_column_are_told() -> None:
     told = read(written(device="phone", processed_at="2025-01-01", s3_path="elsewhere"))
     assert told[1] == {"device"}
+
+
+@pytest.mark.parametrize("space", [" ", "\t\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\x85"])
+def test_ids_lose_the_white_space_around_them(space: str) -> None:
+    ids = {"learner_id": f"{space}l", "event_id": f"e{space}", "session_id": f"{space}s s{space}"}
+    found, _, trimmed = read(written(**ids))
+    assert (found.learner_id, found.event_id, found.session_id) == ("l", "e", "s s")
+    assert trimmed == 3
+    # staging sets an id aside that is blank
+    assert read(written(learner_id=space))[0].learner_id == ""
+    assert read(written(learner_id=None, event_id="", event_type=f"{space}x"))[2] == 0
 
 
 @pytest.mark.parametrize(
@@ -104,6 +123,10 @@ def test_fields_without_a_column_are_told() -> None:
         (written(timestamp=1756861851), "timestamp is a number, not text"),
         (written(timestamp="yesterday"), "timestamp: 'yesterday' is not an ISO 8601 time"),
         (written(partition_date="09/03"), "partition_date: '09/03' is not an ISO 8601 time"),
+        (written()[:-1] + b', "event_id": "other"}', "'event_id' is there more than once"),
+        (written()[:-1] + b', "event\\u005fid": "lrn-1"}', "'event_id' is there more than once"),
+        (written()[:-1] + b', "x": 1, "x": 1}', "'x' is there more than once"),
+        (written()[:-1] + b', "data": {"a": [{"b": 1, "b": 2}]}}', "'b' is there more than once"),
         (written(event_id="\ud800"), "event_id holds half of a surrogate pair"),
     ],
 )
@@ -134,7 +157,7 @@ def test_objects_are_read_as_the_library_reads_them(
     fields: dict[str, Any], documents: dict[str, Any], ascii_: bool, indent: int | None
 ) -> None:
     text = json.dumps(fields | LEAST | documents, ensure_ascii=ascii_, indent=indent)
-    found, unknown = read(text.encode())
+    found, unknown, _ = read(text.encode())
     assert unknown == fields.keys()
     for name, document in documents.items():
         kept = getattr(found, name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from tidemark.build import BuildReport, Failure, exit_code, selection
-from tidemark.clock import parse_clock, show_duration, show_time
+from tidemark.clock import parse_clock, parse_day, show_duration, show_time
 from tidemark.facts import SourceFacts
 from tidemark.freshness import Freshness, assess
 from tidemark.gate import Decision, ModelFacts, ModelState, SourceCheck, SourceState, decide
@@ -73,6 +73,12 @@ def test_a_source_that_dbt_did_not_report_never_blocks() -> None:
     (check,) = assess({"teams": teams}, [], CLOCK)
     assert check.state is SourceState.EMPTY
     assert not check.blocks
+
+
+def test_a_source_that_is_missing_blocks_without_a_limit() -> None:
+    teams = SourceFacts("teams", exists=False, has_rows=False, newest_visible=None)
+    (check,) = assess({"teams": teams}, [], CLOCK)
+    assert (check.state, check.blocks) == (SourceState.ERROR, True)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +173,9 @@ def test_a_model_below_a_fresh_source(facts: ModelFacts, state: ModelState, reas
 @pytest.mark.parametrize("facts", [model(), model(new_rows={"events": 9}), model(exists=False)])
 def test_what_blocks_a_model(facts: ModelFacts, state: SourceState, blocked: bool) -> None:
     assert (judge(facts, source(state)).state is ModelState.BLOCKED) == blocked
-    # without an error limit there is no cadence to miss
+    # without an error limit there is no cadence to miss, but there may be no table
     without_limit = judge(facts, source(state, error_after=None))
-    assert without_limit.state is not ModelState.BLOCKED
+    assert (without_limit.state is ModelState.BLOCKED) == (state is SourceState.ERROR)
 
 
 def test_one_bad_source_of_several_blocks_and_is_named() -> None:
@@ -301,24 +307,70 @@ def test_exit_code(states: list[ModelState], failed: bool, code: int) -> None:
         "2025-10-15T12:00:00.000000999Z",
         "2025-10-15T14:00:00+02:00",
         "2025-10-15T07:00:00-0500",
+        # as PostgreSQL's COPY writes it, and others
+        "2025-10-15 12:00:00+00",
+        "2025-10-15 14:00:00.000000+02",
+        "2025-10-15T12Z",
+        "2025-10-15T12",
+        "2025-10-15T12:00:00,000000Z",
+        "2025-10-15t12:00:00z",
+        "2025-10-15T07:00\u221205:00",
+        "20251015T120000Z",
+        "20251015T14+0200",
+        "2025-288T12:00:00",
+        "2025288T1200",
+        "2025-W42-3T12:00:00Z",
+        "2025W423T12",
+        "2025-10-16T01:30+13:30",
+        "2025-10-15T11:59,999999999999Z",
+        "2025-10-15T11.9999999999",
+        "2025-10-14T24:00:00-12:00",
     ],
 )
 def test_clocks_are_read_as_utc(text: str) -> None:
-    assert parse_clock(text) == CLOCK
+    # a fraction is cut off at the microsecond
+    assert timedelta() <= CLOCK - parse_clock(text) <= timedelta(microseconds=1)
 
 
-@pytest.mark.parametrize("text", ["2025-10-15T00:00:00.000000", "2025-10-15"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2025-10-15T00:00:00.000000", "2025-10-15", "20251015", "2025-288", "2025-W42-3"),
+        *("2025-10-14T24:00:00", "20251014T24", "2025-10-14T24:00:00,000Z"),
+    ],
+)
 def test_a_day_alone_is_its_midnight(text: str) -> None:
     assert parse_clock(text) == datetime(2025, 10, 15)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "2025-13-01", "2025-02-30", "12:00", "15.10.2025", "0001-01-01T00:00+05:00"],
+    [
+        *("", "yesterday", "2025-13-01", "2025-02-30", "12:00", "15.10.2025"),
+        *("0001-01-01T00:00+05:00", "9999-12-31T24:00:00", "9999-12-31T23:00-02:00"),
+        # only a part of a day, or one of several
+        *("2025", "2025-10", "2025-W42", "251015", "10/11/2025", "2025-366", "2025-W60-1"),
+        # seconds since 1970 are no date, whatever digits they have
+        *("1760522400", "1760122400", "1760522400000", "2025101512", "2025-10-15 1200 CET"),
+        *("2025-10-15T24:00:01", "2025-10-15T24:00,5", "2025-10-15T25", "2025-10-15T12:60"),
+        *("2025-10-15_12:00", "2025-10-15T12:00:00 +02:00", "2025-10-15T", "2025-1-5"),
+        *("+12025-10-15", "2025-10-15T12:00:00+24:00", "\uff12025-10-15"),
+    ],
 )
 def test_what_is_no_clock(text: str) -> None:
     with pytest.raises(ValueError, match="is not a"):
         parse_clock(text)
+
+
+@pytest.mark.parametrize("text", ["2025-10-15", "20251015", "2025-288", "2025-W42-3"])
+def test_days_in_all_ways_of_the_standard(text: str) -> None:
+    assert parse_day(text) == date(2025, 10, 15)
+
+
+@pytest.mark.parametrize("text", ["2025-10-15T00:00", "2025-1-5", "2025-10", "15.10.2025"])
+def test_what_is_no_day(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a date"):
+        parse_day(text)
 
 
 def test_times_for_people() -> None:

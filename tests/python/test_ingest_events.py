@@ -81,9 +81,9 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         Settings.of(wrong)
     assert str(caught.value) == (
         "KAFKA_BOOTSTRAP_SERVERS is not set;"
-        " BATCH_SIZE is 'many', and must be a number from 1 to 1,000,000;"
-        " FLUSH_INTERVAL_SECONDS is '0', and must be a number from 0.1 to 86,400;"
-        " PARQUET_COMPRESSION is 'zip', and must be one of zstd, snappy, gzip, brotli, lz4, none;"
+        " BATCH_SIZE must be a whole number from 1 to 1,000,000;"
+        " FLUSH_INTERVAL_SECONDS must be a number from 0.1 to 86,400, not 0;"
+        " PARQUET_COMPRESSION must be one of zstd, snappy, gzip, brotli, lz4, none;"
         " KAFKA_CLIENT_ENABLE_AUTO_COMMIT cannot be set: enable.auto.commit is what this job rests"
         " on; KAFKA_CLIENT_GROUP_ID cannot be set: group.id is what this job rests on."
     )
@@ -211,6 +211,7 @@ def test_a_topic_lands_in_files_of_a_partition_each(cluster: Cluster, landing: L
         "files": 2,
         "dead_letters": 0,
         "lost": 0,
+        "trimmed_ids": 0,
         "unknown_fields": [],
         "lag": 0,
         "lag_of_partitions": {"0": 0, "1": 0},
@@ -580,18 +581,42 @@ def test_what_the_command_says(cluster: Cluster, landing: Landing) -> None:
     assert (told["records"], told["figures"]["lag"], told["is_drained"]) == (0, 0, True)
 
 
-def test_settings_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("client", "says"),
+    [
+        ({"security.protocol": "opensesame"}, r"security\.protocol"),
+        ({"sasl.password": "opensesame", "session.timeout.ms": "opensesame"}, "session.timeout"),
+        ({"ssl.ca.location": "/no/opensesame", "security.protocol": "ssl"}, "settings: .*ssl"),
+    ],
+)
+def test_a_setting_of_the_client_is_named_and_not_repeated(
+    landing: Landing, client: dict[str, str], says: str
+) -> None:
+    settings = Settings("u:opensesame@127.0.0.1:9", TOPIC, client=client)
+    came = Job(settings, landing, True, lambda: False).run()
+    assert came.report.error is not None
+    assert re.search(says, came.report.error)
+    assert "opensesame" not in came.report.error
+    (report,) = landing.reports().values()
+    assert report.error == came.report.error
+
+
+def test_settings_that_are_missing(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
-    ran = CliRunner().invoke(cli.app, ["ingest", "events"], env={"KAFKA_TOPIC_EVENTS_RAW": TOPIC})
+    given = {"KAFKA_TOPIC_EVENTS_RAW": TOPIC, "TIDEMARK_LANDING": landing.root}
+    ran = CliRunner().invoke(cli.app, ["ingest", "events"], env=given)
     assert (ran.exit_code, ran.stderr) == (
         1,
         "KAFKA_BOOTSTRAP_SERVERS is not set.\nNothing was read.\n",
     )
+    (report,) = landing.reports().values()
+    assert (report.job, report.status) == ("events", "failed")
 
 
-def test_a_client_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_is_not_installed(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    ran = CliRunner().invoke(cli.app, ["ingest", "events"], env=NAMED)
+    given = {**NAMED, "TIDEMARK_LANDING": landing.root}
+    ran = CliRunner().invoke(cli.app, ["ingest", "events"], env=given)
     assert ran.exit_code == 1
     assert "ingestion needs `pip install 'tidemark[ingest]'`" in ran.stderr
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from faults.page import put_row
+from faults.page import INGESTION_HEAD, put_row
 from typer.testing import CliRunner, Result
 from usage_api import Api, running
 
@@ -222,6 +222,14 @@ def test_a_retyped_field_breaks_the_contract(change: dict[str, Any], says: str) 
         read_page(content, date(2025, 10, 14))
 
 
+@pytest.mark.parametrize("day", ["20251014", "2025-287", "2025-W42-2"])
+def test_a_day_in_another_way_of_the_standard(day: str) -> None:
+    row = {"company_id": "acme", "date": day, "active_users": 20, "events": 102}
+    content = json.dumps({"usage": [row], "next": None}).encode()
+    (told,) = read_page(content, date(2025, 10, 14)).usage
+    assert told.date == date(2025, 10, 14)
+
+
 def test_a_field_that_is_missing_everywhere_is_told_once() -> None:
     row = {"company_id": "acme", "date": "2025-10-14", "users": 20, "events": 102}
     content = json.dumps({"usage": [row] * 500, "next": None}).encode()
@@ -239,10 +247,28 @@ def test_a_field_that_is_missing_everywhere_is_told_once() -> None:
         ({"URL": "", "TOKEN": ""}, "TIDEMARK_USAGE_URL and TIDEMARK_USAGE_TOKEN must be set"),
         ({"TOKEN": ""}, "^TIDEMARK_USAGE_TOKEN must be set"),
         ({"TOKEN": "sword fish"}, "TIDEMARK_USAGE_TOKEN holds characters"),
-        ({"URL": "usage.example.com"}, "'usage.example.com', which is no http address"),
-        ({"PARALLEL": "0"}, "TIDEMARK_USAGE_PARALLEL is '0'; it must be a number from 1 on"),
-        ({"TIMEOUT": "nan"}, "TIDEMARK_USAGE_TIMEOUT is 'nan'"),
-        ({"MAX_REQUESTS": "many"}, "TIDEMARK_USAGE_MAX_REQUESTS is 'many'"),
+        ({"URL": "usage.example.com"}, "TIDEMARK_USAGE_URL is no http address"),
+        ({"URL": "htps://u:swordfish@example.com/v1?api_key=sword"}, "is no http address"),
+        ({"URL": "http://u:sword/fish@example.com/v1"}, "is no http address"),
+        ({"URL": "http://a..b/swordfish"}, "is no http address"),
+        ({"URL": f"http://{'sword' * 20}.com/"}, "is no http address"),
+        ({"URL": "http://a:99999/swordfish"}, "is no http address"),
+        ({"URL": "http:///swordfish"}, "is no http address"),
+        ({"PARALLEL": "0"}, "TIDEMARK_USAGE_PARALLEL must be a whole number from 1 to 64, not 0"),
+        ({"PARALLEL": "1e9"}, "TIDEMARK_USAGE_PARALLEL must be a whole number from 1 to 64"),
+        ({"TIMEOUT": "nan"}, r"TIDEMARK_USAGE_TIMEOUT must be a number from 0.1 to 3,600\.$"),
+        ({"TIMEOUT": "inf"}, "TIDEMARK_USAGE_TIMEOUT must be a number from 0.1 to 3,600, not inf"),
+        ({"TIMEOUT": "-1"}, "TIDEMARK_USAGE_TIMEOUT must be .*, not -1"),
+        ({"BACKOFF": "1e400"}, "TIDEMARK_USAGE_BACKOFF must be .*, not inf"),
+        ({"REQUESTS_PER_SECOND": "inf"}, "TIDEMARK_USAGE_REQUESTS_PER_SECOND must be"),
+        (
+            {"RETRIES": "2.5"},
+            "TIDEMARK_USAGE_RETRIES must be a whole number from 0 to 100, not 2.5",
+        ),
+        ({"RETRIES": "9" * 400}, "TIDEMARK_USAGE_RETRIES must be"),
+        ({"MAX_REQUESTS": "swordfish"}, r"TIDEMARK_USAGE_MAX_REQUESTS must be .* 1,000,000\.$"),
+        ({"MAX_PAGES": "0"}, "TIDEMARK_USAGE_MAX_PAGES must be"),
+        ({"REASK_DAYS": "-7"}, "TIDEMARK_USAGE_REASK_DAYS must be"),
     ],
 )
 def test_a_wrong_setting_is_named(environment: dict[str, str], says: str) -> None:
@@ -251,6 +277,130 @@ def test_a_wrong_setting_is_named(environment: dict[str, str], says: str) -> Non
     with pytest.raises(IngestError, match=says) as raised:
         usage_api.Settings.of(names)
     assert "sword" not in str(raised.value)
+
+
+def test_a_user_in_the_address_goes_nowhere(api: Api, tidemark: Tidemark) -> None:
+    address = api.environment["TIDEMARK_USAGE_URL"].replace("://", "://me:opensesame@")
+    tidemark.settings = {"TIDEMARK_USAGE_URL": f"{address}?api_key=K-17"}
+    ran = tidemark("--day", DAY)
+    # the API answers nobody but who has the token
+    assert ran.exit_code == 0, ran.output
+    assert "TIDEMARK_USAGE_URL holds a user or a password: they are left out" in ran.stderr
+    (asked,) = api.asked
+    assert "api_key=K-17" in asked
+    assert "opensesame" not in ran.output
+    (settings,) = [usage_api.Settings.of(tidemark.environment | tidemark.settings)]
+    assert "opensesame" not in settings.url
+    assert "K-17" not in repr(settings)
+
+
+_REFUSED = {
+    "certificates that are not there": (
+        {"SSL_CERT_FILE": "/no/such/file"},
+        "The certificates of SSL_CERT_FILE cannot be read: No such file",
+    ),
+    "certificates that are none": (
+        {"SSL_CERT_FILE": "/etc/passwd"},
+        "The certificates of SSL_CERT_FILE cannot be read: .*X509",
+    ),
+    "a socks proxy without its library": (
+        {"http_proxy": "socks5://u:opensesame@h:1"},
+        "http_proxy names a socks proxy, which needs `pip install",
+    ),
+    "a proxy of a kind that nobody knows": (
+        {"http_proxy": "socks9://u:opensesame@h:1"},
+        "http_proxy is no proxy's address",
+    ),
+    "a proxy without a port": ({"http_proxy": "opensesame:x"}, "http_proxy is no proxy's address"),
+    "a proxy without a host": ({"http_proxy": "http://"}, "http_proxy is no proxy's address"),
+    "a proxy that has no name": ({"http_proxy": "http://a..b"}, "http_proxy is no proxy's address"),
+    "a password in a URL that is none": (
+        {"TIDEMARK_USAGE_URL": "htps://u:opensesame@host/v1?api_key=opensesame"},
+        "TIDEMARK_USAGE_URL is no http address",
+    ),
+    "a host that is no name": (
+        {"TIDEMARK_USAGE_URL": "http://a..b"},
+        "TIDEMARK_USAGE_URL is no http address",
+    ),
+    "an infinite timeout": ({"TIDEMARK_USAGE_TIMEOUT": "inf"}, "TIDEMARK_USAGE_TIMEOUT must be"),
+    "a secret in the wrong line": (
+        {"TIDEMARK_USAGE_REASK_DAYS": "opensesame"},
+        "TIDEMARK_USAGE_REASK_DAYS must be",
+    ),
+    "a token of two words": (
+        {"TIDEMARK_USAGE_TOKEN": "open sesame"},
+        "TIDEMARK_USAGE_TOKEN holds characters",
+    ),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", _REFUSED)
+def test_what_cannot_begin_is_one_line_with_the_settings_name_and_a_report(
+    tidemark: Tidemark, fault: str
+) -> None:
+    settings, says = _REFUSED[fault]
+    tidemark.settings = {"no_proxy": "", **settings}
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    first, *rest = ran.stderr.strip().splitlines()
+    assert re.match(says, first)
+    assert rest == ["What has landed is complete."]
+    (report,) = tidemark.landing.reports().values()
+    assert (report.job, report.status, report.error) == ("usage", "failed", first)
+    assert "opensesame" not in ran.output
+    tidemark.settings = {}
+    assert [day["day"] for day in tidemark.json("--start", DAYS[0])["days"]] == list(DAYS)
+    if "TIDEMARK_KILLS" in os.environ:
+        again = f"the same command asks for {', '.join(DAYS)}"
+        put_row(
+            PROJECT / "docs" / "ingestion_faults.md", INGESTION_HEAD, fault, first, "nothing", again
+        )
+
+
+def test_an_error_that_nobody_knows_fails_its_day_alone(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = usage_api.read_page
+
+    def fail_once(content: bytes, day: date) -> Any:
+        if f"{day}" == DAY:
+            raise RecursionError("https://me:opensesame@example.com is too deep")
+        return read(content, day)
+
+    monkeypatch.setattr(usage_api, "read_page", fail_once)
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    assert "RecursionError: https://example.com is too deep" in " ".join(ran.stdout.split())
+    assert tidemark.answered == [DAYS[0], DAYS[2]]
+
+
+def test_a_budget_that_ends_within_a_day_names_the_day(api: Api, tidemark: Tidemark) -> None:
+    api.knows(USAGE, faults={DAY: ["endless new", "for good"]})
+    limits = {"TIDEMARK_USAGE_PARALLEL": "1", "TIDEMARK_USAGE_MAX_REQUESTS": "4"}
+    tidemark.settings = limits
+    ran = tidemark("--start", DAYS[0])
+    assert re.search(rf"{DAY} +- +not asked +stopped after page 3", ran.stdout)
+    (report,) = tidemark.landing.reports().values()
+    assert report.error is not None
+    assert report.error.endswith(f"a further run. {DAY}: stopped after page 3.")
+
+
+@pytest.mark.parametrize("rows", ["new", "same", "no"])
+def test_an_endless_day_leaves_the_budget_to_the_others(
+    api: Api, tidemark: Tidemark, rows: str
+) -> None:
+    """With the limits as they come, and all days asked for at once."""
+    api.knows(USAGE, faults={DAY: [f"endless {rows}", "for good"]})
+    ran = tidemark("--start", DAYS[0])
+    assert ran.exit_code == 1
+    assert tidemark.answered == [DAYS[0], DAYS[2]]
+    assert len([query for query in api.asked if DAY in query]) == (2 if rows == "same" else 100)
+    (report,) = tidemark.landing.reports().values()
+    assert report.error is not None
+    assert report.error.startswith(f"{DAY}: ")
+    # Of a hundred pages of an endless day one is kept.
+    assert len(tidemark.rejected) == 1
 
 
 # ---- days that go well ----
@@ -342,7 +492,7 @@ def test_a_clock_that_cannot_be_right_is_refused(tidemark: Tidemark) -> None:
     [
         ([], "no answer has landed yet, so --start must say"),
         (["--day", DAY, "--end", DAY], "give --day, or --start and --end"),
-        (["--start", "12.10.2025"], "does not match format"),
+        (["--start", "12.10.2025"], "is not a date such as"),
     ],
 )
 def test_wrong_options_are_usage_errors(tidemark: Tidemark, args: list[str], says: str) -> None:
@@ -435,17 +585,6 @@ def test_a_proxy_of_the_environment_is_used(api: Api, tidemark: Tidemark) -> Non
 
 # ---- faults ----
 
-_HEAD = """\
-# Faults of ingestion
-
-`make test-faults` wrote this page. Each fault was done to `tidemark ingest usage`, which asked for
-three days, 2025-10-12 to 2025-10-14, one at a time; it happened on the second of them. Then the API
-was well again, and the command that was shown was given; without one, the next run came.
-
-| fault | what the user sees | what landed | what the rerun does |
-| --- | --- | --- | --- |
-"""
-
 
 def page(*rows: dict[str, Any], following: Any = None) -> str:
     sound = {"company_id": "acme", "date": DAY, "active_users": 20, "events": 102}
@@ -464,6 +603,7 @@ class Fault:
     # days that are asked for once more by the command that is shown
     open: tuple[str, ...] = ()
     kept: int = 0
+    # in a value, HOST is where the API is
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -540,6 +680,25 @@ FAULTS = [
         **_ONE_LEFT,
     ),
     Fault(
+        "a member that comes twice",
+        [f'{page({})[:-1]}, "usage": []}}'],
+        "failed 'usage' is there more than once; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "an id with white space",
+        [page({}, {"company_id": " acme\u00a0"})],
+        r"Company ids with white space around them, which was taken off: 1\.",
+    ),
+    Fault(
+        "ids that white space alone tells apart",
+        [page({}, {"company_id": "acme ", "events": 7})],
+        "failed two rows of company 'acme' disagree; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
         "an unknown field",
         [page({"plan": "gold"})],
         r"The field `plan` is new \(2025-10-13\)\. .* kept, as they came, in rejected/usage",
@@ -552,6 +711,70 @@ FAULTS = [
         r"The budget of 1 requests is spent \(TIDEMARK_USAGE_MAX_REQUESTS\)",
         settings={"TIDEMARK_USAGE_MAX_REQUESTS": "1"},
         **_TWO_LEFT,
+    ),
+    Fault(
+        "a Retry-After of 400 digits",
+        [f"status 429 {'9' * 400}"],
+        r"asks to be left alone for more than 366 d\. Run again then",
+        **_TWO_LEFT,
+    ),
+    Fault(
+        "a password in the URL",
+        [],
+        "TIDEMARK_USAGE_URL holds a user or a password: they are left out, the API gets the token",
+        settings={"TIDEMARK_USAGE_URL": "http://me:opensesame@HOST/usage"},
+    ),
+    Fault(
+        "a password in `next`",
+        [
+            page(
+                {"active_users": 20}, following="http://me:opensesame@HOST/usage?page=2&date=" + DAY
+            )
+        ],
+        "2025-10-13 1 landed",
+    ),
+    Fault("`next` is empty text", [page({}, following="")], "2025-10-13 1 landed"),
+    Fault(
+        "a day whose pages never end",
+        ["endless new", "for good"],
+        r"failed more than 5 pages \(TIDEMARK_USAGE_MAX_PAGES\), and `next` leads on; kept in",
+        kept=1,
+        settings={"TIDEMARK_USAGE_MAX_PAGES": "5"},
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "a day whose pages are always the same",
+        ["endless same", "for good"],
+        "failed page 2 has no row that was not there already, and `next` leads on; kept in",
+        kept=1,
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "a gzip bomb",
+        ["bomb 100"],
+        "failed an answer of more than 64 MiB",
+        settings={"TIDEMARK_USAGE_TIMEOUT": "30"},
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "an answer that comes by the byte",
+        ["drip body"],
+        "failed no whole answer within 2 s",
+        settings={"TIDEMARK_USAGE_TIMEOUT": "0.2"},
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "headers that come by the byte",
+        ["drip headers"],
+        "failed no whole answer within 2 s",
+        settings={"TIDEMARK_USAGE_TIMEOUT": "0.2"},
+        **_ONE_LEFT,
+    ),
+    Fault(
+        "an unknown field that would command a terminal",
+        [page({"pl\x1b[2J\u202ean": "gold"})],
+        r"The field `pl\[2Jan` is new",
+        kept=1,
     ),
     Fault(
         "nobody listens",
@@ -567,14 +790,18 @@ FAULTS = [
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
 def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
-    api.knows(USAGE, faults={DAY: fault.faults})
+    host = api.url.removeprefix("http://")
+    api.knows(USAGE, faults={DAY: [each.replace("HOST", host) for each in fault.faults]})
     # one day at a time, so that what is left does not depend on the threads
-    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", "COLUMNS": "400", **fault.settings}
+    settings = {name: text.replace("HOST", host) for name, text in fault.settings.items()}
+    tidemark.settings = {"TIDEMARK_USAGE_PARALLEL": "1", "COLUMNS": "400", **settings}
     ran = tidemark("--start", DAYS[0])
     print(ran.stderr, ran.stdout)
     seen = " ".join(f"{ran.stderr} {ran.stdout}".split())
     assert re.search(fault.says, seen), seen
     assert "Traceback" not in seen
+    assert "\x1b" not in seen
+    assert "opensesame" not in seen
     assert ran.exit_code == bool(fault.open)
     assert tidemark.answered == list(fault.landed)
     assert len(tidemark.rejected) == fault.kept
@@ -602,9 +829,9 @@ def test_a_fault(api: Api, tidemark: Tidemark, fault: Fault) -> None:
 def _put_on_page(fault: Fault, ran: Result, landed: dict[str, int], again: list[str]) -> None:
     put_row(
         PROJECT / "docs" / "ingestion_faults.md",
-        _HEAD,
+        INGESTION_HEAD,
         fault.name,
-        _seen(ran),
+        _seen(ran) or "nothing: the day lands",
         ", ".join(f"{day}: {count(rows, 'row')}" for day, rows in landed.items()) or "nothing",
         ("asks for " if fault.open else "nothing is open; asks again for ") + ", ".join(again),
     )
@@ -616,6 +843,6 @@ def _seen(ran: Result) -> str:
     table, _, below = ran.stdout.partition("Asked for")
     lines += re.findall(rf"^ *{DAY} +(?!.*(?:landed|not asked) *$).*", table, re.MULTILINE)
     lines += [line for line in below.partition("Ask again")[0].splitlines()[1:] if line]
-    lines += re.findall(r"^The field.*", table, re.MULTILINE)
+    lines += re.findall(r"^(?:The field|Company ids).*", table, re.MULTILINE)
     told = "; ".join(" ".join(line.split()) for line in lines)
     return re.sub(r"\d{8}T\d{12}Z", "TIME", told)

@@ -94,6 +94,22 @@ def test_a_landed_file_never_changes(landing: Landing) -> None:
         assert pq.read_table(opened).num_rows == 1
 
 
+def test_a_file_lands_as_rows_do(landing: Landing, tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    pq.write_table(rows(1, 2), file)
+    path = landing.land_file("crm_daily", file, "crm-2025-10-14", LOADED_AT)
+    assert path == landing.path_of("crm_daily", "crm-2025-10-14", LOADED_AT)
+    with landing.open(path) as opened:
+        assert opened.read() == file.read_bytes()
+    assert landing.land_file("crm_daily", file, "crm-2025-10-14", LOADED_AT) == path
+    pq.write_table(rows(3), file)
+    with pytest.raises(LandingError, match="is there already, with other content"):
+        landing.land_file("crm_daily", file, "crm-2025-10-14", LOADED_AT)
+    kept = landing.reject("crm", "bad.csv", file, "why")
+    with landing.open(kept) as opened:
+        assert opened.read() == file.read_bytes()
+
+
 def test_what_was_rejected_is_kept_as_it_came(landing: Landing) -> None:
     path = landing.reject("usage", "2025-10-14.json", b"\xff{", "no JSON")
     assert path.startswith("rejected/usage/")
@@ -123,14 +139,67 @@ def test_an_unreadable_report_is_named(tmp_path: Path) -> None:
         Landing.at(str(tmp_path)).reports()
 
 
-def test_what_is_no_landed_file_is_left_alone(tmp_path: Path) -> None:
-    landing = Landing.at(str(tmp_path))
+LANDED = "crm_daily/2025-10-15/20251015T020500000007Z-crm-2025-10-14.parquet"
+# What other writers leave, and what nobody would look for.
+UNREAD = [
+    "20251015T020500000007Z-in-no-folder.parquet",
+    "README",
+    "crm_daily/2025-10-15/20251015T020500000007Z-crm.PARQUET",
+    "crm_daily/2025-10-15/20251015T020500000007Z-crm.parquet.gz",
+    "crm_daily/2025-10-15/20259915T020500000007Z-no-such-month.parquet",
+    "crm_daily/2025-10-15/deeper/20251015T020500000007Z-crm.parquet",
+    "crm_daily/2025-10-15/part-0000.snappy.parquet",
+    "crm_daily/20251015T020500000007Z-without-a-day.parquet",
+    "crm_daily/dt=2025-10-15/20251015T020500000007Z-crm.parquet",
+    "jobs/20259915T020500000007Z-usage.json",
+    "jobs/notes.txt",
+]
+
+
+def test_what_lies_there_and_is_not_read_is_named(landing: Landing) -> None:
+    assert landing.listing().unread == []
     path = landing.land("crm_daily", rows(1), "crm-2025-10-14", LOADED_AT)
-    folder = (tmp_path / path).parent
-    (folder / ".20251015T020500000008Z-crm-2025-10-14.parquet").write_bytes(b"half")
-    (folder / "notes.txt").write_text("ours")
-    (tmp_path / "README").write_text("ours")
-    assert names(landing) == [path]
+    assert path == LANDED
+    landing.reject("crm", "crm.csv", b"", "why")
+    landing.report(JobReport("crm", LOADED_AT, LOADED_AT, "success", 1))
+    for each in [*UNREAD, "crm_daily/2025-10-15/.half.tmp", ".trash/crm.parquet"]:
+        landing._put(each, b"ours")
+    listing = landing.listing()
+    assert [file.path for file in listing.files] == [LANDED]
+    assert listing.unread == UNREAD
+    assert len(landing.report_paths()) == 1
+
+
+def test_names_that_only_a_folder_can_hold_are_named(tmp_path: Path) -> None:
+    landing = Landing.at(str(tmp_path))
+    folder = (tmp_path / landing.land("crm_daily", rows(1), "a", LOADED_AT)).parent
+    (folder / os.fsdecode(b"20251015T020500000008Z-\xe9.parquet")).write_bytes(b"no text")
+    (folder.parent / "2025-10-16").symlink_to(folder)
+    (folder / "gone.parquet").symlink_to("nowhere")
+    listing = landing.listing()
+    assert [file.name for file in listing.files] == ["a"]
+    assert listing.unread == [
+        "crm_daily/2025-10-15/20251015T020500000008Z-\\xe9.parquet",
+        "crm_daily/2025-10-15/gone.parquet",
+        "crm_daily/2025-10-16",
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_does_not_look_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing = Landing.at(str(tmp_path))
+    landing.land("crm_daily", rows(1), "a", LOADED_AT)
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("2025-10-15"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(LandingError, match="cannot be read: Permission denied"):
+        landing.files()
 
 
 def test_the_root_is_an_option_or_a_variable_or_the_projects(

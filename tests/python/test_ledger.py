@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from conftest import BuiltOnce
 
 from tidemark.engine import Dbt, DbtError, Outcome
 
@@ -40,6 +41,13 @@ class Warehouse:
                 answer = connection.execute(statement).fetchall()
         return answer
 
+    def contents(self) -> dict[str, Any]:
+        """How many rows each table has."""
+        names = self.sql(
+            "select schema_name || '.' || table_name from duckdb_tables() order by all"
+        )
+        return {name: self.sql(f"select count(*) from {name}") for (name,) in names}
+
     def last_run(self, job: str) -> dict[str, Any]:
         ((status, mode, error),) = self.sql(
             "select status, metadata_json->>'mode', error_message from ops.etl_job_runs "
@@ -52,17 +60,16 @@ class Warehouse:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+def first_run(
+    built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
     """The demo, built once at the seed clock."""
     home = tmp_path_factory.mktemp("ledger")
-    path = home / "tidemark.duckdb"
+    path = built_once(home, ["seed", "run"], SEED_CLOCK)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_DEMO_PATH", str(path))
         patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-        built = Warehouse(path, Dbt(PROJECT, "demo", target_path=home / "target"))
-        assert built.call("seed", as_of=SEED_CLOCK).success
-        built.run(as_of=SEED_CLOCK)
-        yield built
+        yield Warehouse(path, Dbt(PROJECT, "demo", target_path=home / "target"))
 
 
 @pytest.fixture
@@ -96,6 +103,15 @@ def test_a_killed_run_is_closed_by_the_next(warehouse: Warehouse) -> None:
     warehouse.run("--select", "fact_events_daily")
     closed = warehouse.sql("select status from ops.etl_job_runs where run_id = 'killed' order by 1")
     assert closed == [("failed",), ("running",)]
+
+
+def test_a_job_that_was_last_built_long_ago_is_still_known(warehouse: Warehouse) -> None:
+    """Five weeks of the ledger are read, and all of it for a job that was not built in them."""
+    warehouse.sql("update ops.etl_job_runs set started_at = started_at - interval 60 day")
+    before = warehouse.last_run("fact_events_daily")
+    assert before["mode"] == "full"
+    warehouse.run("--select", "fact_events_daily")
+    assert warehouse.last_run("fact_events_daily")["mode"] not in (None, "full")
 
 
 def test_a_table_without_its_entry_is_rebuilt_whole(warehouse: Warehouse, fresh: list[Any]) -> None:
@@ -158,6 +174,98 @@ def test_an_earlier_clock_is_refused_and_touches_nothing(warehouse: Warehouse) -
     warehouse.run(as_of=SEED_CLOCK)
 
 
+EARLIER = datetime(2025, 10, 15, 11, 59)
+A_PARTITION = {"model": "fact_events_daily", "entity": "acme", "day": "2025-10-01", "reason": "x"}
+# Operations that write. What records the end of what has begun, and whom it was told, goes on.
+WRITING: dict[str, dict[str, Any]] = {
+    "request_partition": A_PARTITION,
+    "set_watermark": {"job": "fact_events_daily", "reason": "x"},
+    "gate_facts": {},
+    "start_backfill": {},
+    "finish_backfill": {},
+    "load_landing": {"root": "/nowhere"},
+    "close_load": {"jobs": [], "failed_files": []},
+    "prune": {"dry_run": False},
+    "create_landing": {},
+    "delete_three_days": {},
+}
+
+
+def test_whatever_writes_is_refused_at_an_earlier_clock(warehouse: Warehouse) -> None:
+    warehouse.run("--select", "models/ops", as_of=SEED_CLOCK)
+    before = warehouse.contents()
+    for command in ("snapshot", "seed"):
+        with pytest.raises(DbtError, match="lies before the clock of the ledger"):
+            warehouse.call(command, as_of=EARLIER)
+    for operation, arguments in WRITING.items():
+        with pytest.raises(DbtError, match="lies before the clock of the ledger"):
+            warehouse.dbt.operate(operation, arguments, EARLIER)
+    # a command has been refused before it; by hand it has no run id
+    checks = ("run-operation", "record_checks", "--args", '{"checks": [], "figures": []}')
+    by_hand = {"as_of": EARLIER.isoformat()}
+    refused = warehouse.dbt._invoke(warehouse.dbt.manifest, list(checks), by_hand)
+    assert "lies before the clock of the ledger" in " ".join(refused.errors)
+    assert warehouse.contents() == before
+
+
+def test_no_flag_takes_a_snapshot_back(warehouse: Warehouse) -> None:
+    snapshot = "consumer_customers"
+    assert warehouse.call("snapshot", "--select", snapshot, as_of=SEED_CLOCK).success
+    warehouse.sql(
+        "update raw.customers set status = 'PAUSED', loaded_at = '2025-10-16 02:00:00'"
+        " where (consumer_id, customer_id) ="
+        " (select (min(consumer_id), min(customer_id)) from raw.customers)"
+    )
+    assert warehouse.call("snapshot", "--select", snapshot, as_of=NEXT_MORNING).success
+    history = warehouse.sql(f"from marts.{snapshot} order by all")
+    refreshing = ("--full-refresh", "--select", snapshot)
+    for command in [("snapshot",), ("build", *refreshing), ("build", "--full-refresh")]:
+        with pytest.raises(DbtError, match=f"{snapshot} is known up to 2025-10-16 03:00:00"):
+            warehouse.call(*command, as_of=SEED_CLOCK)
+    assert warehouse.sql(f"from marts.{snapshot} order by all") == history
+    # what is rebuilt may go back beside it
+    warehouse.run("--full-refresh", "--select", "fact_events_daily", as_of=EARLIER)
+    assert warehouse.sql(f"from marts.{snapshot} order by all") == history
+
+
+def test_a_snapshot_that_the_ledger_has_lost_does_not_go_back(warehouse: Warehouse) -> None:
+    call = ("snapshot", "--select", "consumer_customers")
+    assert warehouse.call(*call, as_of=SEED_CLOCK).success
+    warehouse.sql("delete from ops.etl_job_runs")
+    refused = warehouse.call(*call, as_of=datetime(2025, 10, 1))
+    assert not refused.success
+    (left,) = [r.message for r in refused.results if r.node.name == "consumer_customers"]
+    assert "consumer_customers holds rows that were loaded later" in left
+
+
+def test_seeds_erase_nobodys_own_rows(warehouse: Warehouse) -> None:
+    # seeds and what has landed may be written again
+    warehouse.sql(
+        "insert into raw.web_teams values (99, 'Landed', true, null, '2025-10-14 00:00:00')",
+        "insert into ops.landed_files by name select 'a' as path, 'web_teams' as table_name,"
+        " 'loaded' as status, timestamp '2025-10-14 00:00:00' as loaded_at",
+    )
+    assert warehouse.call("seed", as_of=SEED_CLOCK).success
+    assert warehouse.sql("select count(*) from raw.web_teams where team_id = 99") == [(1,)]
+    own = (
+        "insert into raw.fact_events by name"
+        " select * replace ('own' as event_id) from raw.fact_events limit 2"
+    )
+    # as another loader makes it, with a column and a type of its own
+    wider = "create or replace table raw.web_teams as select 1 as team_id, 'x' as colour"
+    other = "alter table raw.usage_answers alter loaded_at type timestamptz"
+    warehouse.sql(own, wider, other)
+    before = warehouse.contents()
+    for command in [("seed",), ("seed", "--full-refresh"), ("build", "--select", "fact_events")]:
+        with pytest.raises(DbtError, match="neither seeds nor landed") as refused:
+            warehouse.call(*command, as_of=SEED_CLOCK)
+        assert "raw.fact_events (2)" in str(refused.value)
+        assert warehouse.contents() == before
+    assert "raw.web_teams (1)" not in str(refused.value)
+    with pytest.raises(DbtError, match=r"raw\.usage_answers \(\d+\).*|raw\.web_teams \(1\)"):
+        warehouse.call("seed", as_of=SEED_CLOCK)
+
+
 def test_a_restatement_does_not_move_the_watermark(warehouse: Warehouse, fresh: list[Any]) -> None:
     window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-30")
     warehouse.run("--select", "fact_events_daily", *window)
@@ -216,6 +324,27 @@ def test_a_request_is_done_once_and_only_where_there_are_partitions(warehouse: W
     assert not refused.success
     assert "has no partitions to recompute" in " ".join(refused.errors)
     assert warehouse.sql("select count(*) from ops.requested_partitions") == [(1,)]
+
+
+def test_a_request_reaches_an_entity_of_any_name(warehouse: Warehouse) -> None:
+    table, entities = "company_daily_usage", ["0", "", "\u00a0", "it's \\n", "x" * 2100]
+    right = warehouse.mart(table)
+    for entity in entities:
+        # which no raw row explains, as what was built before a rule was made
+        written = entity.replace("'", "''")
+        warehouse.sql(
+            f"insert into marts.{table} select * replace ('{written}' as company_id)"
+            f" from marts.{table} where company_id = 'acme'"
+        )
+        asked = {"model": table, "entity": entity, "day": "2025-01-01", "reason": "a doubt"}
+        warehouse.dbt.operate("request_partition", asked, SEED_CLOCK)
+    # as YAML has it
+    asked = {"model": table, "entity": 0, "day": "2025-01-01", "reason": "a doubt"}
+    warehouse.dbt.operate("request_partition", asked, SEED_CLOCK)
+    warehouse.run("--select", table, as_of=SEED_CLOCK)
+    assert warehouse.mart(table) == right
+    requests = warehouse.sql("select entity, done_at is null from ops.requested_partitions")
+    assert requests == [(entity, False) for entity in [*entities, "0"]]
 
 
 # ---- watermarks set by hand ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,16 +22,20 @@ import pyarrow as pa
 import pytest
 from exact import raw
 from exact.marts import connect, differences, fetch, rows_differing
+from faults.page import INGESTION_HEAD, put_row
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tidemark import alerts, cli
+from tidemark import load as load_module
 from tidemark.commands import session
-from tidemark.engine import Dbt
+from tidemark.engine import Dbt, DbtError, Outcome
 from tidemark.exits import Exit
 from tidemark.ingest import configured
 from tidemark.ingest.landing import JobReport, Landing
 from tidemark.ingest.local_api import LocalApi, serving
-from tidemark.load import BroughtIn, Load
+from tidemark.load import BroughtIn, Load, bring_in
+from tidemark.report.load import show_load
 
 PROJECT = Path(__file__).parents[2]
 DOMAINS = ("company", "learning", "web")
@@ -226,8 +231,8 @@ def test_a_broken_file_fails_alone_and_takes_its_answer_with_it(home: Home) -> N
             ".parquet lacks events and has event_count, which product_usage_daily does not know.",
         ),
         (
-            lambda rows: rows.set_column(3, "events", pa.array(["many", "none"])),
-            "Could not convert string 'many' to INT32",
+            lambda rows: rows.set_column(3, "events", pa.array(["many", "7"])),
+            "events holds many, as VARCHAR, which integer does not hold exactly. Nothing of the",
         ),
     ],
     ids=["a lost column", "a renamed column", "a retyped column"],
@@ -241,6 +246,112 @@ def test_a_file_of_other_columns_is_refused(home: Home, change: Any, reason: str
     assert home.sql("select distinct usage_date from raw.product_usage_daily") == [
         (date(2025, 10, 13),)
     ]
+
+
+# Each holds something by which a list, a pattern or a statement might be taken apart.
+NAMES = [
+    "line\nbreak",
+    "\x85next\u2028line\u2029",
+    "it's",
+    'a "b"',
+    "\U0001f600",
+    "a*",
+    "ab",
+    "a?",
+    "[ab]",
+]
+
+
+def put_on_page(fault: str, seen: str, landed: str, again: str) -> None:
+    if "TIDEMARK_KILLS" in os.environ:
+        put_row(
+            PROJECT / "docs" / "ingestion_faults.md", INGESTION_HEAD, fault, seen, landed, again
+        )
+
+
+@pytest.mark.faults
+def test_a_file_may_have_any_name(home: Home, tmp_path: Path) -> None:
+    landing = Landing(str(tmp_path / "a*[b]?'\U0001f600"))
+    for number, name in enumerate(NAMES):
+        day = date(2025, 10, 1 + number)
+        landing.land("usage_answers", answer(day, CLOCK), name, CLOCK)
+        landing.report(JobReport(name, CLOCK, CLOCK, "success", 1))
+    told = home("load", "--landing", landing.root)
+    assert sorted(file["path"].partition("Z-")[2] for file in told["loaded"]) == sorted(
+        f"{name}.parquet" for name in NAMES
+    )
+    assert len(told["jobs"]) == len(NAMES)
+    counts = "select count(*), count(distinct usage_date) from raw.usage_answers"
+    assert home.sql(counts) == [(len(NAMES), len(NAMES))]
+    again = home("load", "--landing", landing.root)
+    assert (again["loaded"], again["jobs"]) == ([], [])
+    put_on_page(
+        *("load: names with line breaks, quotes and patterns", "a file like any other"),
+        *("all of them, each once", "loads none again"),
+    )
+
+
+def test_a_file_that_fails_may_have_any_name(home: Home) -> None:
+    for name in NAMES:
+        path = home.landing.land("usage_answers", answer(date(2025, 10, 1), CLOCK), name, CLOCK)
+        Path(home.landing.root, path).write_bytes(b"PAR1")
+    told = home("load", exit_code=1)
+    assert len(told["failed"]) == len(NAMES)
+    assert home.sql("select count(*) from ops.landed_files where status = 'failed'") == [
+        (len(NAMES),)
+    ]
+
+
+def test_a_load_that_gets_no_further_ends(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the macro says it failed at: without progress there is no next turn."""
+    outcome = Outcome(errors=["away"], events={"loading": [{"paths": ["other"], "deliveries": 1}]})
+    monkeypatch.setattr(Dbt, "call", lambda *_, **__: outcome)
+    loader = load_module._Loader(home.dbt, "root", None, Load("root", CLOCK, CLOCK))
+    with pytest.raises(DbtError, match="away"):
+        loader.load(["crm_daily/a.parquet"])
+
+
+@pytest.mark.faults
+def test_what_landed_and_is_not_read_is_told(home: Home) -> None:
+    folder = Path(home.landing.root, "crm_daily", "dt=2025-10-15")
+    folder.mkdir(parents=True)
+    for number in range(7):
+        (folder / f"part-{number}.snappy.parquet").write_bytes(b"")
+    told = home("load")
+    assert (len(told["unread"]), told["loaded"]) == (7, [])
+    assert told["unread"][0] == "crm_daily/dt=2025-10-15/part-0.snappy.parquet"
+    out = Console(width=100, record=True, file=io.StringIO())
+    show_load(out, Load("landing", CLOCK, CLOCK, unread=told["unread"]))
+    said = " ".join(out.export_text().split())
+    assert "Not read: 7 files, crm_daily/dt=2025-10-15/part-0.snappy.parquet" in said
+    assert "part-4.snappy.parquet and 2 more." in said
+    put_on_page("load: files that are named otherwise", said, "nothing", "tells of them again")
+
+
+def test_what_becomes_another_value_is_not_loaded(home: Home) -> None:
+    day = date(2025, 10, 14)
+    exact = usage(day, CLOCK).set_column(3, "events", pa.array([7.0, None]))
+    zoned = pa.array(["2025-10-15 10:00:00+02", "2025-10-15 12:00:00"])
+    exact = exact.set_column(4, "loaded_at", zoned).set_column(0, "company_id", pa.array([1, 2]))
+    # A file of other types beside it would convert it, were they read together.
+    bad = {
+        "events holds 2.7, as DOUBLE, which integer": pa.array([7.0, 2.7]),
+        "events holds true, as BOOLEAN, which integer": pa.array([True, True]),
+    }
+    for number, column in enumerate([None, *bad.values()]):
+        rows = usage(day, CLOCK).set_column(3, "events", column) if column else exact
+        home.landing.land("product_usage_daily", rows, f"{day}-{number}", CLOCK)
+    cut = answer(day, CLOCK).set_column(0, "usage_date", pa.array([CLOCK]))
+    home.landing.land("usage_answers", cut, f"{day}-cut", CLOCK)
+    told = home("load", exit_code=1)
+    reasons = [file["reason"] for file in told["failed"]]
+    for says in [*bad, "usage_date holds 2025-10-15 12:00:00, as TIMESTAMP, which date"]:
+        assert len([reason for reason in reasons if says in reason]) == 1, reasons
+    assert home.sql("select * from raw.product_usage_daily order by all") == [
+        ("1", day, 3, 7, datetime(2025, 10, 15, 8)),
+        ("2", day, 0, None, CLOCK),
+    ]
+    assert home.sql("select count(*) from raw.usage_answers") == [(0,)]
 
 
 def test_what_may_be_null_may_be_missing(home: Home) -> None:
@@ -405,6 +516,58 @@ def test_jobs_of_a_run_fail_alone_and_say_why(
     assert [file.table for file in landing.files()] == ["crm_daily"]
 
 
+def test_what_the_libraries_of_one_job_raise_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_USAGE_URL", "http://127.0.0.1:9/usage?key=opensesame")
+    monkeypatch.setenv("TIDEMARK_USAGE_TOKEN", "swordfish")
+    monkeypatch.setenv("TIDEMARK_USAGE_REASK_DAYS", "opensesame")
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", str(tmp_path / "crm"))
+    (tmp_path / "crm").mkdir()
+    header = "company_id,name,country,industry_tag,last_contact_at,load_date"
+    (tmp_path / "crm" / "crm.csv").write_text(f"{header}\nc1,Company,,,,2025-10-15\n")
+
+    def outcomes(name: str) -> list[tuple[str, str, str | None]]:
+        landing = Landing(str(tmp_path / name))
+        configured.ingest(landing, CLOCK)
+        return [(each.job, each.status, each.error) for each in landing.reports().values()]
+
+    told = "TIDEMARK_USAGE_REASK_DAYS must be a whole number from 0 to 3,660."
+    assert outcomes("a") == [("usage", "failed", told), ("crm", "success", None)]
+
+    def failing(*_: Any) -> None:
+        raise RuntimeError("https://me:opensesame@host\nis not there")
+
+    monkeypatch.setitem(configured._JOBS, "usage", failing)
+    told = "usage (TIDEMARK_USAGE_URL): RuntimeError: https://host is not there"
+    assert outcomes("b") == [("usage", "failed", told), ("crm", "success", None)]
+
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", "gs://bucket/crm")
+    assert outcomes("c")[1][1:] == ("failed", f"gs://bucket/crm cannot be read: {_GCS}")
+
+
+_GCS = "Please install gcsfs to access Google Storage"
+
+
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [
+        ("gs://bucket/landing", f"gs://bucket/landing cannot be read: {_GCS}"),
+        ("s3://key:opensesame@bucket/landing", "holds a user, a password or a query"),
+    ],
+)
+def test_a_run_goes_on_where_nothing_can_be_brought_in(
+    monkeypatch: pytest.MonkeyPatch, root: str, says: str
+) -> None:
+    monkeypatch.setenv("TIDEMARK_LANDING", root)
+    monkeypatch.setenv("TIDEMARK_CRM_PATH", "/no/such/folder")
+    monkeypatch.delenv("TIDEMARK_USAGE_URL", raising=False)
+    brought = bring_in(Dbt(PROJECT))
+    assert brought.error is not None
+    assert says in brought.error
+    assert "opensesame" not in brought.error
+
+
 def test_a_run_that_brought_nothing_in_tells_so() -> None:
     brought = BroughtIn(error="s3://bucket cannot be read: away")
     assert not brought.is_done
@@ -420,6 +583,15 @@ def test_a_run_that_brought_nothing_in_tells_so() -> None:
 
 
 # ---- from a bucket ----
+
+
+def test_a_name_in_a_bucket_is_no_pattern(home: Home, bucket: str) -> None:
+    landing = Landing(f"{bucket}/area")
+    names = ["a*", "ab", "a[b]", "a'b"]
+    for number, name in enumerate(names):
+        landing.land("usage_answers", answer(date(2025, 10, 1 + number), CLOCK), name, CLOCK)
+    assert len(home("load", "--landing", landing.root)["loaded"]) == len(names)
+    assert home.sql("select count(*) from raw.usage_answers") == [(len(names),)]
 
 
 def test_files_come_from_a_bucket(home: Home, bucket: str) -> None:

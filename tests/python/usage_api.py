@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -89,6 +90,39 @@ class FaultyApi(Handler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def fail_bomb(self, mebibytes: str) -> None:
+        """Pack so many MiB of nothing into a thousandth of that."""
+        packer = zlib.compressobj(9, wbits=31)
+        body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(int(mebibytes)))
+        body += packer.flush()
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(body)
+
+    def fail_drip(self, part: str) -> None:
+        """Send the headers, or the body, a byte now and then, as long as anybody listens."""
+        self.close_connection = True
+        begun = b"HTTP/1.1 200 OK\r\nX-Long: " if part == "headers" else b"HTTP/1.1 200 OK\r\n\r\n"
+        with suppress(OSError):
+            self.wfile.write(begun)
+            while True:
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.02)
+
+    def fail_endless(self, rows: str) -> None:
+        """Pages that always lead on, with `new` rows, or always the `same`, or `no` rows."""
+        asked = parse_qs(urlsplit(self.path).query)
+        day, number = asked["date"][0], int(asked.get("page", ["1"])[0])
+        names = {"new": [f"c{number}"], "same": ["acme"], "no": []}[rows]
+        usage = [
+            {"company_id": name, "date": day, "active_users": 20, "events": 102} for name in names
+        ]
+        self.reply(200, {"usage": usage, "next": f"?date={day}&page={number + 1}"})
 
     def _cut(self) -> None:
         self.close_connection = True

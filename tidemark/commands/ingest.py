@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from uuid import uuid4
 import typer
 
 from tidemark import logs
+from tidemark.clock import parse_day
 from tidemark.commands.options import (
     Json,
     LandingRoot,
@@ -26,10 +26,11 @@ from tidemark.commands.options import (
 )
 from tidemark.commands.session import begin_log, explained, leave
 from tidemark.exits import Exit
-from tidemark.ingest import IngestError
-from tidemark.ingest.landing import Landing, now
+from tidemark.ingest.boundary import bounded
+from tidemark.ingest.landing import Landing, LandingError, now
 from tidemark.ingest.usage import REASK_DAYS
 from tidemark.logs import LogFormat
+from tidemark.paths import of_setting
 
 app = typer.Typer()
 ingest = typer.Typer(
@@ -42,7 +43,7 @@ app.add_typer(ingest, name="ingest")
 
 def _day(text: str) -> date:
     with refused():
-        return datetime.strptime(text, "%Y-%m-%d").date()
+        return parse_day(text)
 
 
 LoadTime = Annotated[
@@ -79,14 +80,16 @@ def usage(
     end: LastDay = None,
     day: SingleDays = None,
     reask: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--reask",
             min=0,
-            envvar="TIDEMARK_USAGE_REASK_DAYS",
-            help="Answered days to ask for once more: what is corrected in them is seen.",
+            max=3650,
+            help="Answered days to ask for once more: what is corrected in them is seen."
+            f" Default: TIDEMARK_USAGE_REASK_DAYS, else {REASK_DAYS}.",
+            show_default=False,
         ),
-    ] = REASK_DAYS,
+    ] = None,
     landing: LandingRoot = None,
     as_of: LoadTime = None,
     json_: Json = False,
@@ -101,13 +104,14 @@ def usage(
     if day and (start or end):
         raise typer.BadParameter("give --day, or --start and --end", param_hint="--day")
     area = begin("ingest usage", log_format, landing, project_dir)
-    with explained("ingest usage", json_, "What has landed is complete."), with_its_libraries():
+    with explained("ingest usage", json_, "What has landed is complete."), ended(area, "usage"):
         from tidemark.ingest.usage import ingest as ask
         from tidemark.ingest.usage import prepare
         from tidemark.ingest.usage_api import Settings
 
         settings = Settings.of()
         with refused():
+            reask = settings.reask_days if reask is None else reask
             plan = prepare(area, as_of or now(), start, end, day or (), reask)
         came = ask(area, settings, plan, lambda: as_of or now(), partial(logs.counted, "Asking"))
     from tidemark.report.ingest import show_usage, usage_as_json
@@ -133,6 +137,7 @@ def _days(days: list[date]) -> list[str]:
 
 @ingest.command("crm", epilog="Example: tidemark ingest crm s3://exports/crm")
 def crm(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -142,6 +147,22 @@ def crm(
             show_default=False,
         ),
     ],
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            envvar="TIDEMARK_CRM_ENCODING",
+            help="Of files without a byte order mark. Default: UTF-8, or what is beyond doubt.",
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            envvar="TIDEMARK_CRM_DELIMITER",
+            help="Between fields: ';', 'tab', ... Default: a comma.",
+        ),
+    ] = None,
     landing: LandingRoot = None,
     as_of: LoadTime = None,
     json_: Json = False,
@@ -150,11 +171,16 @@ def crm(
 ) -> None:
     """Land the CRM's daily files. A file delivered again supersedes; the same bytes are skipped."""
     area = begin("ingest crm", log_format, landing, project_dir)
-    with explained("ingest crm", json_, "What has landed is complete."), with_its_libraries():
+    with explained("ingest crm", json_, "What has landed is complete."), ended(area, "crm"):
         from tidemark.ingest.crm import Status
         from tidemark.ingest.crm import ingest as take
+        from tidemark.ingest.csv_text import Form
 
-        came = take(area, source, lambda: as_of or now(), partial(logs.counted, "Reading"))
+        # The enumeration is that of whichever click typer carries with it.
+        if getattr(context.get_parameter_source("source"), "name", "") == "ENVIRONMENT":
+            source = of_setting(source, project(project_dir))
+        form = Form.of(encoding, delimiter)
+        came = take(area, source, lambda: as_of or now(), partial(logs.counted, "Reading"), form)
     from tidemark.report.ingest import crm_as_json, show_crm
     from tidemark.report.tables import console
 
@@ -171,17 +197,14 @@ def begin(
     command: str, log_format: LogFormat, landing: str | None, project_dir: Path | None
 ) -> Landing:
     """Begin the log of an ingest command: where it lands what it takes in."""
-    area = Landing.at(landing, project(project_dir))
+    try:
+        area = Landing.at(landing, project(project_dir))
+    except LandingError as error:
+        raise typer.BadParameter(str(error), param_hint="--landing") from None
     begin_log(command, log_format, str(uuid4()))
     return area
 
 
-@contextmanager
-def with_its_libraries() -> Iterator[None]:
-    """Say which extra is missing: who only builds from tables does not need it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise IngestError(
-            f"{error.name} is not installed: ingestion needs `pip install 'tidemark[ingest]'`."
-        ) from None
+def ended(area: Landing, job: str) -> AbstractContextManager[None]:
+    """Where a job ends in words, with a report. Usage errors are none of its ends."""
+    return bounded(area, job, letting_pass=(typer.BadParameter, typer.Exit))

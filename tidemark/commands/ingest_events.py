@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tidemark import interrupts, logs
-from tidemark.commands.ingest import begin, with_its_libraries
+from tidemark.commands.ingest import begin, ended
 from tidemark.commands.options import Json, LandingRoot, Log, ProjectDir
 from tidemark.commands.session import explained, leave
 from tidemark.exits import Exit
@@ -50,7 +50,7 @@ def events(
     KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC_EVENTS_RAW.
     """
     area = begin("ingest events", log_format, landing, project_dir)
-    with explained("ingest events", json_, "Nothing was read."), with_its_libraries():
+    with explained("ingest events", json_, "Nothing was read."), ended(area, "events"):
         from tidemark.ingest.events import Job
         from tidemark.ingest.events_settings import Settings
         from tidemark.ingest.exposure import exposed

@@ -44,7 +44,7 @@ def status(
     ] = False,
 ) -> None:
     """Show how the pipeline is: sources, jobs and runs against the limits in vars: health:."""
-    dbt = begin("status", log_format, project_dir, target, vars_)
+    dbt = begin("status", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark import alerts
     from tidemark.health import look
     from tidemark.report.health import health_as_json, show_health
@@ -84,7 +84,7 @@ def cadence(
     """
     if every and schedule:
         raise typer.BadParameter("give --every or --schedule", param_hint="--schedule")
-    dbt = begin("cadence", log_format, project_dir, target, vars_)
+    dbt = begin("cadence", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.cadence import look
     from tidemark.report.cadence import cadence_as_json, show_cadence
     from tidemark.report.tables import console

@@ -38,7 +38,7 @@ def _variables(text: str) -> dict[str, Any]:
     except DbtValidationError as error:
         raise typer.BadParameter(str(error)) from None
     if not isinstance(given, dict):
-        raise typer.BadParameter(f"{text!r} is not a mapping such as '{{domains: [company]}}'")
+        raise typer.BadParameter("it is not a mapping such as '{domains: [company]}'")
     if "as_of" in given:
         raise typer.BadParameter("the clock has an option of its own: --as-of")
     return given

@@ -38,6 +38,8 @@ Days = Annotated[
     typer.Option(
         "--days",
         min=1,
+        # A hundred years: what is asked for is listed day by day.
+        max=36525,
         help="Ended days to compare. Default: var coverage_days.",
         show_default=False,
     ),
@@ -70,7 +72,7 @@ def gaps(
     log_format: Log = LogFormat.TEXT,
 ) -> None:
     """Compare tables with what their raw rows say; show what is wrong. Repairs nothing."""
-    dbt = begin("gaps", log_format, project_dir, target, vars_)
+    dbt = begin("gaps", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.gaps import Asked
     from tidemark.report.gaps import look_as_json, show_gaps
     from tidemark.report.tables import console
@@ -85,7 +87,7 @@ def gaps(
 def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
     from tidemark.gaps import look, named_table, the_clock
 
-    if asked.table:
+    if asked.table is not None:
         with refused("--table"):
             named_table(dbt.stored_marts, asked.table)
     with logs.progress(dbt, "Comparing"):
@@ -180,7 +182,7 @@ def backfill(
             whole_days(start, end)
         if json_ and not (yes or explain):
             raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
-    dbt = begin("backfill", log_format, project_dir, target, vars_)
+    dbt = begin("backfill", log_format, project_dir, target, vars_, only_looks=not apply)
     if start is not None and end is not None:
         window, every = (start, end), interval or Interval.DAILY
         asked = (as_of, yes, refresh_if_cheaper, explain)
@@ -188,12 +190,12 @@ def backfill(
     from tidemark.backfill import How
     from tidemark.gaps import Asked
 
-    how = How(below_minimum, refresh_if_cheaper) if apply else None
-    _repair(dbt, as_of, Asked(days, table, entity), how, json_)
+    how = How(below_minimum, refresh_if_cheaper)
+    _repair(dbt, as_of, Asked(days, table, entity), how, apply, json_)
 
 
 def _repair(
-    dbt: Dbt, as_of: datetime | None, asked: Asked, how: How | None, json_: bool
+    dbt: Dbt, as_of: datetime | None, asked: Asked, how: How, apply: bool, json_: bool
 ) -> NoReturn:
     from tidemark.backfill import Repairs, repair
     from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
@@ -202,9 +204,9 @@ def _repair(
     out = console(quiet=json_)
     with explained("backfill", json_, "Nothing was repaired."):
         known = _look(dbt, as_of, asked)
-    show_plan(out, known)
+    show_plan(out, known, how.even_few)
     repairs = Repairs(known)
-    if how:
+    if apply:
         with explained(
             "backfill", json_, "What was repaired before that is complete and recorded."
         ):

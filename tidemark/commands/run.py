@@ -79,7 +79,7 @@ def run(
         raise typer.BadParameter(
             "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
         )
-    dbt = begin("run", log_format, project_dir, target, vars_)
+    dbt = begin("run", log_format, project_dir, target, vars_, only_looks=explain)
     from tidemark import alerts
     from tidemark.build import build, exit_code
     from tidemark.explain import tables_to_build, to_refresh
@@ -170,7 +170,7 @@ def check(
     log_format: Log = LogFormat.TEXT,
 ) -> None:
     """Show what `run` would do, and why: sources, ages, decisions. Builds nothing."""
-    dbt = begin("check", log_format, project_dir, target, vars_)
+    dbt = begin("check", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.build import exit_code
     from tidemark.judgement import judge
     from tidemark.report.build import run_as_json

@@ -38,7 +38,7 @@ def metrics(
     ] = None,
 ) -> None:
     """Look as `status` does, and tell the figures as Prometheus reads them."""
-    dbt = begin("metrics", log_format, project_dir, target, vars_)
+    dbt = begin("metrics", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.health import look
     from tidemark.metrics import text, write
 
@@ -75,6 +75,7 @@ def serve(
         typer.Option(
             "--interval",
             min=1,
+            max=86_400,
             metavar="SECONDS",
             help="How long until the figures are read again.",
         ),
@@ -85,7 +86,7 @@ def serve(
     It reads them in the background and looks at no raw table. While a run holds the database file,
     it serves what it has, and says so.
     """
-    dbt = begin("serve", log_format, project_dir, target, vars_)
+    dbt = begin("serve", log_format, project_dir, target, vars_, only_looks=True)
     import signal
 
     from tidemark.metrics import Monitor, server
@@ -96,9 +97,8 @@ def serve(
     monitor = Monitor(dbt, interval)
     try:
         serving = server(monitor, host, port)
-    except OSError as error:
-        told = f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --port."
-        typer.echo(f"{told} Nothing was started.", err=True)
+    except ValueError as error:
+        typer.echo(f"{error} Choose another --host or --port. Nothing was started.", err=True)
         raise typer.Exit(Exit.FAILED) from None
     url = f"http://{host}:{serving.server_port}"
     if json_:

@@ -16,6 +16,7 @@ from tidemark import interrupts, logs
 from tidemark.commands.options import project
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
+from tidemark.shown import hidden, hidden_in, plain
 
 if TYPE_CHECKING:
     from tidemark.engine import Dbt
@@ -34,9 +35,11 @@ def begin(
     project_dir: Path | None,
     target: str | None,
     variables: dict[str, Any] | None,
+    only_looks: bool = False,
 ) -> Dbt:
     """Give everything that a command does one id, in its log and in the ledger."""
     dbt = dbt_of(project_dir, target, variables)
+    dbt.only_looks = only_looks
     dbt.run_id = str(uuid4())
     begin_log(command, log_format, dbt.run_id)
     return dbt
@@ -60,7 +63,7 @@ def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     try:
         yield
     except DbtError as error:
-        message = str(error).strip()
+        message = hidden(str(error).strip())
         if isinstance(error, DatabaseLockedError):
             advice = "Try again when the other process has ended."
         else:
@@ -78,7 +81,7 @@ def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     if as_json:
         leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
     if not logs.writes_json():
-        typer.echo(f"{message}\n{untouched} {advice}".rstrip(), err=True)
+        typer.echo(plain(f"{message}\n{untouched} {advice}".rstrip()), err=True)
     raise typer.Exit(Exit.FAILED)
 
 
@@ -86,5 +89,6 @@ def leave(command: str, as_json: bool, code: int, told: dict[str, Any]) -> NoRet
     """End with the exit code, and with the one JSON object if that was asked for."""
     logs.tell(logging.INFO, f"{command} ends with exit code {int(code)}", exit_code=int(code))
     if as_json:
-        typer.echo(json.dumps({"command": command, "exit_code": int(code), **told}, indent=2))
+        shown = {"command": command, "exit_code": int(code), **hidden_in(told)}
+        typer.echo(json.dumps(shown, indent=2))
     raise typer.Exit(code)

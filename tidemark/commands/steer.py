@@ -40,7 +40,7 @@ def show(
     log_format: Log = LogFormat.TEXT,
 ) -> None:
     """Show the watermark of every job."""
-    dbt = begin("watermark show", log_format, project_dir, target, vars_)
+    dbt = begin("watermark show", log_format, project_dir, target, vars_, only_looks=True)
     from tidemark.report.tables import console
     from tidemark.report.watermarks import show_watermarks
     from tidemark.watermarks import stored

@@ -27,6 +27,7 @@ class Counts:
     dead_letters: int = 0
     # Messages that the topic had deleted before they were read.
     lost: int = 0
+    trimmed_ids: int = 0
     unknown_fields: set[str] = field(default_factory=set)
 
     def add(self, other: Counts) -> None:
@@ -35,6 +36,7 @@ class Counts:
         self.files += other.files
         self.dead_letters += other.dead_letters
         self.lost += other.lost
+        self.trimmed_ids += other.trimmed_ids
         self.unknown_fields |= other.unknown_fields
 
 
@@ -46,6 +48,7 @@ class _Batch:
     following: int
     rows: list[Row] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    trimmed_ids: int = 0
     # The bytes of all values.
     size: int = 0
 
@@ -78,11 +81,12 @@ class Batches:
             batch = self._open[partition] = _Batch(offset, offset)
         value = message.value()
         try:
-            row, unknown = read(value)
+            row, unknown, trimmed = read(value)
         except NotARowError as error:
             batch.dead_letters.append(_dead_letter(message, str(error)))
         else:
             batch.rows.append(row)
+            batch.trimmed_ids += trimmed
             if unknown:
                 self.unknown_fields |= unknown
         batch.following = offset + 1
@@ -112,6 +116,7 @@ class Batches:
                 counts.files += 1
             counts.rows += len(batch.rows)
             counts.dead_letters += len(batch.dead_letters)
+            counts.trimmed_ids += batch.trimmed_ids
             landed[partition] = batch.following
         self.forget(landed)
         self.unknown_fields = set()

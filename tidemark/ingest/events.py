@@ -13,11 +13,12 @@ from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from tidemark.ingest import IngestError
+from tidemark.ingest import IngestError, words
 from tidemark.ingest.batches import JOB, Batches, Counts
 from tidemark.ingest.events_settings import RESERVED, Settings
 from tidemark.ingest.landing import JobReport, Landing, LandingError, now
 from tidemark.logs import LOG, tell
+from tidemark.shown import HIDDEN, hidden
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -36,6 +37,8 @@ _ANSWER = 10
 _PATIENCE = 90
 # A consumer that runs for days reports how it is: 288 rows of the ledger a day.
 _REPORT_EVERY = 300
+# Characters of a setting's value that may also stand in a name.
+_SHORT = 8
 # Lag is read from what the client knows anyway; scrapes come every few seconds at most.
 _EXPOSE_EVERY = 1
 
@@ -137,10 +140,10 @@ class Job:
                 self._consumer.close()
         except KafkaException as error:
             failure = f"Kafka: {_words(error.args[0])}"
-        except IngestError as error:
-            failure = str(error)
         except KeyboardInterrupt:
             failure = "Interrupted again while it was ending."
+        except Exception as error:
+            failure = words(error)
         return self._end(failure, lag)
 
     def _client(self) -> Consumer:
@@ -156,10 +159,13 @@ class Job:
         own.setLevel(logging.NOTSET if LOG.isEnabledFor(logging.DEBUG) else logging.CRITICAL)
         try:
             return Consumer({**self.settings.client, **RESERVED, **given}, logger=own)
-        except KafkaException as error:
-            raise IngestError(
-                f"The Kafka client does not take its settings: {_words(error.args[0])}"
-            ) from None
+        except (KafkaException, TypeError, ValueError) as error:
+            told = _words(error.args[0]) if isinstance(error, KafkaException) else words(error)
+            # It repeats the value that it does not take; the setting's name is enough.
+            for value in sorted(self.settings.client.values(), key=len, reverse=True):
+                # What is short, as `ssl`, is a part of names, too.
+                told = told.replace(f'"{value}"' if len(value) < _SHORT else value, HIDDEN)
+            raise IngestError(f"The Kafka client does not take its settings: {told}") from None
 
     def _subscribe(self) -> None:
         """Subscribe; the topic must be there, or a wrong name would look like a quiet one."""
@@ -170,7 +176,8 @@ class Job:
             known = consumer.list_topics(settings.topic, timeout=_ANSWER)
         except KafkaException as error:
             raise IngestError(
-                f"No broker of {settings.brokers} answers (KAFKA_BOOTSTRAP_SERVERS):"
+                f"No broker of {_without_users(settings.brokers)} answers"
+                " (KAFKA_BOOTSTRAP_SERVERS):"
                 f" {_words(error.args[0])}"
             ) from None
         problem = known.topics[settings.topic].error
@@ -443,6 +450,7 @@ class Job:
             "files": counts.files,
             "dead_letters": counts.dead_letters,
             "lost": counts.lost,
+            "trimmed_ids": counts.trimmed_ids,
             "unknown_fields": sorted(counts.unknown_fields),
             # Without partitions nobody knows.
             "lag": sum(lag.values()) if lag else None,
@@ -454,4 +462,8 @@ class Job:
 
 def _words(error: KafkaError) -> str:
     """What the client says, without the name of its code where it has nothing else to say."""
-    return error.str() or error.name()
+    return hidden(error.str() or error.name())
+
+
+def _without_users(brokers: str) -> str:
+    return ", ".join(broker.rpartition("@")[2].strip() for broker in brokers.split(","))

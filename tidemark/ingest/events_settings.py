@@ -38,7 +38,7 @@ class Settings:
     batch_size: int = 10_000
     flush_interval: float = 300
     compression: str = "zstd"
-    client: Mapping[str, str] = field(default_factory=dict)
+    client: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
@@ -47,22 +47,23 @@ class Settings:
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         problems = [f"{name} is not set" for name in _REQUIRED if name not in given]
 
-        def number(name: str, default: float, least: float, most: float) -> float:
+        def number(name: str, default: float, least: float, most: float, kind: str) -> float:
             try:
                 value = float(given.get(name, default))
             except ValueError:
                 value = float("nan")
-            if not least <= value <= most:
-                between = f"a number from {least:g} to {most:,.0f}"
-                problems.append(f"{name} is {given[name]!r}, and must be {between}")
+            if not least <= value <= most or (kind == "a whole number" and value != int(value)):
+                # What is no number may be a secret in the wrong line: it is not repeated.
+                found = f", not {value:g}" if value == value else ""
+                problems.append(f"{name} must be {kind} from {least:g} to {most:,.0f}{found}")
             return value
 
-        batch_size = number("BATCH_SIZE", cls.batch_size, 1, 1_000_000)
-        flush_interval = number("FLUSH_INTERVAL_SECONDS", cls.flush_interval, 0.1, 86_400)
+        batch_size = number("BATCH_SIZE", cls.batch_size, 1, 1_000_000, "a whole number")
+        interval = number("FLUSH_INTERVAL_SECONDS", cls.flush_interval, 0.1, 86_400, "a number")
         compression = given.get("PARQUET_COMPRESSION", cls.compression).lower()
         if compression not in _COMPRESSIONS:
             known = ", ".join(_COMPRESSIONS)
-            problems.append(f"PARQUET_COMPRESSION is {compression!r}, and must be one of {known}")
+            problems.append(f"PARQUET_COMPRESSION must be one of {known}")
         client = {
             name.removeprefix(_CLIENT).lower().replace("_", "."): value
             for name, value in given.items()
@@ -78,7 +79,7 @@ class Settings:
             given["KAFKA_TOPIC_EVENTS_RAW"],
             given.get("KAFKA_CONSUMER_GROUP", cls.group),
             int(batch_size),
-            flush_interval,
+            interval,
             compression,
             client,
         )

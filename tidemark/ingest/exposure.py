@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Thread
 from time import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 
 from tidemark.ingest import IngestError
 from tidemark.ingest.batches import Counts
+from tidemark.scraped import listening
 
 
 class Exposure:
@@ -41,7 +43,9 @@ class Exposure:
             "Messages that were read and have not landed.",
             registry=registry,
         )
-        self._server, self._thread = start_http_server(port, host, registry)
+        self._server = listening(host, port, make_wsgi_app(registry))
+        self._thread = Thread(target=self._server.serve_forever, daemon=True, name="metrics")
+        self._thread.start()
         self.url = f"http://{host}:{self._server.server_port}/metrics"
 
     def count(self, counts: Counts) -> None:
@@ -74,10 +78,8 @@ def exposed(host: str, port: int | None) -> Iterator[Exposure | None]:
         return
     try:
         exposure = Exposure(host, port)
-    except OSError as error:
-        raise IngestError(
-            f"{host}:{port} cannot be listened on: {error.strerror}. Choose another --metrics-port."
-        ) from None
+    except ValueError as error:
+        raise IngestError(f"{error} Choose another --metrics-port.") from None
     try:
         yield exposure
     finally:

@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tidemark.clock import parse_clock
+from tidemark.ingest import TwiceError, once_each
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +28,8 @@ _AN_INSTANT = timedelta(microseconds=1)
 # JSON of any shape, kept as text.
 _DOCUMENTS = ("data", "metadata")
 _TEXTS = (*REQUIRED, "session_id", "version", "partition_date")
+# White space around them makes three of one.
+_IDS = ("learner_id", "event_id", "session_id")
 # Whatever a message says of these, the consumer knows better.
 _OURS = ("processed_at", "s3_path")
 _KNOWN = frozenset({*_TEXTS, *_DOCUMENTS, *_OURS})
@@ -55,7 +58,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=once_each)
 
 
 class NotARowError(Exception):
@@ -76,8 +79,8 @@ class Row(NamedTuple):
     partition_date: date | None
 
 
-def read(value: bytes | None) -> tuple[Row, set[str]]:
-    """The row of a message, and the names of fields that have no column.
+def read(value: bytes | None) -> tuple[Row, set[str], int]:
+    """The row of a message, the names of fields that have no column, and how many ids it trimmed.
 
     A required field that is null makes a row, which staging sets aside. Raises NotARowError for
     what is no JSON object, for a required field that is missing, and for a type that the column
@@ -91,6 +94,12 @@ def read(value: bytes | None) -> tuple[Row, set[str]]:
         text = fields.get(name)
         if text is not None and not isinstance(text, str):
             raise NotARowError(f"{name} is {_kind(text)}, not text")
+    trimmed = 0
+    for name in _IDS:
+        text = fields.get(name)
+        if text and (text[0].isspace() or text[-1].isspace()):
+            fields[name] = text.strip()
+            trimmed += 1
     timestamp = _moment("timestamp", fields["timestamp"])
     partition = _moment("partition_date", fields.get("partition_date")) or timestamp
     row = Row(
@@ -104,7 +113,7 @@ def read(value: bytes | None) -> tuple[Row, set[str]]:
         fields.get("version"),
         partition.date() if partition else None,
     )
-    return row, fields.keys() - _KNOWN
+    return row, fields.keys() - _KNOWN, trimmed
 
 
 def table_of(rows: Sequence[Row], loaded_at: datetime, landed_in: str) -> pa.Table:
@@ -157,6 +166,8 @@ def _fields(value: bytes | None) -> dict[str, Any]:
         raise NotARowError(f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     try:
         fields = _members(text)
+    except TwiceError as error:
+        raise NotARowError(str(error)) from None
     except (ValueError, RecursionError):
         raise NotARowError(_what_else(text)) from None
     # Only an escape can make half of a surrogate pair.
@@ -167,10 +178,7 @@ def _fields(value: bytes | None) -> dict[str, Any]:
 
 
 def _members(text: str) -> dict[str, Any]:
-    """The members of an object; of a name that comes twice, the last one, as JSON parsers do.
-
-    Raises ValueError for what is no object.
-    """
+    """The members of an object. Raises ValueError for what is none, or names one twice."""
     members: dict[str, Any] = {}
     found, scan, end = _FIRST(text), _DECODER.raw_decode, 0
     while found:
@@ -180,6 +188,8 @@ def _members(text: str) -> dict[str, Any]:
         value, end = scan(text, start)
         if name in _DOCUMENTS and value is not None and not isinstance(value, str):
             value = text[start:end]
+        if name in members:
+            raise TwiceError(f"{name!r} is there more than once")
         members[name] = value
         found = _NEXT(text, end)
     if not (_END(text, end) if members else _EMPTY(text)):

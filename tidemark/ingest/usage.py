@@ -16,7 +16,8 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tidemark.ingest import unseen
+from tidemark.clock import day_plus
+from tidemark.ingest import reported, unseen, words
 from tidemark.ingest.landing import (
     JobReport,
     LandedFile,
@@ -80,6 +81,7 @@ class Ingested:
     days: list[Day] = field(default_factory=list)
     requests: int = 0
     error: str | None = None
+    trimmed_ids: int = 0
     # field -> the days in which it came
     unknown: dict[str, list[date]] = field(default_factory=dict)
 
@@ -110,7 +112,7 @@ def plan(
     day is a part of it, and does not count. Of days before the first answer only the last run
     knows that they are missed: it has left them open.
     """
-    last = end or clock.date() - _A_DAY
+    last = end or day_plus(clock.date(), -1)
     wanted = sorted(set(days)) or None
     latest = wanted[-1] if wanted else last
     if latest > clock.date():
@@ -125,15 +127,15 @@ def plan(
         day
         for file in answers
         if (day := _day_named(file.name))
-        and file.loaded_at >= datetime.combine(day + _A_DAY, _ZERO)
+        and file.loaded_at >= datetime.combine(day_plus(day, 1), _ZERO)
     }
     if not answered:
         raise ValueError("no answer has landed yet, so --start must say from which day on to ask")
     newest = max(answered)
     missed = sorted(day for day in left_open if day < min(answered))
     missed += [day for day in _range(min(answered), newest) if day not in answered]
-    oldest_gap = newest - _GAP_DAYS * _A_DAY
-    again = _range(newest - (reask - 1) * _A_DAY, last)
+    oldest_gap = day_plus(newest, -_GAP_DAYS)
+    again = _range(day_plus(newest, 1 - reask), last)
     # Before the first answer there may be nothing to ask for.
     again = [day for day in again if day >= min(answered)]
     asked = {*again, *(day for day in missed if oldest_gap < day <= last)}
@@ -182,12 +184,10 @@ def ingest(
     try:
         with closing(UsageApi(settings, clock)) as api, counted(len(asked.days)) as done:
             _ask(api, settings.parallel, landing, asked.days, ingested, done)
-    except (LandingError, KeyboardInterrupt) as error:
-        ingested.error = str(error) or "Interrupted."
-        # If it was the landing area that failed, it may take no report either.
-        with suppress(LandingError):
-            landing.report(_report(began, ingested))
-        raise
+    except (Exception, KeyboardInterrupt) as error:
+        ingested.error = words(error)
+        report = _report(began, ingested)
+        raise reported(error, lambda: landing.report(report)) from None
     landing.report(_report(began, ingested))
     return ingested
 
@@ -219,8 +219,10 @@ def _ask(
                 except DayError as error:
                     outcome = Day(day, Status.FAILED, reason=_keep(landing, day, error))
                 except StoppedError as error:
-                    ingested.error = str(error)
-                    outcome = Day(day, Status.NOT_ASKED)
+                    begun = f"stopped after page {error.pages}" if error.pages else ""
+                    told = f"{error} {day}: {begun}." if begun else str(error)
+                    ingested.error = ingested.error or told
+                    outcome = Day(day, Status.NOT_ASKED, reason=begun)
                 ingested.days.append(outcome)
                 done()
                 in_flight += [(day, pool.submit(api.ask, day)) for day in islice(waiting, 1)]
@@ -246,11 +248,12 @@ def _land(landing: Landing, answer: Answer, ingested: Ingested) -> Day:
         )
         for name in answer.unknown:
             ingested.unknown.setdefault(name, []).append(answer.day)
+    ingested.trimmed_ids += answer.trimmed
     name = answer.day.isoformat()
     if answer.rows:
         landing.land(_ROWS, _rows(answer), name, answer.asked_at)
     landing.land(_ANSWERS, _answer(answer), name, answer.asked_at)
-    is_over = answer.asked_at >= datetime.combine(answer.day + _A_DAY, _ZERO)
+    is_over = answer.asked_at >= datetime.combine(day_plus(answer.day, 1), _ZERO)
     status = Status.LANDED if answer.rows else Status.EMPTY
     reason = "" if is_over else "the day is not over: it does not count as reported"
     return Day(answer.day, status, len(answer.rows), reason)
@@ -258,14 +261,16 @@ def _land(landing: Landing, answer: Answer, ingested: Ingested) -> Day:
 
 def _keep(landing: Landing, day: date, error: Any) -> str:
     """Keep the answers that cannot be used: the reason, and where they are."""
-    paths = _reject(landing, day, error.pages, str(error))
+    paths = _reject(landing, day, error.pages, str(error), error.first)
     return f"{error}; kept in {paths[-1]}" if paths else str(error)
 
 
-def _reject(landing: Landing, day: date, pages: Sequence[bytes], reason: str) -> list[str]:
-    names = [f"{day}-page-{number}.json" for number in range(1, len(pages) + 1)]
+def _reject(
+    landing: Landing, day: date, pages: Sequence[bytes], reason: str, first: int = 1
+) -> list[str]:
     return [
-        landing.reject(JOB, name, page, reason) for name, page in zip(names, pages, strict=True)
+        landing.reject(JOB, f"{day}-page-{number}.json", page, reason)
+        for number, page in enumerate(pages, first)
     ]
 
 
@@ -315,6 +320,7 @@ def _report(began: datetime, ingested: Ingested) -> JobReport:
             "requests": ingested.requests,
             "open_days": [day.isoformat() for day in ingested.open],
             "unknown_fields": sorted(ingested.unknown),
+            "trimmed_ids": ingested.trimmed_ids,
         },
     )
 

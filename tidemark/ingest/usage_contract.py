@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tidemark.clock import parse_day
+from tidemark.ingest import TwiceError, once_each
 
 # How many breaches of the contract a message names; a renamed field breaks every row.
 _NAMED = 3
 
 # The raw table's columns are of that size.
 _Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+
+
+def _day(value: Any) -> Any:
+    """A day in any way of ISO 8601; of what is none, the model says so."""
+    with suppress(ValueError):
+        return parse_day(value) if isinstance(value, str) else value
+    return value
 
 
 class UsageRow(BaseModel):
@@ -22,7 +34,7 @@ class UsageRow(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     company_id: str
-    date: date
+    date: Annotated[date, BeforeValidator(_day)]
     active_users: _Integer
     events: _Integer
 
@@ -46,6 +58,12 @@ def read_page(content: bytes, day: date) -> UsagePage:
         page = UsagePage.model_validate_json(content)
     except ValidationError as error:
         raise ContractError(_in_words(error.errors(include_url=False))) from None
+    try:
+        # The library above takes the last of two members of one name.
+        json.loads(content, object_pairs_hook=once_each)
+    except (ValueError, RecursionError) as error:
+        what = "" if isinstance(error, TwiceError) else "the answer: "
+        raise ContractError(f"{what}{error}") from None
     if strange := sorted({row.date for row in page.usage} - {day}):
         raise ContractError(f"the answer holds rows of {strange[0]}")
     return page
@@ -57,14 +75,22 @@ def unknown_fields(page: UsagePage) -> set[str]:
     return of_rows | set(page.model_extra or {})
 
 
-def one_per_company(rows: Iterable[UsageRow]) -> list[UsageRow]:
-    """The rows without repetitions: pages may overlap. Raises ContractError if two disagree."""
+def one_per_company(rows: Iterable[UsageRow]) -> tuple[list[UsageRow], int]:
+    """The rows without repetitions: pages may overlap. Raises ContractError if two disagree.
+
+    White space around an id makes no other company of it: in how many it was taken off.
+    """
     known: dict[str, UsageRow] = {}
-    for row in rows:
+    trimmed = 0
+    for came in rows:
+        company = came.company_id.strip()
+        is_trimmed = company != came.company_id
+        row = came.model_copy(update={"company_id": company}) if is_trimmed else came
+        trimmed += is_trimmed
         first = known.setdefault(row.company_id, row)
         if (first.active_users, first.events) != (row.active_users, row.events):
             raise ContractError(f"two rows of company {row.company_id!r} disagree")
-    return list(known.values())
+    return list(known.values()), trimmed
 
 
 def _in_words(breaches: Sequence[Any]) -> str:

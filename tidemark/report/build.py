@@ -36,7 +36,7 @@ def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
 
 def _built_table(models: Sequence[Built]) -> Table:
     columns = ("built", "mode", "rows", "partitions", "seconds", "tests")
-    built_models = table(*columns, right=(2, 3, 4))
+    built_models = table(*columns, right=(2, 3, 4), whole=columns[1:5])
     for built in models:
         built_models.add_row(
             built.model,

@@ -24,7 +24,7 @@ def show_cadence(out: Console, cadence: Cadence) -> None:
 
 def _rhythms_table(cadence: Cadence) -> Table:
     columns = ("refreshed every", "p95", "last", "lands", "late: p50", "late: p99", "late: max")
-    sources = table("source", *columns, wrapping=columns)
+    sources = table("source", *columns, whole=("last",))
     for source in cadence.sources:
         rhythm, lateness = source.rhythm, source.lateness
         sources.add_row(
@@ -42,7 +42,7 @@ def _checks_table(cadence: Cadence) -> Table:
     is_recorded = cadence.schedule == "recorded"
     checks = "checks" if is_recorded else "checks a day"
     columns = (checks, "useful", "nothing new", "waited", "would do", "checks a day", "waited")
-    sources = table("source", *columns, wrapping=columns, right=(1, 2, 3, 4, 6, 7))
+    sources = table("source", *columns, right=(1, 2, 3, 4, 6, 7))
     days = 1 if is_recorded else cadence.days
     for source in cadence.sources:
         given, advised = source.checks, source.advised_checks

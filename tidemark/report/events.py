@@ -27,6 +27,11 @@ def show_events(out: Console, landing: Landing, came: Outcome, is_cut_short: boo
             f"[yellow]{count(counts.dead_letters, 'message')} could not become rows[/]: they are"
             " kept in rejected/events, with their reasons."
         )
+    if counts.trimmed_ids:
+        out.print(
+            "[yellow]Ids with white space around them, which was taken off:[/]"
+            f" {counts.trimmed_ids}."
+        )
     if counts.unknown_fields:
         out.print(
             f"[yellow]Fields without a column were left out:[/]"

@@ -15,7 +15,7 @@ from tidemark.report.values import as_values
 def show_touched(out: Console, touched: Sequence[Touched]) -> None:
     """What would be touched of each table, and why."""
     columns = ("table", "partitions", "rows", "of the table", "why")
-    touched_tables = table(*columns, wrapping=("why",), right=(1, 2, 3))
+    touched_tables = table(*columns, right=(1, 2, 3), whole=columns[1:4])
     for each in touched:
         touched_tables.add_row(
             each.table,

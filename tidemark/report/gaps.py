@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tidemark.clock import day_plus
 from tidemark.gaps import Cell, Finding, GapRange, Look, TableDay, joined, strip
-from tidemark.report.tables import count, show_clock, show_failures, table
+from tidemark.report.tables import count, from_outside, show_clock, show_failures, table
 from tidemark.report.values import as_values
 
 # The share of a day's partitions that is damaged; without colours the height tells.
@@ -26,7 +26,7 @@ def show_gaps(out: Console, look: Look, everything: bool) -> None:
     first, end = look.window
     show_clock(out, look.as_of)
     compared = count(len(look.compared), "table")
-    out.print(f"Compared {compared} from {first} to {end - timedelta(days=1)}, day by day:")
+    out.print(f"Compared {compared} from {first} to {day_plus(end, -1)}, day by day:")
     out.print(_strips_table(look))
     show_uncompared(out, look)
     if found := look.gaps(everything):
@@ -48,11 +48,11 @@ def show_uncompared(out: Console, look: Look) -> None:
 def findings_table(findings: Iterable[Finding]) -> Table:
     """Findings as ranges of days, with the plan's decision."""
     columns = ("table", "entity", "from", "to", "days", "state", "rows off", "plan")
-    ranges = table(*columns, wrapping=("plan",), right=(4, 6))
+    ranges = table(*columns, right=(4, 6), whole=columns[2:7])
     for gap in joined(findings):
         ranges.add_row(
             gap.model,
-            escape(gap.entity),
+            from_outside(gap.entity),
             str(gap.first or "-"),
             str(gap.last or "-"),
             f"{gap.days:,}" if gap.days else "-",
@@ -69,7 +69,14 @@ def _plan(gap: GapRange) -> str:
 
 
 def _strips_table(look: Look) -> Table:
-    strips = table("table", "days", "partitions", "damaged", right=(2, 3))
+    strips = table(
+        "table",
+        "days",
+        "partitions",
+        "damaged",
+        right=(2, 3),
+        whole=("days", "partitions", "damaged"),
+    )
     for model in look.compared:
         days = _days_of(model, look)
         ended = [day for day in days if not day.is_current]

@@ -44,7 +44,7 @@ def show_health(out: Console, health: Health) -> None:
 
 def _sources_table(health: Health) -> Table:
     columns = ("state", "last load", "age", "warning", "limit", "waiting", "bad rows")
-    sources = table("source", *columns, wrapping=columns, right=(6, 7))
+    sources = table("source", *columns, right=(6, 7), whole=("state", "last load", *columns[5:]))
     for source, figures in health.of("source_age", "waiting_rows").items():
         age, waiting = figures["source_age"], figures["waiting_rows"]
         bad = [f for f in health.figures if f.metric == "quarantined_rows" and f.about == source]
@@ -63,7 +63,7 @@ def _sources_table(health: Health) -> Table:
 
 def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
     columns = ("watermark", "lag", "pending", "last run", "seconds", "rows", "parts")
-    shown = table("job", *columns, wrapping=columns, right=(2, 3, 5, 6, 7))
+    shown = table("job", *columns, right=(2, 3, 5, 6, 7), whole=("watermark", *columns[2:]))
     metrics = ("watermark_lag", "pending_rows", "job_failures", "code_drift")
     results = ("job_time", "job_rows", "job_partitions")
     for job, figures in health.of(*metrics, *results).items():
@@ -87,7 +87,12 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
 
 def _ingestion_table(health: Health, jobs: Sequence[str]) -> Table:
     columns = ("last success", "seconds", "rows", "failures since", "unread")
-    shown = table("ingestion", *columns, wrapping=columns, right=(2, 3, 4, 5))
+    shown = table(
+        "ingestion",
+        *columns,
+        right=(2, 3, 4, 5),
+        whole=("last success", "seconds", "rows", "unread"),
+    )
     for job, figures in health.of(
         "job_failures", "job_time", "job_rows", "unread_messages"
     ).items():

@@ -12,17 +12,17 @@ from rich.markup import escape
 
 from tidemark.ingest import crm
 from tidemark.ingest.usage import Ingested, Plan, Status
-from tidemark.report.tables import count, number, table
+from tidemark.report.tables import count, from_outside, number, table
 from tidemark.report.values import as_values
 
-_COLOURS = {"landed": "green", "failed": "red", "not asked": "red"}
+_COLOURS = {"landed": "green", "failed": "red", "not asked": "red", "not read": "yellow"}
 # How many days a sentence names.
 _NAMED = 3
 
 
 def show_usage(out: Console, came: Ingested, plan: Plan, retry: str | None) -> None:
     """Every day, then what to know, and the command that asks for what is open."""
-    days = table("day", "rows", "status", "reason", right=(1,))
+    days = table("day", "rows", "status", "reason", right=(1,), whole=("day", "rows", "status"))
     for day in came.days:
         # No rows were counted where there was no answer.
         rows = number(day.rows) if day.day not in came.open else "-"
@@ -32,6 +32,11 @@ def show_usage(out: Console, came: Ingested, plan: Plan, retry: str | None) -> N
         out.print(
             f"[yellow]The field `{escape(field)}` is new[/] ({_listed(of)}). The raw tables do not"
             " have it; the answers are kept, as they came, in rejected/usage."
+        )
+    if came.trimmed_ids:
+        out.print(
+            "[yellow]Company ids with white space around them, which was taken off:[/]"
+            f" {came.trimmed_ids}."
         )
     if plan.given_up:
         out.print(
@@ -59,19 +64,21 @@ def usage_as_json(came: Ingested, plan: Plan) -> dict[str, Any]:
         "requests": came.requests,
         "error": came.error,
         "unknown_fields": as_values(came.unknown),
+        "trimmed_ids": came.trimmed_ids,
         "given_up": as_values(plan.given_up),
     }
 
 
 def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
     """Every file, then the warnings."""
-    files = table("file", "load date", "rows", "bad rows", "status", "reason", right=(2, 3))
+    columns = ("file", "load date", "rows", "bad rows", "status", "reason")
+    files = table(*columns, right=(2, 3), whole=columns[1:5])
     for file in came:
         files.add_row(
-            escape(file.file),
+            from_outside(file.file),
             file.load_date.isoformat() if file.load_date else "-",
             number(file.rows) if file.status is crm.Status.LANDED else "-",
-            number(file.bad) if file.status is not crm.Status.SKIPPED else "-",
+            number(file.bad) if file.status in (crm.Status.LANDED, crm.Status.FAILED) else "-",
             _coloured(file.status.value),
             escape(file.reason),
         )
@@ -82,7 +89,8 @@ def show_crm(out: Console, came: Sequence[crm.Delivered]) -> None:
     counted = Counter(file.status for file in came)
     outcome = ", ".join(f"{counted[each]} {each.value}" for each in crm.Status if counted[each])
     rows = sum(file.rows for file in came)
-    out.print(f"Read {count(len(came), 'file')}: {outcome}; {count(rows, 'row')}.")
+    read = len(came) - counted[crm.Status.IGNORED]
+    out.print(f"Read {count(read, 'file')}: {outcome}; {count(rows, 'row')}.")
 
 
 def crm_as_json(came: Sequence[crm.Delivered]) -> dict[str, Any]:

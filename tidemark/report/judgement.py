@@ -18,7 +18,8 @@ from tidemark.report.values import as_values
 def show_sources(out: Console, judgement: Judgement) -> None:
     """Every source with its state, age and limits."""
     _show_clock(out, judgement)
-    sources = table("source", "state", "last load", "age", "warning", "limit")
+    columns = ("source", "state", "last load", "age", "warning", "limit")
+    sources = table(*columns, whole=("state", "last load"))
     for check in judgement.checks:
         sources.add_row(
             check.source,
@@ -29,11 +30,12 @@ def show_sources(out: Console, judgement: Judgement) -> None:
             duration(check.error_after),
         )
     out.print(sources)
+    _show_advice(out, judgement)
 
 
 def show_decisions(out: Console, judgement: Judgement) -> None:
     """Every model with the gate's decision and its reason."""
-    decisions = table("model", "decision", "reason")
+    decisions = table("model", "decision", "reason", whole=("decision",))
     for decision in judgement.decisions:
         decisions.add_row(decision.model, coloured(decision.state), escape(decision.reason))
     out.print(decisions)
@@ -45,13 +47,19 @@ def show_judgement(out: Console, judgement: Judgement) -> None:
     for check in judgement.checks:
         if check.state is not SourceState.FRESH:
             out.print(f"[{colour(check.state)}]{escape(check.reason)}[/]")
+    _show_advice(out, judgement)
     models: dict[tuple[ModelState, str], list[str]] = {}
     for decision in judgement.decisions:
         models.setdefault((decision.state, decision.reason), []).append(decision.model)
-    decisions = table("decision", "reason", "models", wrapping=("reason", "models"))
+    decisions = table("decision", "reason", "models", whole=("decision",))
     for (state, reason), names in sorted(models.items()):
         decisions.add_row(coloured(state), escape(reason), ", ".join(names))
     out.print(decisions)
+
+
+def _show_advice(out: Console, judgement: Judgement) -> None:
+    if judgement.advice:
+        out.print(escape(judgement.advice))
 
 
 def _show_clock(out: Console, judgement: Judgement) -> None:
@@ -65,6 +73,7 @@ def judgement_as_json(judgement: Judgement) -> dict[str, Any]:
     return {
         "as_of": judgement.as_of.isoformat(),
         "seeded": judgement.seeded,
+        "advice": judgement.advice or None,
         "sources": [_source(check) for check in judgement.checks],
         "models": [
             {"model": each.model, "state": each.state.value, "reason": each.reason}

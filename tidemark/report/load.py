@@ -7,17 +7,21 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from tidemark.ingest.landing import JobReport
+from tidemark.ingest.landing import JobReport, shown
 from tidemark.load import BroughtIn, Load, by_table
 from tidemark.report.tables import count, number, short_time, table
 from tidemark.report.values import as_values, fields_as_values
+
+# How many files a sentence names; --json has them all.
+_NAMED = 5
 
 
 def show_load(out: Console, load: Load) -> None:
     """The files by table, then what needs somebody's attention."""
     show_jobs(out, load)
     if load.loaded:
-        loaded = table("loaded", "files", "rows", "first load", "last load", right=(1, 2))
+        columns = ("loaded", "files", "rows", "first load", "last load")
+        loaded = table(*columns, right=(1, 2), whole=columns[1:])
         for name, files in by_table(load.loaded).items():
             times = sorted(file.loaded_at for file in files)
             loaded.add_row(
@@ -41,8 +45,16 @@ def show_load(out: Console, load: Load) -> None:
             f"[yellow]Not loaded: {count(unknown, 'file')} in the folder {escape(name)}, which is"
             " no raw table of the domains that are switched on.[/]"
         )
+    if load.unread:
+        named = ", ".join(load.unread[:_NAMED])
+        more = f" and {number(len(load.unread) - _NAMED)} more" if load.unread[_NAMED:] else ""
+        out.print(
+            f"[yellow]Not read: {count(len(load.unread), 'file')}[/], {escape(named)}{more}. Landed"
+            " files are called RAW_TABLE/DAY/LOAD_TIME-NAME.parquet, as in"
+            " crm_daily/2025-10-15/20251015T020500000000Z-crm.parquet."
+        )
     for failed in load.failed:
-        out.print(f"[red]Not loaded: {escape(failed.path)}[/]\n{escape(failed.reason)}")
+        out.print(f"[red]Not loaded: {escape(shown(failed.path))}[/]\n{escape(failed.reason)}")
     if load.failed:
         out.print(
             "All others are loaded. The next load tries these again; to be done with one, move it"
@@ -65,7 +77,8 @@ def show_jobs(out: Console, load: Load) -> None:
     """The ingest jobs that have reported since the last load."""
     if not load.jobs:
         return
-    jobs = table("ingest job", "ended", "status", "rows", "error", wrapping=("error",), right=(3,))
+    columns = ("ingest job", "ended", "status", "rows", "error")
+    jobs = table(*columns, right=(3,), whole=columns[1:4])
     for report in load.jobs.values():
         jobs.add_row(
             report.job,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tidemark.backfill import Healing, Repair, Repairs
+from tidemark.backfill import Healing, Repair, Repairs, to_repair
 from tidemark.gaps import Look
 from tidemark.report.explain import show_cheaper, show_refreshed
 from tidemark.report.gaps import findings_table, show_uncompared
@@ -16,17 +16,20 @@ from tidemark.report.tables import count, show_clock, show_failures
 from tidemark.report.values import as_values
 
 
-def show_plan(out: Console, look: Look) -> None:
-    """What a repair would do, and what it leaves alone and why."""
+def show_plan(out: Console, look: Look, even_few: bool = False) -> None:
+    """What a repair would do, `even_few` when that is too little to be planned; what it leaves."""
     show_clock(out, look.as_of)
     show_uncompared(out, look)
     if not look.findings:
         out.print("[green]Nothing is to be repaired.[/]")
         return
     out.print(findings_table(look.findings))
-    planned = [finding for finding in look.findings if finding.decision == "planned"]
+    planned = to_repair(look.findings, even_few)
     days = {finding.plan_day for finding in planned}
     out.print(f"Planned: {count(len(planned), 'partition')}, in {count(len(days), 'part')}.")
+    if few := len(to_repair(look.findings, even_few=True)) - len(planned):
+        left = count(few, "partition")
+        out.print(f"{left} below the minimum of var backfill: --below-minimum repairs that, too.")
 
 
 def show_repair(out: Console, repair: Repair) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 
 from tidemark.backfill import Restated, Step
 from tidemark.build import Failure
+from tidemark.clock import day_plus
 from tidemark.report.tables import show_clock, show_failures, table
 from tidemark.report.values import as_values
 
@@ -17,9 +18,9 @@ from tidemark.report.values import as_values
 def show_steps(out: Console, as_of: datetime, steps: Sequence[Step]) -> None:
     """What a restatement is going to do."""
     show_clock(out, as_of)
-    planned = table("from", "to", "tables", wrapping=("tables",))
+    planned = table("from", "to", "tables", whole=("from", "to"))
     for step in steps:
-        last = step.end - timedelta(days=1)
+        last = day_plus(step.end, -1)
         planned.add_row(str(step.first), str(last), ", ".join(step.tables))
     out.print(planned)
 
@@ -28,7 +29,7 @@ def show_restated(out: Console, restated: Restated) -> None:
     """One step of a restatement."""
     step = restated.step
     outcome = "[red]failed[/]" if restated.failures else f"{restated.rows:,} rows written"
-    out.print(f"{step.first} to {step.end - timedelta(days=1)}: {outcome}.")
+    out.print(f"{step.first} to {day_plus(step.end, -1)}: {outcome}.")
     show_failures(out, restated.failures)
 
 

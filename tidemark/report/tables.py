@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from tidemark.build import Failure
 from tidemark.clock import show_duration, show_seconds, show_time
 from tidemark.gate import ModelState, SourceState
 from tidemark.health import Level
+from tidemark.shown import plain
 
 _COLOURS = {
     SourceState.FRESH: "green",
@@ -29,13 +31,26 @@ _COLOURS = {
 }
 # A pipe or a log file has no width of its own; the tables are made for this one.
 _WIDTH_WITHOUT_TERMINAL = 110
+# Of a longer name the middle is left out.
+_LONGEST = 60
 
 
 def console(quiet: bool = False) -> Console:
     """The console that all tables go to; quiet when standard output belongs to JSON."""
     measured = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if measured else _WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, quiet=quiet, highlight=False)
+    return _Console(width=width, quiet=quiet, highlight=False)
+
+
+class _Console(Console):
+    """Whatever is printed: names, headers and errors from outside cannot command a terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """All segments, those of text without control characters."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text))
 
 
 def show_clock(out: Console, as_of: datetime) -> None:
@@ -58,14 +73,27 @@ def show_rows(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(grid)
 
 
-def table(*columns: str, wrapping: Sequence[str] = ("reason",), right: Sequence[int] = ()) -> Table:
-    """An empty table; `right` are the columns of figures, by position."""
+def table(*columns: str, right: Sequence[int] = (), whole: Sequence[str] = ()) -> Table:
+    """An empty table; `right` are the columns that are aligned there, by position.
+
+    What is `whole` (figures, times, dates) keeps its line. Where there is no room for all, the
+    widest of the other columns wraps first. None of those is cut: names are looked up and copied.
+    """
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
-        # A name that is looked up and copied is never cut; reasons, lists and times wrap instead.
-        no_wrap = column not in wrapping
-        grid.add_column(column, no_wrap=no_wrap, justify="right" if position in right else "left")
+        justify: JustifyMethod = "right" if position in right else "left"
+        if column in whole:
+            grid.add_column(column, no_wrap=True, justify=justify)
+        else:
+            grid.add_column(column, overflow="fold", justify=justify)
     return grid
+
+
+def from_outside(text: str) -> str:
+    """A cell for a name that somebody else chose; `--json` has all of a long one."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 + 3 :]}"
+    return escape(text)
 
 
 def colour(state: SourceState | ModelState | Level) -> str:

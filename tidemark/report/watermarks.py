@@ -12,7 +12,7 @@ from tidemark.report.tables import table
 
 def show_watermarks(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """Every job with its watermark, and how its last run ended."""
-    jobs = table("job", "watermark", "known until", "last run")
+    jobs = table("job", "watermark", "known until", "last run", whole=("known until", "last run"))
     for row in rows:
         watermark, known_until = row["last_processed_timestamp"], row["known_until"]
         jobs.add_row(

@@ -11,12 +11,12 @@ with crm as (
 last_contact_of_day as (
 
     select
-        company_id,
-        cast(last_contact_at as date) as valid_from,
-        max(last_contact_at) as last_contact_at
+        crm.company_id,
+        cast(crm.last_contact_at as date) as valid_from,
+        max(crm.last_contact_at) as last_contact_at
     from crm
-    where last_contact_at is not null
-    group by company_id, cast(last_contact_at as date)
+    where crm.last_contact_at is not null
+    group by crm.company_id, cast(crm.last_contact_at as date)
 
 ),
 

@@ -57,18 +57,28 @@ usage_days as (
 ),
 
 -- every day to write, and the six before it that its window covers
-days as (
+spans as (
 
     select
         lifespans.company_id,
         lifespans.first_day,
-        lifespan.date_day as activity_date,
+        lifespans.last_day,
+        greatest(lifespans.first_day, {{ tidemark.days_after('touched.replay_from', -6) }}) as first_read_day,
         touched.replay_from
     from touched
     inner join lifespans on touched.company_id = lifespans.company_id
-    cross join {{ tidemark.each_day(
-        'greatest(lifespans.first_day, ' ~ tidemark.days_after('touched.replay_from', -6) ~ ')', 'lifespans.last_day'
-    ) }} as lifespan
+
+),
+
+days as (
+
+    select
+        spans.company_id,
+        spans.first_day,
+        {{ tidemark.day_of('calendar', 'spans.first_read_day') }} as activity_date,
+        spans.replay_from
+    from spans
+    cross join {{ tidemark.each_day('spans.first_read_day', 'spans.last_day') }} as calendar
 
 ),
 

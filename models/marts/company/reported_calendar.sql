@@ -16,15 +16,24 @@ bounds as (
 
 ),
 
-calendar as (
+days as (
 
     select
-        span.date_day,
-        reported_days.usage_date is not null as is_reported,
+        {{ tidemark.day_of('span', 'bounds.first_day') }} as date_day,
         bounds.record_loaded_at
     from bounds
     cross join {{ tidemark.each_day('bounds.first_day', 'bounds.last_day') }} as span
-    left join reported_days on span.date_day = reported_days.usage_date
+
+),
+
+calendar as (
+
+    select
+        days.date_day,
+        reported_days.usage_date is not null as is_reported,
+        days.record_loaded_at
+    from days
+    left join reported_days on days.date_day = reported_days.usage_date
 
 ),
 

@@ -32,7 +32,7 @@ reports as (
 reports_of_ended_days as (
 
     select * from reports
-    where loaded_at >= {{ dbt.dateadd('day', 1, 'usage_date') }}
+    where cast(loaded_at as date) >= {{ tidemark.days_after('usage_date', 1) }}
 
 ),
 

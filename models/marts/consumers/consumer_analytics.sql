@@ -17,7 +17,8 @@ bounds as (
 
 calendar as (
 
-    select each_date.date_day from bounds
+    select {{ tidemark.day_of('each_date', 'bounds.first_day') }} as date_day
+    from bounds
     cross join {{ tidemark.each_day('bounds.first_day', 'bounds.last_day') }} as each_date
 
 ),
@@ -27,12 +28,12 @@ snapshots as (
 
     select
         totals.*,
-        cast({{ tidemark.days_after('calendar.date_day', 1) }} as timestamp) as snapshot_timestamp
+        cast({{ tidemark.days_after('calendar.date_day', 1) }} as {{ tidemark.timestamp_type() }}) as snapshot_timestamp
     from totals
     inner join calendar
         on
             totals.activity_date <= calendar.date_day
-            and coalesce(totals.next_activity_date, cast('9999-12-31' as date)) > calendar.date_day
+            and coalesce(totals.next_activity_date, {{ tidemark.date_literal('9999-12-31') }}) > calendar.date_day
 
 ),
 
@@ -55,14 +56,12 @@ figures as (
         total_customers - active_customers as inactive_customers,
         total_events,
         events_by_type,
-        case
-            when total_customers = 0 then 0
-            else cast(round(total_age_seconds / (total_customers * 86400.0), 2) as decimal(18, 2))
-        end as avg_customer_lifetime_days,
-        case
-            when total_customers = 0 then 0
-            else cast(round(active_customers / (total_customers * 1.0), 4) as decimal(18, 4))
-        end as active_ratio,
+        cast(
+            coalesce({{ tidemark.ratio('total_age_seconds', 'total_customers * 86400', decimals=2) }}, 0) as decimal(18, 2)
+        ) as avg_customer_lifetime_days,
+        cast(
+            coalesce({{ tidemark.ratio('active_customers', 'total_customers', decimals=4) }}, 0) as decimal(18, 4)
+        ) as active_ratio,
         consumers_in_system,
         record_loaded_at
     from ages

@@ -10,7 +10,7 @@ final as (
 
     select * from snapshots
     -- counted from a Monday: with which day `date_trunc` begins a week is a setting on Snowflake
-    where {{ dbt.datediff("cast('1970-01-05' as date)", 'snapshot_timestamp', 'day') }} % 7 = 0
+    where {{ dbt.datediff(tidemark.date_literal('1970-01-05'), 'snapshot_timestamp', 'day') }} % 7 = 0
 
 )
 

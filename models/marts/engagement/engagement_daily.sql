@@ -31,7 +31,7 @@ days as (
     select
         servers.server_id,
         servers.record_loaded_at,
-        calendar.date_day as activity_date
+        {{ tidemark.day_of('calendar', 'servers.first_day') }} as activity_date
     from servers
     cross join last_day
     cross join {{ tidemark.each_day('servers.first_day', 'last_day.last_day') }} as calendar

@@ -83,8 +83,8 @@ days as (
 
     select
         change_days.*,
-        calendar.date_day,
-        calendar.date_day = change_days.activity_date as is_change
+        {{ tidemark.day_of('calendar', 'change_days.activity_date') }} as date_day,
+        {{ tidemark.day_of('calendar', 'change_days.activity_date') }} = change_days.activity_date as is_change
     from change_days
     cross join {{ tidemark.each_day(
         'change_days.activity_date', tidemark.days_after('change_days.next_change_date', -1)

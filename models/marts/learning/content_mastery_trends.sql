@@ -22,9 +22,15 @@ final as (
         count(case when deltas.previous_mastery is null then 1 end) as first_attempts,
         count(case when deltas.mastery_delta > 0 and deltas.previous_mastery is not null then 1 end) as improvements,
         count(case when deltas.mastery_delta < 0 then 1 end) as declines,
-        cast(sum(deltas.current_mastery) / count(*) as decimal(7, 6)) as average_mastery,
-        cast(sum(deltas.mastery_delta) / count(*) as decimal(7, 6)) as average_mastery_delta,
-        cast(sum(deltas.confidence_score) / count(*) as decimal(7, 6)) as average_confidence,
+        cast(
+            {{ tidemark.ratio('sum(deltas.current_mastery)', 'count(*)', decimals=6, scale=6) }} as decimal(7, 6)
+        ) as average_mastery,
+        cast(
+            {{ tidemark.ratio('sum(deltas.mastery_delta)', 'count(*)', decimals=6, scale=6) }} as decimal(7, 6)
+        ) as average_mastery_delta,
+        cast(
+            {{ tidemark.ratio('sum(deltas.confidence_score)', 'count(*)', decimals=6, scale=7) }} as decimal(7, 6)
+        ) as average_confidence,
         clock.known_until,
         max(deltas.record_loaded_at) as record_loaded_at
     from deltas

@@ -44,9 +44,9 @@ attempts as (
         events.event_id as trigger_event_id,
         events.occurred_at as attempted_at,
         events.activity_date,
-        cast(
-            least(1, greatest(0, events.score / coalesce(nullif(events.max_score, 0), 100))) as decimal(7, 6)
-        ) as mastery,
+        cast(least(1, greatest(0, {{ tidemark.ratio(
+            'events.score', 'coalesce(nullif(events.max_score, 0), 100)', decimals=6, scale=6
+        ) }})) as decimal(7, 6)) as mastery,
         true as is_replayed
     from events
     inner join touched

@@ -35,7 +35,7 @@ sessions as (
         count(case when event_type = 'lesson_complete' then 1 end) as lessons_completed,
         count(case when event_type = 'assessment_start' then 1 end) as assessments_attempted,
         count(case when event_type = 'assessment_complete' then 1 end) as assessments_completed,
-        sum(assessment_score) / nullif(count(assessment_score), 0) as avg_assessment_score
+        {{ tidemark.ratio('sum(assessment_score)', 'count(assessment_score)', decimals=4, scale=6) }} as avg_assessment_score
     from session_events
     group by session_id, learner_id
 
@@ -57,9 +57,9 @@ final as (
         assessments_attempted,
         assessments_completed,
         cast(avg_assessment_score as decimal(18, 4)) as avg_assessment_score,
-        cast(coalesce(
-            (lessons_completed + assessments_completed) / nullif(lessons_attempted + assessments_attempted, 0), 0
-        ) as decimal(18, 4)) as completion_rate,
+        cast(coalesce({{ tidemark.ratio(
+            'lessons_completed + assessments_completed', 'lessons_attempted + assessments_attempted', decimals=4
+        ) }}, 0) as decimal(18, 4)) as completion_rate,
         session_end as last_activity,
         {{ tidemark.as_of() }} as record_loaded_at
     from sessions

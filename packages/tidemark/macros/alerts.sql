@@ -4,6 +4,7 @@
 {#- run-operation: what each channel was told last; the figures that may be critical, as ops.pipeline_health judges them
     now; and when some jobs last succeeded, tests included. It reads only. -#}
 {%- macro alert_facts(jobs=[]) -%}
+    {%- do tidemark.names_argument('jobs', jobs) -%}
     {%- set facts = {'told': [], 'figures': [], 'worked': {}} -%}
     {%- if load_relation(tidemark.ops_table('alerts')) is not none -%}
         {%- for row in run_query(tidemark.last_alerts(tidemark.ops_table('alerts'))).rows -%}
@@ -52,12 +53,13 @@
         runs.job_type in ('model', 'ingest')
         and runs.status = 'success'
         and failures.run_id is null
-        and (runs.job_name like 'dbt %' or runs.job_name in ('{{ jobs | join("', '") }}'))
+        and (runs.job_name like 'dbt %' or {{ tidemark.is_one_of('runs.job_name', jobs) }})
     group by 1
 {%- endmacro %}
 
 {#- run-operation: what was delivered, rows of channel, subject and state. -#}
 {%- macro record_alerts(alerts) -%}
+    {%- do tidemark.rows_argument('alerts', alerts, ['channel', 'subject', 'state']) -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- set sql -%}
         insert into {{ tidemark.ops_table('alerts') }}

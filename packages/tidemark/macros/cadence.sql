@@ -2,8 +2,9 @@
 
 {#- run-operation: when sources were loaded, how late their events came, when the gate looked, and what it skipped. -#}
 {%- macro cadence_facts(days) -%}
+    {%- do tidemark.number_argument('days', days, 1, 3650) -%}
     {%- do tidemark.create_ops_tables() -%}
-    {%- set since = tidemark.as_of_value() - modules.datetime.timedelta(days=days) -%}
+    {%- set since = tidemark.shifted(tidemark.as_of_value(), modules.datetime.timedelta(days=-days)) -%}
     {%- set sources = {} -%}
     {%- for source in tidemark.raw_sources() -%}
         {%- do sources.update({source.name: {
@@ -27,14 +28,14 @@
     {%- set loads = [] -%}
     {%- if load_relation(relation) is not none -%}
         {%- set loaded_at = source.loaded_at_field -%}
-        {%- set second = 'ceil(' ~ tidemark.epoch_millisecond(loaded_at) ~ ' / 1000)' -%}
+        {%- set second = tidemark.whole_quotient('(' ~ tidemark.epoch_millisecond(loaded_at) ~ ' + 999)', 1000) -%}
         {%- set sql -%}
             select
                 min({{ second }}) as first_second,
                 max({{ second }}) as last_second
             from {{ relation }}
             where {{ loaded_at }} > {{ tidemark.timestamp_literal(since) }} and {{ loaded_at }} <= {{ tidemark.as_of() }}
-            group by floor({{ second }} / 60)
+            group by {{ tidemark.whole_quotient(second, 60) }}
             order by first_second
         {%- endset -%}
         {%- for row in run_query(sql).rows -%}
@@ -57,7 +58,7 @@
             max(lateness) as latest
         from (
             select
-                ({{ tidemark.epoch_millisecond(tidemark.staged('loaded_at')) }} - {{ tidemark.epoch_millisecond(tidemark.staged('occurred_at')) }}) / 1000.0 as lateness
+                ({{ tidemark.epoch_millisecond(tidemark.staged('loaded_at')) }} - {{ tidemark.epoch_millisecond(tidemark.staged('occurred_at')) }}) * 0.001 as lateness
             from {{ relation }}
             where {{ tidemark.valid_and_visible() }} and {{ tidemark.staged('loaded_at') }} > {{ tidemark.timestamp_literal(since) }}
         ) as loaded_rows
@@ -79,12 +80,18 @@
 {#- Per job, how often it was built and how often the gate skipped it, and the mean seconds of a build; a table that was
     rebuilt whole says nothing of an ordinary one. -#}
 {%- macro skips_since(since) -%}
+    {%- set ordinary_seconds -%}
+        case when entries.metadata_json not like '{"mode": "full"%' then entries.seconds end
+    {%- endset -%}
     {%- set sql -%}
         select
             job_name,
             count(case when job_type = 'model' then 1 end) as builds,
             count(case when job_type = 'gate' then 1 end) as skips,
-            coalesce(avg(case when metadata_json not like '{"mode": "full"%' then seconds end), avg(seconds)) as seconds
+            coalesce(
+                {{ tidemark.ratio('sum(' ~ ordinary_seconds ~ ')', 'count(' ~ ordinary_seconds ~ ')', decimals=3, scale=3) }},
+                {{ tidemark.ratio('sum(entries.seconds)', 'count(entries.seconds)', decimals=3, scale=3) }}
+            ) as seconds
         from (
             select
                 job_name,

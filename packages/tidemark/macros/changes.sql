@@ -18,7 +18,7 @@
     {%- set state = tidemark.run_state() -%}
     {%- if state.window -%}
         {#- a restated row counts as one that was loaded now; those before the window reach into it with theirs -#}
-        {%- set first = state.window[0] - modules.datetime.timedelta(days=lookback_days) -%}
+        {%- set first = tidemark.day_plus(state.window[0], -lookback_days) -%}
         {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within(tidemark.staged('occurred_at'), [(first, state.window[1])])) }}
     {%- endif -%}
     {{ tidemark.valid_and_visible() }}
@@ -85,13 +85,13 @@
                 cast({{ day }} as date) as touched_day
             from {{ this }}
             {#- what is gone from the raw rows can only be found by the days that it reached -#}
-            {%- set reach = modules.datetime.timedelta(days=lookback_days if state.mode == 'restate' else 0) %}
-            where {{ tidemark.within(day, [(state.window[0], state.window[1] + reach)]) }}
+            {%- set reach = lookback_days if state.mode == 'restate' else 0 %}
+            where {{ tidemark.within(day, [(state.window[0], tidemark.day_plus(state.window[1], reach))]) }}
             {%- endif %}
         ) as touched
         {%- if state.window %}
-        where touched_day >= '{{ state.window[0] }}'
-        {%- if state.mode == 'coverage' %} and touched_day < '{{ state.window[1] }}'{% endif %}
+        where touched_day >= {{ tidemark.date_literal(state.window[0]) }}
+        {%- if state.mode == 'coverage' %} and touched_day < {{ tidemark.date_literal(state.window[1]) }}{% endif %}
         {%- endif %}
     {%- endset -%}
     {%- do state.update({'lookback_days': lookback_days}) -%}
@@ -131,7 +131,7 @@
             union all
             select distinct
                 {{ entity }},
-                cast('{{ state.window[0] }}' as date) as replay_from
+                {{ tidemark.date_literal(state.window[0]) }} as replay_from
             from {{ this }}
             {%- endif %}
         ) as touched_days
@@ -176,8 +176,7 @@
     and {{ entity }} in (select {{ entity }} from {{ state.touched }})
     {%- endif %}
     {%- if state.touched_days %}
-    {%- set first_day = state.touched_days[0] - modules.datetime.timedelta(days=lookback_days) %}
-    and {{ tidemark.staged('occurred_at') }} >= '{{ first_day }} 00:00:00+00:00'
+    and {{ tidemark.within(tidemark.staged('occurred_at'), [(tidemark.first_of(state.touched_days[0], lookback_days), none)]) }}
     {%- elif state.touched_days is defined %}
     and false
     {%- endif %}
@@ -212,7 +211,7 @@
                 and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
                 {%- endif %}
                 {%- else %}
-                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of('select distinct ' ~ tidemark.staged('activity_date') ~ ' from ' ~ loaded)) }}
+                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of('activity_date', loaded)) }}
                 and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
                 {%- endif %}
             {%- if state.requests %}
@@ -257,7 +256,7 @@
             where
                 {%- if state.window %}
                 {#- also those that only reach into the window: it may have taken events from them -#}
-                ({{ first }} < '{{ state.window[1] }}' and {{ last }} >= '{{ state.window[0] }}')
+                ({{ tidemark.earlier_than(first, state.window[1]) }} and {{ tidemark.not_earlier_than(last, state.window[0]) }})
                 {%- endif %}
                 {#- coverage is to find those that have events in the window and are not stored there -#}
                 {%- if state.mode != 'coverage' %}
@@ -290,7 +289,7 @@
     {%- set ranges = none -%}
     {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
     {%- if state.touched_days is defined and trusts_stored -%}
-        {%- set ranges = tidemark.merged_ranges(state.reached_days) -%}
+        {%- set ranges = tidemark.merged_ranges(state.reached_spans) -%}
     {%- endif -%}
     {%- if state.mode == 'coverage' -%}
         {#- nearly all that these days have: a list of it took a fifth more time, and of 50 million events all 8 GB -#}
@@ -374,7 +373,7 @@
       known       the clock up to which coverage compares
       requests    until when someone asked for partitions, and of which days
       began       when it was first asked for
-    and later: entity, day, touched (the table or query of touched keys), touched_days, reached_days (of sessions),
+    and later: entity, day, touched (the table or query of touched keys), touched_days, reached_spans (of sessions),
     partitions, rows. -#}
 {%- macro run_state() -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
@@ -418,8 +417,8 @@
 {%- endmacro %}
 
 {%- macro whole_days(start, end) -%}
-    {%- set last_moment = tidemark.utc_moment(end) - modules.datetime.timedelta(microseconds=1) -%}
-    {{ return((tidemark.utc_moment(start).date(), last_moment.date() + modules.datetime.timedelta(days=1))) }}
+    {%- set last_moment = tidemark.shifted(tidemark.utc_moment(end), modules.datetime.timedelta(microseconds=-1)) -%}
+    {{ return((tidemark.utc_moment(start).date(), tidemark.day_plus(last_moment.date(), 1))) }}
 {%- endmacro %}
 
 {#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. -#}
@@ -429,34 +428,28 @@
     {%- do state.update({'entity': entity, 'day': day, 'touched': touched}) -%}
     {%- if tidemark.keeps_touched() -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
-        {%- set reach = ', first_day, last_day' if config.get('incremental_strategy') == 'sessions' else '' -%}
+        {%- set has_spans = config.get('incremental_strategy') == 'sessions' -%}
         {%- set days_sql -%}
-            select {{ column }}, count(*){{ reach }}
+            select
+                {{ tidemark.within_calendar(column) }} as day,
+                count(*) as touched_keys
+                {%- for reached in ['first_day', 'last_day'] if has_spans %},
+                {{ tidemark.within_calendar(reached) }} as {{ reached }}
+                {%- endfor %}
             from {{ state.touched }}
-            group by {{ column }}{{ reach }}
-            order by {{ column }}
+            group by {{ 'day, first_day, last_day' if has_spans else 'day' }}
+            order by day
         {%- endset -%}
-        {%- set days = run_query(days_sql).rows -%}
+        {%- set found = run_query(days_sql) -%}
         {%- do state.update({
-            'touched_days': days | map(attribute=0) | reject('none') | unique | list,
-            'partitions': days | map(attribute=1) | sum | int,
-            'reached_days': tidemark.days_between(days) if reach else none,
+            'touched_days': found.columns[0].values() | reject('none') | unique | list,
+            'partitions': found.columns[1].values() | sum | int,
+            'reached_spans': zip(found.columns[2].values(), found.columns[3].values()) | list if has_spans else none,
         }) -%}
     {%- endif -%}
     {%- if tidemark.is_explained() -%}
         {%- do tidemark.explain_touched() -%}
     {%- endif -%}
-{%- endmacro %}
-
-{#- Every day from the third value of a row to its fourth, for all rows, in order. -#}
-{%- macro days_between(rows) -%}
-    {%- set days, one_day = [], modules.datetime.timedelta(days=1) -%}
-    {%- for row in rows -%}
-        {%- for number in range((row[3] - row[2]).days + 1) -%}
-            {%- do days.append(row[2] + number * one_day) -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(days | unique | sort) }}
 {%- endmacro %}
 
 {#- The touched keys that may still be recomputed: whatever touches the others, what is stored of them stays. A session
@@ -470,7 +463,7 @@
         {%- do log(model.name ~ ': nothing before ' ~ floor ~ ' is restated, its raw rows were pruned.', info=true) -%}
     {%- endif -%}
     select * from ({{ sql }}) as found
-    where coalesce(touched_day, '{{ floor }}') >= '{{ floor }}'
+    where touched_day is null or touched_day >= {{ tidemark.date_literal(floor) }}
 {%- endmacro %}
 
 {#- Coverage of some entities works out these alone. -#}
@@ -492,10 +485,14 @@
     {{ return(model.resource_type == 'model' and (flags.WHICH in ('run', 'build') or tidemark.is_explained())) }}
 {%- endmacro %}
 
-{#- The days that a query finds, as ranges to be written as literals; where nothing may be asked of the warehouse on the
+{#- The days of some rows, as ranges to be written as literals; where nothing may be asked of the warehouse on the
     side, no bound. -#}
-{%- macro ranges_of(sql) -%}
-    {{ return(tidemark.merged_ranges(run_query(sql ~ ' order by 1').columns[0].values() | list) if tidemark.keeps_touched() else none) }}
+{%- macro ranges_of(day, rows) -%}
+    {%- if not tidemark.keeps_touched() -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set found = run_query('select distinct ' ~ tidemark.within_calendar(day) ~ ' from ' ~ rows) -%}
+    {{ return(tidemark.merged_ranges(found.columns[0].values() | sort)) }}
 {%- endmacro %}
 
 {#- What someone asked to be recomputed, as further rows of (entity, day). Coverage asks for the very partitions that it
@@ -509,7 +506,7 @@
 
 {%- macro requests_of(entity, condition='true') -%}
     select
-        cast(entity as {{ tidemark.stored_type(entity) }}) as {{ entity }},
+        try_cast(entity as {{ tidemark.stored_type(entity) }}) as {{ entity }},
         day
     from {{ tidemark.ops_table('requested_partitions') }}
     where {{ tidemark.is_requested() }} and coalesce({{ condition }}, true)
@@ -531,36 +528,52 @@
     {{ return(names[0]) }}
 {%- endmacro %}
 
-{#- Days as at most ten [first, end) ranges, cut at the widest gaps. As literals they let the engine skip what it stores
-    of other days; past ten OR-ed ranges cost more than they save (measured: 40 scattered days took 8 times as long). #}
-{%- macro merged_ranges(days, lookback_days=0, most=10) -%}
-    {%- set one_day, gaps, ranges = modules.datetime.timedelta(days=1), [], [] -%}
-    {%- for date in days[1:] -%}
-        {%- set gap = (date - days[loop.index0]).days -%}
-        {%- if gap > 1 + lookback_days -%}
-            {%- do gaps.append((gap, date)) -%}
+{#- Days, and spans of them (first, last), as at most ten [first, end) ranges, cut at the widest gaps. As literals they
+    let the engine skip what it stores of other days; past ten OR-ed ranges cost more than they save (measured: 40
+    scattered days took 8 times as long). What a span costs does not depend on how many days it has. #}
+{%- macro merged_ranges(spans, lookback_days=0, most=10) -%}
+    {%- set islands, gaps, ranges = [], [], [] -%}
+    {%- for span in spans -%}
+        {%- do islands.append((span[0], span[1]) if span is sequence else (span, span)) -%}
+    {%- endfor -%}
+    {%- set sorted_spans, reach = islands | sort, namespace(last=none) -%}
+    {%- for first, last in sorted_spans -%}
+        {%- if reach.last and (first - reach.last).days > 1 + lookback_days -%}
+            {%- do gaps.append(((first - reach.last).days, first)) -%}
         {%- endif -%}
+        {%- set reach.last = [reach.last or last, last] | max -%}
     {%- endfor -%}
     {%- set starts = (gaps | sort(reverse=true))[:most - 1] | map(attribute=1) | list -%}
-    {%- for date in days -%}
-        {%- if loop.first or date in starts -%}
-            {%- do ranges.append((date - lookback_days * one_day, date + one_day)) -%}
-        {%- else -%}
-            {%- do ranges.append((ranges.pop()[0], date + one_day)) -%}
-        {%- endif -%}
+    {%- set reach.last = none -%}
+    {%- for first, last in sorted_spans -%}
+        {%- set goes_on = reach.last and (first not in starts or first <= reach.last) -%}
+        {%- set begin = ranges.pop()[0] if goes_on else tidemark.first_of(first, lookback_days) -%}
+        {%- set reach.last = [reach.last or last, last] | max if goes_on else last -%}
+        {%- do ranges.append((begin, tidemark.end_of(reach.last))) -%}
     {%- endfor -%}
     {{ return(ranges) }}
 {%- endmacro %}
 
-{#- The column lies in any of the ranges of days, as literals in UTC; no ranges known means no bound. -#}
+{#- The bounds of a range, none where the calendar of Jinja ends: what lies beyond it is stored there, too. -#}
+{%- macro first_of(day, lookback_days=0) -%}
+    {%- set first = tidemark.day_plus(day, -lookback_days) -%}
+    {{ return(none if first.year == 1 else first) }}
+{%- endmacro %}
+
+{%- macro end_of(day) -%}
+    {{ return(none if day.year == 9999 else tidemark.day_plus(day, 1)) }}
+{%- endmacro %}
+
+{#- The column lies in any of the ranges of days; no ranges known means no bound, and so does a bound that is none. -#}
 {%- macro within(column, ranges) -%}
     {%- if ranges is none -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set midnight, terms = " 00:00:00+00:00'", [] -%}
+    {%- set terms = [] -%}
     {%- for first, end in ranges -%}
-        {%- set lower, upper = column ~ " >= '" ~ first ~ midnight, column ~ " < '" ~ end ~ midnight -%}
-        {%- do terms.append('(' ~ lower ~ ' and ' ~ upper ~ ')') -%}
+        {%- set lower = tidemark.not_earlier_than(column, first) if first else '' -%}
+        {%- set upper = tidemark.earlier_than(column, end) if end else '' -%}
+        {%- do terms.append('(' ~ ([lower, upper] | select | join(' and ') or 'true') ~ ')') -%}
     {%- endfor -%}
     {{ return('(' ~ (terms | join(' or ') or 'false') ~ ')') }}
 {%- endmacro %}

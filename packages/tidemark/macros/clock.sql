@@ -6,8 +6,12 @@
 {%- endmacro %}
 
 {%- macro as_of_value() -%}
-    {%- set given = var('as_of', none) or tidemark.setting('clock_of_target').get(target.name) -%}
-    {{ return(tidemark.utc_moment(given) if given else run_started_at.replace(tzinfo=none)) }}
+    {%- set given = var('as_of', none) -%}
+    {%- if given is not none -%}
+        {{ return(tidemark.moment_argument('as_of', given)) }}
+    {%- endif -%}
+    {%- set standing = tidemark.setting('clock_of_target').get(target.name) -%}
+    {{ return(tidemark.utc_moment(standing) if standing else run_started_at.replace(tzinfo=none)) }}
 {%- endmacro %}
 
 {#- run-operation: reports the clock of a command of several dbt calls, so that all of them go by one. -#}
@@ -25,18 +29,41 @@
 {%- macro utc_moment(value) -%}
     {#- Python 3.10 reads no trailing Z -#}
     {%- set moment = modules.datetime.datetime.fromisoformat((value | string).replace('Z', '+00:00')) -%}
-    {%- if moment.tzinfo -%}
-        {%- set moment = moment.astimezone(modules.pytz.utc) -%}
-    {%- endif -%}
-    {{ return(moment.replace(tzinfo=none)) }}
+    {%- set local = moment.replace(tzinfo=none) -%}
+    {{ return(tidemark.shifted(local, -moment.utcoffset()) if moment.tzinfo else local) }}
+{%- endmacro %}
+
+{#- Arithmetic with days and times that anybody may have stored or asked for: it ends where the calendar does, with the
+    years 1 and 9999, and never overflows. -#}
+{%- macro shifted(moment, by) -%}
+    {%- set first, last = modules.datetime.datetime.min, modules.datetime.datetime.max -%}
+    {{ return(first if by < first - moment else last if by > last - moment else moment + by) }}
+{%- endmacro %}
+
+{%- macro day_plus(day, days) -%}
+    {%- set date = modules.datetime.date -%}
+    {{ return(date.fromordinal([[day.toordinal() + days, 1] | max, date.max.toordinal()] | min)) }}
+{%- endmacro %}
+
+{#- A day or time of the warehouse as Jinja and Python can hold it: what lies before the year 1 or after the year 9999,
+    infinite or not, is the first or the last that they know. -#}
+{%- macro within_calendar(expression, type='date') -%}
+    {%- set first, last = "cast('0001-01-01' as " ~ type ~ ')', "cast('9999-12-31' as " ~ type ~ ')' -%}
+    case
+        when {{ expression }} < {{ first }} then {{ first }}
+        when {{ expression }} > {{ last }} then {{ last }}
+        else {{ expression }}
+    end
+{%- endmacro %}
+
+{#- Predicate on a raw row: its event time is none that anybody meant. Zero times of any zone and language (0001-01-01,
+    1970-01-01) fall before `tidemark.setting('earliest_event')`. -#}
+{%- macro is_before_earliest_event(event_time) -%}
+    {{ return(tidemark.earlier_than(event_time, tidemark.utc_moment(tidemark.setting('earliest_event')).date())) }}
 {%- endmacro %}
 
 {%- macro wall_clock() -%}
     {{ return(modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none)) }}
-{%- endmacro %}
-
-{%- macro timestamp_literal(value) -%}
-    {{ return("cast(" ~ ("'" ~ value ~ "'" if value else 'null') ~ " as timestamp)") }}
 {%- endmacro %}
 
 {#- Whole seconds since 1970; fractions are cut off, so that differences are those of times truncated to the second. -#}

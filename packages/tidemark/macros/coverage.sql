@@ -13,6 +13,9 @@
         {{ return('') }}
     {%- endif -%}
     {%- set known = ['days', 'from_first_day', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- for name in ['start', 'end'] if asked is mapping and asked.get(name) is not none -%}
+        {%- do tidemark.moment_argument(name, asked[name]) -%}
+    {%- endfor -%}
     {%- set unknown = (asked.keys() | reject('in', known) | list) if asked is mapping else [asked] -%}
     {%- if flags.WHICH != 'run' -%}
         {%- set why = 'asked for with `dbt run`, not with `dbt ' ~ flags.WHICH ~ '`' -%}
@@ -22,7 +25,7 @@
         {%- set why = 'told, as a mapping, ' ~ known | join(', ') ~ '; not ' ~ unknown | join(', ') -%}
     {%- elif (asked.get('start') is none) != (asked.get('end') is none) -%}
         {%- set why = 'told both start and end, or neither' -%}
-    {%- elif asked.get('from_first_day') and (asked.get('start') or asked.get('days')) -%}
+    {%- elif asked.get('from_first_day') and (asked.get('start') is not none or asked.get('days') is not none) -%}
         {%- set why = 'told one first day: from_first_day, start or days' -%}
     {%- elif tidemark.coverage_window()[0] >= tidemark.coverage_window()[1] -%}
         {%- set why = 'told a start before the end' -%}
@@ -34,12 +37,12 @@
 
 {#- Whole days, [first, end), as for a restatement; without start and end the clock's day and the days before it. -#}
 {%- macro coverage_window() -%}
-    {%- set asked, one_day = var('coverage'), modules.datetime.timedelta(days=1) -%}
+    {%- set asked = var('coverage') -%}
     {%- if asked.get('start') is not none -%}
         {{ return(tidemark.whole_days(asked.start, asked.end)) }}
     {%- endif -%}
-    {%- set first_day = tidemark.days_ago(asked.get('days') or tidemark.setting('coverage_days')) -%}
-    {{ return((tidemark.before_all_days() if asked.get('from_first_day') else first_day, tidemark.as_of_value().date() + one_day)) }}
+    {%- set first_day = tidemark.days_ago(tidemark.setting('coverage_days') if asked.get('days') is none else asked.days) -%}
+    {{ return((tidemark.before_all_days() if asked.get('from_first_day') else first_day, tidemark.day_plus(tidemark.as_of_value().date(), 1))) }}
 {%- endmacro %}
 
 {#- Where a look from an entity's first day on begins: no event is older, and days before it can still be told. -#}
@@ -50,19 +53,17 @@
 {#- Predicate: the entity is one of those that coverage was asked for; of all, if it was asked for none. -#}
 {%- macro is_asked_entity(entity) -%}
     {%- set asked = (var('coverage', none) or {}).get('entity') -%}
-    {{ return('true' if asked is none else tidemark.is_one_of(entity, [asked] if asked is string else asked)) }}
+    {%- set names = [asked] if asked is string or asked is number else asked -%}
+    {{ return('true' if asked is none else tidemark.is_one_of(entity, names)) }}
 {%- endmacro %}
 
 {%- macro is_one_of(entity, names) -%}
-    {%- set literals = [] -%}
-    {%- for name in names -%}
-        {%- do literals.append(tidemark.text_literal(name)) -%}
-    {%- endfor -%}
-    {{ return('cast(' ~ entity ~ ' as varchar) in (' ~ literals | join(', ') ~ ')' if literals else 'false') }}
+    {%- set text = tidemark.column_text(entity, model.columns.get(entity, {}).get('data_type')) -%}
+    {{ return(text ~ ' in (' ~ tidemark.text_literals(names) ~ ')' if names else 'false') }}
 {%- endmacro %}
 
 {%- macro days_ago(days) -%}
-    {{ return(tidemark.as_of_value().date() - modules.datetime.timedelta(days=days)) }}
+    {{ return(tidemark.day_plus(tidemark.as_of_value().date(), -days)) }}
 {%- endmacro %}
 
 {#- Pre-hook of every mart. A table to compare with must be there, and nothing else may be built on the way. -#}
@@ -96,17 +97,18 @@
         'as_of': state.known.isoformat(),
         'states': states,
     })) -%}
-    {%- set dml -%}
+    {%- set deletion -%}
         delete from {{ coverage }}
         where
             model_name = '{{ model.name }}'
             and (
                 day is null
                 or {{ tidemark.within('day', [state.window]) }}
-                or (state = 'ok' and day < '{{ tidemark.days_ago(tidemark.setting('coverage_days')) }}')
+                or (state = 'ok' and day < {{ tidemark.date_literal(tidemark.days_ago(tidemark.setting('coverage_days'))) }})
             )
-            and {{ tidemark.is_asked_entity('entity') }};
-
+            and {{ tidemark.is_asked_entity('entity') }}
+    {%- endset -%}
+    {%- set insertion -%}
         insert into {{ coverage }}
         select
             '{{ model.name }}',
@@ -129,7 +131,7 @@
             checked.compared_from
         from {{ checked }} as checked
     {%- endset -%}
-    {{ return(tidemark.in_one_transaction(dml)) }}
+    {{ return(tidemark.in_one_transaction([deletion, insertion])) }}
 {%- endmacro %}
 
 {#- Rows are compared as multisets, on every column that the mart derives: no key to declare, duplicates count. Sums of
@@ -142,11 +144,11 @@
     {%- set is_whole = config.get('incremental_strategy') == 'full' -%}
     {%- set entity = tidemark.covered_entity() -%}
     {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
-    {%- set first_day = "cast('" ~ state.window[0] ~ "' as date)" -%}
+    {%- set first_day = tidemark.date_literal(state.window[0]) -%}
     with sides as (
         {%- for relation in [args.temp_relation, args.target_relation] %}
         select
-            cast({{ entity }} as varchar) as covered_entity,
+            {{ tidemark.column_text(entity, model.columns.get(entity, {}).get('data_type')) }} as covered_entity,
             {{ day }} as covered_day,
             {{ columns | join(', ') }},
             {{ 0 if loop.last else 1 }} as expected_rows,
@@ -161,13 +163,13 @@
 
     partitions as (
         select
-            covered_entity,
-            covered_day,
-            sum(expected_rows) as expected_rows,
-            sum(stored_rows) as stored_rows,
-            sum((expected_rows - stored_rows) * {{ tidemark.row_hash(columns) }}) as balance
+            sides.covered_entity,
+            sides.covered_day,
+            sum(sides.expected_rows) as expected_rows,
+            sum(sides.stored_rows) as stored_rows,
+            sum((sides.expected_rows - sides.stored_rows) * {{ tidemark.row_hash(columns) }}) as balance
         from sides
-        group by covered_entity, covered_day
+        group by sides.covered_entity, sides.covered_day
     ),
 
     differing_rows as (
@@ -175,7 +177,7 @@
             sides.covered_entity,
             sides.covered_day,
             {% for column in columns %}sides.{{ column }}, {% endfor %}
-            sum(sides.expected_rows - sides.stored_rows) as absent_rows
+            sum(sides.expected_rows - sides.stored_rows) as balance
         from sides
         inner join partitions
             on
@@ -190,12 +192,12 @@
         select
             covered_entity,
             covered_day,
-            sum(case when absent_rows > 0 then absent_rows else 0 end) as absent_rows,
-            sum(case when absent_rows < 0 then -absent_rows else 0 end) as surplus_rows,
+            sum(case when balance > 0 then balance else 0 end) as absent_rows,
+            sum(case when balance < 0 then -balance else 0 end) as surplus_rows,
             ''
             {%- for column in columns %}
             || case
-                when sum(absent_rows * {{ tidemark.row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
+                when sum(balance * {{ tidemark.row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
             end
             {%- endfor %} as differing_columns
         from differing_rows
@@ -254,7 +256,7 @@
         cast(judged.stored_rows as bigint) as stored_rows,
         cast(judged.differing_rows as bigint) as differing_rows,
         judged.differing_columns,
-        coalesce(judged.day >= cast('{{ state.known.date() }}' as date), false) as is_current,
+        coalesce(judged.day >= {{ tidemark.date_literal(state.known) }}, false) as is_current,
         case
             when judged.state <> 'ok' then coalesce(known.found_at, {{ tidemark.timestamp_literal(tidemark.wall_clock()) }})
         end as found_at,
@@ -285,9 +287,11 @@
     entities of the domain these, else all that the table knows. -#}
 {%- macro covered_calendar() -%}
     {%- set state, enabled = tidemark.run_state(), tidemark.setting('enabled_entities').get(tidemark.domain_of(model)) -%}
+    {%- set last_day = tidemark.day_plus([state.window[1], state.known.date()] | min, -1) -%}
+    {%- set first, last = tidemark.date_literal(state.window[0]), tidemark.date_literal(last_day) %}
     select
         entities.entity,
-        calendar.date_day as day
+        {{ tidemark.day_of('calendar', first) }} as day
     from (
         {%- if enabled %}
         select cast({{ enabled.entity }} as varchar) as entity
@@ -298,9 +302,7 @@
         from {{ this }}
         {%- endif %}
     ) as entities
-    {%- set first_day = state.window[0] -%}
-    {%- set last_day = [state.window[1], state.known.date()] | min - modules.datetime.timedelta(days=1) %}
-    cross join {{ tidemark.each_day("cast('" ~ first_day ~ "' as date)", "cast('" ~ last_day ~ "' as date)") }} as calendar
+    cross join {{ tidemark.each_day(first, last) }} as calendar
     where {{ tidemark.is_asked_entity('entities.entity') }}
 {%- endmacro %}
 
@@ -340,6 +342,10 @@
 {#- run-operation: asks for what ops.backfill_plan plans, the replayed from their first damaged day, and writes down
     that it is being repaired. What an earlier repair left open for too long counts as failed. -#}
 {%- macro start_backfill(models=none, entity=none, day=none, below_minimum=false) -%}
+    {%- do tidemark.names_argument('models', models, tidemark.stored_tables()) -%}
+    {%- set entity = tidemark.text_argument('entity', entity, is_optional=true) -%}
+    {%- set day = tidemark.day_argument('day', day, is_optional=true) -%}
+    {%- do tidemark.flag_argument('below_minimum', below_minimum) -%}
     {%- set planned = graph.nodes.get('model.tidemark.backfill_plan') -%}
     {%- set plan = tidemark.relation_of(planned) -%}
     {%- if load_relation(plan) is none -%}
@@ -352,23 +358,23 @@
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set now, attempts = tidemark.timestamp_literal(tidemark.wall_clock()), tidemark.ops_table('backfill_attempts') -%}
     {%- set given_up = tidemark.wall_clock() - modules.datetime.timedelta(hours=tidemark.setting('backfill').abandoned_after_hours) -%}
-    {%- do tidemark.write_down(tidemark.attempts_end(tidemark.open_attempts('started_at < ' ~ tidemark.timestamp_literal(given_up)), {
+    {%- do tidemark.write_down(tidemark.attempts_end(tidemark.open_attempts('attempts.started_at < ' ~ tidemark.timestamp_literal(given_up)), {
         'outcome': "'failed'",
         'error_message': "'The repair was abandoned: it never recorded its end.'",
     })) -%}
     {%- set picked -%}
         decision in ('planned'{% if below_minimum %}, 'below minimum'{% endif %})
-        {%- if models %}
-        and model_name in ('{{ models | join("', '") }}')
+        {%- if models is not none %}
+        and {{ tidemark.is_one_of('model_name', models) }}
         {%- endif %}
         {%- if entity is not none %}
         and entity = {{ tidemark.text_literal(entity) }}
         {%- endif %}
         {%- if day is not none %}
-        and plan_day = cast('{{ day }}' as date)
+        and plan_day = {{ tidemark.date_literal(day) }}
         {%- endif %}
     {%- endset -%}
-    {%- set sql -%}
+    {%- set requests -%}
         insert into {{ tidemark.ops_table('requested_partitions') }}
         select distinct
             {{ tidemark.text_literal(tidemark.run_id()) }},
@@ -380,8 +386,9 @@
             {{ tidemark.timestamp_literal(none) }},
             {{ tidemark.text_literal(none) }}
         from {{ plan }}
-        where {{ picked }};
-
+        where {{ picked }}
+    {%- endset -%}
+    {%- set begun -%}
         insert into {{ attempts }}
         select
             {{ tidemark.text_literal(tidemark.run_id()) }},
@@ -398,7 +405,7 @@
         from {{ plan }}
         where {{ picked }}
     {%- endset -%}
-    {%- do tidemark.write_down(sql) -%}
+    {%- do tidemark.write_down([requests, begun]) -%}
     {%- do tidemark.release_run_lock() -%}
     {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ tidemark.open_attempts(tidemark.of_this_run()) -%}
     {%- set models = {} -%}
@@ -415,18 +422,20 @@
 {#- run-operation, after the build and another look at the same days: what coverage says now is the outcome. A request
     that the build did not take on is withdrawn, so that the back-off decides when it is tried again. -#}
 {%- macro finish_backfill(error=none) -%}
-    {%- set sql -%}
-        {{ tidemark.attempts_end(tidemark.open_attempts(tidemark.of_this_run()), {
-            'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
-            'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
-                ~ tidemark.text_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
-        }) }};
-
+    {%- set error = tidemark.text_argument('error', error, is_optional=true) -%}
+    {%- do tidemark.create_ops_tables() -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- set outcome = tidemark.attempts_end(tidemark.open_attempts(tidemark.of_this_run()), {
+        'outcome': "case when coalesce(coverage.state, 'ok') = 'ok' then 'repaired' else 'failed' end",
+        'error_message': "case when coalesce(coverage.state, 'ok') <> 'ok' then "
+            ~ tidemark.message_literal(error or 'It was built, and is still not what it should be.') ~ ' end',
+    }) -%}
+    {%- set withdrawn -%}
         update {{ tidemark.ops_table('requested_partitions') }}
         set done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }}
         where request_id = {{ tidemark.text_literal(tidemark.run_id()) }} and reason = 'coverage' and done_at is null
     {%- endset -%}
-    {%- do tidemark.write_down(sql) -%}
+    {%- do tidemark.write_down([outcome, withdrawn]) -%}
     {%- set outcomes, counted = {'repaired': 0, 'failed': 0}, [] -%}
     {%- set ended -%}
         select outcome, count(*) from {{ tidemark.ops_table('backfill_attempts') }}
@@ -446,18 +455,27 @@
 {#- Attempts that have begun and not ended: nothing is repaired twice at once. -#}
 {%- macro open_attempts(condition) -%}
     select
-        run_id,
-        model_name,
-        entity,
-        day,
-        state,
-        found_at,
-        as_of,
-        max(started_at) as started_at
-    from {{ tidemark.ops_table('backfill_attempts') }}
+        attempts.run_id,
+        attempts.model_name,
+        attempts.entity,
+        attempts.day,
+        attempts.state,
+        attempts.found_at,
+        attempts.as_of,
+        max(attempts.started_at) as started_at
+    from {{ tidemark.ops_table('backfill_attempts') }} as attempts
     where {{ condition }}
-    group by run_id, model_name, entity, day, state, found_at, as_of
-    having count(case when outcome = 'started' then 1 end) > count(case when outcome <> 'started' then 1 end)
+    group by
+        attempts.run_id,
+        attempts.model_name,
+        attempts.entity,
+        attempts.day,
+        attempts.state,
+        attempts.found_at,
+        attempts.as_of
+    having
+        count(case when attempts.outcome = 'started' then 1 end)
+        > count(case when attempts.outcome <> 'started' then 1 end)
 {%- endmacro %}
 
 {%- macro attempts_end(attempts, values) -%}

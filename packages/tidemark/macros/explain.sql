@@ -139,7 +139,6 @@
 {%- macro causes_of_loaded(relation) -%}
     {%- set identity, watermark = tidemark.version_of(relation).identity, tidemark.last_watermark() -%}
     {%- set day, key = identity[-1], identity | join(', ') -%}
-    {%- set days = 'select distinct ' ~ day ~ ' from ' ~ relation ~ ' where ' ~ tidemark.newly_loaded() -%}
     select distinct
         {{ tidemark.run_state().entity }} as entity,
         {{ day }} as day,
@@ -151,9 +150,9 @@
                 where
                     {{ tidemark.valid_and_visible() }}
                     and {{ tidemark.staged('loaded_at') }} <= {{ tidemark.timestamp_literal(watermark) }}
-                    and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(days)) }}
+                    and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(day, relation ~ ' where ' ~ tidemark.newly_loaded())) }}
             ) then 'redelivery'
-            when {{ day }} < cast('{{ tidemark.utc_moment(watermark).date() }}' as date) then 'late rows'
+            when {{ day }} < {{ tidemark.date_literal(watermark) }} then 'late rows'
             else 'new rows'
         end as why
     from {{ relation }}

@@ -1,13 +1,34 @@
 {#- The gate: what the command line asks of the warehouse, and what it writes down. It decides nothing here. -#}
 
-{#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. -#}
+{#- dbt's own freshness, following the project's clock: the age at as_of(), over the rows visible then. All load times
+    are read only where none is young enough for the limits: a source that is stale, or has no limit. -#}
 {%- macro default__collect_freshness(source, loaded_at_field, filter) -%}
-    {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
-        select max({{ loaded_at_field }}) as max_loaded_at, {{ tidemark.as_of() }} as snapshotted_at
-        from {{ source }}
-        where {{ loaded_at_field }} <= {{ tidemark.as_of() }}{% if filter %} and {{ filter }}{% endif %}
-    {% endcall -%}
-    {{ return(load_result('collect_freshness')) }}
+    {%- set limited = graph.sources.values() | selectattr('relation_name', 'equalto', source | string) | first -%}
+    {%- set answers = [] -%}
+    {%- for earliest in [tidemark.stale_before(limited) if limited else none, none] | unique -%}
+        {%- if loop.first or not answers[0].table.rows[0][0] -%}
+            {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
+                select
+                    {{ tidemark.within_calendar('max(' ~ loaded_at_field ~ ')', 'timestamp') }} as max_loaded_at,
+                    {{ tidemark.as_of() }} as snapshotted_at
+                from {{ source }}
+                where {{ tidemark.loaded_between(loaded_at_field, earliest) }}{% if filter %} and {{ filter }}{% endif %}
+            {% endcall -%}
+            {%- do answers.append(load_result('collect_freshness')) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(answers | last) }}
+{%- endmacro %}
+
+{#- The load time before which even the newest row of a source is too old, or none where dbt is told no limit. -#}
+{%- macro stale_before(source) -%}
+    {%- set seconds = tidemark.freshness_limits(source).critical -%}
+    {{ return(tidemark.as_of_value() - modules.datetime.timedelta(seconds=seconds) if seconds else none) }}
+{%- endmacro %}
+
+{%- macro loaded_between(loaded_at_field, earliest) -%}
+    {%- set bound = loaded_at_field ~ ' >= ' ~ tidemark.timestamp_literal(earliest) ~ ' and ' if earliest else '' -%}
+    {{ return(bound ~ loaded_at_field ~ ' <= ' ~ tidemark.as_of()) }}
 {%- endmacro %}
 
 {#- run-operation: per source, whether it has rows and when the newest visible one was loaded; per model, what waits for
@@ -16,6 +37,9 @@
     rows are counted for who asks for that. -#}
 {%- macro gate_facts(unreadable=[], count_quarantined=false, is_recorded_later=false) -%}
     {%- do tidemark.refuse_incomplete_wiring() -%}
+    {%- do tidemark.names_argument('unreadable', unreadable, tidemark.raw_sources() | map(attribute='name')) -%}
+    {%- do tidemark.flag_argument('count_quarantined', count_quarantined) -%}
+    {%- do tidemark.flag_argument('is_recorded_later', is_recorded_later) -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set facts = {'as_of': tidemark.as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
@@ -26,11 +50,47 @@
     {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
         {%- do facts.models.update({node.name: tidemark.model_facts(node, facts.sources, counts)}) -%}
     {%- endfor -%}
+    {%- set missing = facts.sources.items() | rejectattr('1.exists') | map(attribute=0) | list -%}
+    {%- do facts.update({'advice': tidemark.missing_tables_advice(missing)}) -%}
     {%- do facts.update({'figures': tidemark.figures_of(facts, count_quarantined)}) -%}
     {%- if not is_recorded_later -%}
         {%- do tidemark.record_look([], facts.figures) -%}
     {%- endif -%}
     {%- do log('tidemark:gate_facts ' ~ tojson(facts)) -%}
+{%- endmacro %}
+
+{#- What to do where raw tables are not there, or nothing. -#}
+{%- macro missing_tables_advice(missing) -%}
+    {%- set without, names = [], [] -%}
+    {%- for source in tidemark.raw_sources() if source.name in missing -%}
+        {%- do without.append((source.config.meta or {}).get('domain')) -%}
+        {%- do names.append(tidemark.relation_of(source) | replace('"', '')) -%}
+    {%- endfor -%}
+    {%- set without = without | select | unique | sort -%}
+    {%- set kept = (tidemark.setting('domains') or []) | reject('in', without) | list if without else [] -%}
+    {%- set switch = "switch off " ~ ('domain ' if without | length == 1 else 'domains ') ~ without | join(', ')
+        ~ ": vars: domains in dbt_project.yml, or --vars '{domains: [" ~ kept | join(', ') ~ "]}'" -%}
+    {{ return('' if not names else (
+        ('These raw tables do not exist: ' if names | length > 1 else 'This raw table does not exist: ')
+        ~ names | join(', ') ~ '. '
+        ~ ('Who does not have them may ' ~ switch if kept else 'Are database and schema of the source right')
+        ~ ('.' if kept else '?') ~ ' Who loads them makes them empty by dbt run-operation create_landing.'
+    )) }}
+{%- endmacro %}
+
+{#- on-run-end: after failures, since a missing table fails a view in the engine's words. -#}
+{%- macro tell_missing_tables(results) -%}
+    {%- set missing = [] -%}
+    {%- for result in results if result.status == 'error' and result.node.resource_type in ('model', 'test') -%}
+        {%- for source in tidemark.sources_above(result.node.unique_id) if source.name not in missing -%}
+            {%- if load_relation(tidemark.relation_of(source)) is none -%}
+                {%- do missing.append(source.name) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {%- do exceptions.warn(tidemark.missing_tables_advice(missing)) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- All that waits, counted in one statement: per source, per watermark of the models below it, which mostly share one,
@@ -41,7 +101,8 @@
         {%- if load_relation(tidemark.relation_of(source)) is not none -%}
             {%- set all_rows = '(select count(*) from ' ~ source.relation_name ~ ')' -%}
             {%- set waiting = tidemark.rows_loaded(source, tidemark.as_of_value(), none) -%}
-            {%- do wanted.update({source.name: [all_rows, waiting, tidemark.newest_visible(source)]}) -%}
+            {%- set newest = tidemark.newest_visible(source, tidemark.stale_before(source)) -%}
+            {%- do wanted.update({source.name: [all_rows, waiting, newest]}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
@@ -67,6 +128,13 @@
     {%- for row in (run_query(sql).rows if wanted else []) -%}
         {%- do counts.update({row[0]: {'rows': row[1] | int, 'others': row[2] | int, 'newest': row[3]}}) -%}
     {%- endfor -%}
+    {#- stale, empty or from the future: which of them, all load times tell -#}
+    {%- for source in tidemark.raw_sources() if source.name in counts and tidemark.stale_before(source) -%}
+        {%- if counts[source.name].rows and not counts[source.name].newest -%}
+            {%- set newest = run_query('select ' ~ tidemark.newest_visible(source, none)).rows[0][0] -%}
+            {%- do counts[source.name].update({'newest': newest}) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {{ return(counts) }}
 {%- endmacro %}
 
@@ -81,10 +149,10 @@
     }) }}
 {%- endmacro %}
 
-{%- macro newest_visible(source) -%}
+{%- macro newest_visible(source, earliest) -%}
     (
-        select max({{ source.loaded_at_field }}) from {{ source.relation_name }}
-        where {{ source.loaded_at_field }} <= {{ tidemark.as_of() }}
+        select {{ tidemark.within_calendar('max(' ~ source.loaded_at_field ~ ')', 'timestamp') }} from {{ source.relation_name }}
+        where {{ tidemark.loaded_between(source.loaded_at_field, earliest) }}
     )
 {%- endmacro %}
 
@@ -130,6 +198,13 @@
 {#- run-operation: what the gate said of sources and models, with the figures that it was said on. A model that is
     unchanged is known up to this clock (skipped in the ledger); a blocked one waits (pending). -#}
 {%- macro record_checks(checks, figures) -%}
+    {%- do tidemark.rows_argument('checks', checks, ['subject', 'subject_type', 'state', 'reason']) -%}
+    {%- do tidemark.rows_argument('figures', figures, tidemark.figure(none, none, none)) -%}
+    {%- if var('run_id', none) is none -%}
+        {#- by hand: in a command gate_facts has refused, and every look pays for each statement -#}
+        {%- do tidemark.create_ops_tables() -%}
+        {%- do tidemark.refuse_earlier_clock() -%}
+    {%- endif -%}
     {%- set entries, sources, statuses = [], {}, {'unchanged': 'skipped', 'blocked': 'pending'} -%}
     {%- for check in checks -%}
         {%- if check.subject_type == 'source' -%}
@@ -157,27 +232,22 @@
     first entry is the look itself, the clock up to which its figures are known. -#}
 {%- macro record_look(entries, figures) -%}
     {%- set look = {'job_name': 'gate', 'job_type': 'gate', 'status': 'success', 'as_of': tidemark.as_of_value()} -%}
-    {%- set sql -%}
-        {{ tidemark.ledger_insert([look] + entries) }};
-        {% if figures %}
-        insert into {{ tidemark.ops_table('gate_log') }}
-        {%- endif %}
-        {%- for figure in figures %}
-        select
-            {{ tidemark.last_ledger_entry() }},
-            {{ tidemark.text_literal(tidemark.run_id()) }},
-            {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
-            {{ tidemark.as_of() }},
-            {{ tidemark.text_literal(figure.metric) }},
-            {{ tidemark.text_literal(figure.subject) }},
-            {{ tidemark.number_literal(figure.amount) }},
-            {{ tidemark.text_literal(figure.detail) }},
-            {{ tidemark.number_literal(figure.limits.get('warning')) }},
-            {{ tidemark.number_literal(figure.limits.get('critical')) }},
-            {{ tidemark.timestamp_literal(figure.reference_time) }},
-            {{ tidemark.text_literal(figure.reason) }}
-            {{- ' union all' if not loop.last }}
-        {%- endfor %}
-    {%- endset -%}
-    {%- do tidemark.write_down(sql) -%}
+    {%- set rows, now = [], tidemark.timestamp_literal(tidemark.wall_clock()) -%}
+    {%- for figure in figures -%}
+        {%- do rows.append({
+            'run_id': tidemark.text_literal(tidemark.run_id()),
+            'measured_at': now,
+            'as_of': tidemark.as_of(),
+            'metric': tidemark.text_literal(figure.metric),
+            'subject': tidemark.text_literal(figure.subject),
+            'amount': tidemark.number_literal(figure.amount),
+            'detail': tidemark.message_literal(figure.detail),
+            'warning_at': tidemark.number_literal(figure.limits.get('warning')),
+            'critical_at': tidemark.number_literal(figure.limits.get('critical')),
+            'reference_time': tidemark.timestamp_literal(figure.reference_time),
+            'reason': tidemark.message_literal(figure.reason),
+        }) -%}
+    {%- endfor -%}
+    {%- set seen = [tidemark.insert_of_rows('gate_log', 'ledger.last_entry', rows)] if rows else [] -%}
+    {%- do tidemark.write_down([tidemark.ledger_insert([look] + entries)] + seen) -%}
 {%- endmacro %}

@@ -12,7 +12,19 @@
     {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
         {%- do figures.extend(tidemark.job_figures(node, facts.models[node.name])) -%}
     {%- endfor -%}
+    {%- set filled = tidemark.raw_sources() | selectattr('name', 'in', tidemark.readable_sources(facts)) | list -%}
+    {%- for row in (tidemark.named_rows(tidemark.skipped_files(filled)) if filled and tidemark.setting('landing').pipes else []) -%}
+        {%- do figures.append(tidemark.figure('skipped_files', row['source_name'], row['files'] | int, row['told'])) -%}
+    {%- endfor -%}
     {{ return(figures) }}
+{%- endmacro %}
+
+{%- macro readable_sources(facts) -%}
+    {%- set names = [] -%}
+    {%- for name, source in facts.sources.items() if source.is_readable -%}
+        {%- do names.append(name) -%}
+    {%- endfor -%}
+    {{ return(names) }}
 {%- endmacro %}
 
 {%- macro figure(metric, subject, amount, detail=none, limits={}, reference_time=none, reason=none) -%}
@@ -44,7 +56,7 @@
 {%- endmacro %}
 
 {%- macro seconds_between(earlier, later) -%}
-    cast({{ dbt.datediff(earlier, later, 'millisecond') }} / 1000.0 as decimal(18, 3))
+    cast({{ dbt.datediff(earlier, later, 'millisecond') }} * 0.001 as decimal(18, 3))
 {%- endmacro %}
 
 {%- macro source_figures(source, facts) -%}
@@ -109,7 +121,7 @@
         limit 2
     {%- endset -%}
     {%- set clocks = run_query(sql).rows -%}
-    {{ return(clocks[1][0] if clocks | length > 1 else tidemark.as_of_value() - modules.datetime.timedelta(days=1)) }}
+    {{ return(clocks[1][0] if clocks | length > 1 else tidemark.shifted(tidemark.as_of_value(), modules.datetime.timedelta(days=-1))) }}
 {%- endmacro %}
 
 {%- macro job_figures(node, facts) -%}
@@ -171,7 +183,8 @@
 {#- Per job of a type: its watermark, its last success, and what failed since. -#}
 {%- macro job_results(ledger, job_type='model') -%}
     {#- a failed test is no further failure of its model; a load may bring several failures of an ingest job -#}
-    {%- set failure = 'run_id' if job_type == 'model' else 'ledger_entry' %}
+    {%- set failure = 'ended.run_id' if job_type == 'model' else 'ended.ledger_entry' -%}
+    {%- set seconds = tidemark.seconds_between('ended.started_at', 'ended.completed_at') %}
     select
         jobs.job_name,
         watermarks.last_processed_timestamp,
@@ -187,16 +200,16 @@
         jobs.metadata_json
     from (
         select
-            job_name,
-            max(case when status = 'success' then completed_at end) as completed_at,
-            max(case when status = 'success' then {{ tidemark.seconds_between('started_at', 'completed_at') }} end) as seconds,
-            max(case when status = 'success' then records_processed end) as records_processed,
-            max(case when status = 'success' then partitions_touched end) as partitions_touched,
-            count(distinct case when status = 'failed' then {{ failure }} end) as failures,
-            max(case when status = 'failed' then completed_at end) as failed_at,
-            max(completed_at) as ended_at,
-            max_by(error_message, ledger_entry) as error_message,
-            max_by(metadata_json, ledger_entry) as metadata_json
+            ended.job_name,
+            max(case when ended.status = 'success' then ended.completed_at end) as completed_at,
+            max(case when ended.status = 'success' then {{ seconds }} end) as seconds,
+            max(case when ended.status = 'success' then ended.records_processed end) as records_processed,
+            max(case when ended.status = 'success' then ended.partitions_touched end) as partitions_touched,
+            count(distinct case when ended.status = 'failed' then {{ failure }} end) as failures,
+            max(case when ended.status = 'failed' then ended.completed_at end) as failed_at,
+            max(ended.completed_at) as ended_at,
+            {{ tidemark.last_known('ended.error_message', 'ended.ledger_entry') }} as error_message,
+            {{ tidemark.last_known('ended.metadata_json', 'ended.ledger_entry') }} as metadata_json
         from (
             select
                 *,
@@ -204,8 +217,8 @@
             from {{ ledger }}
             where job_type = '{{ job_type }}' and status in ('success', 'failed')
         ) as ended
-        where ledger_entry >= coalesce(success_entry, 0)
-        group by job_name
+        where ended.ledger_entry >= coalesce(ended.success_entry, 0)
+        group by ended.job_name
     ) as jobs
     left join ({{ tidemark.last_runs(ledger) }}) as watermarks on jobs.job_name = watermarks.job_name
 {%- endmacro %}
@@ -223,12 +236,13 @@
 {#- What became of repairs in the last thirty days: the share that succeeded, and how long it took from the check that
     found the damage to the one that found it gone, on average. -#}
 {%- macro repairs(attempts, clock) -%}
+    {%- set seconds = tidemark.seconds_between('attempts.found_at', 'attempts.finished_at') -%}
+    {%- set repair_seconds = "case when attempts.outcome = 'repaired' then " ~ seconds ~ ' end' %}
     select
         'last 30 days' as subject,
-        100.0 * count(case when attempts.outcome = 'repaired' then 1 end) / count(*) as success_percent,
-        avg(case
-            when attempts.outcome = 'repaired' then {{ tidemark.seconds_between('attempts.found_at', 'attempts.finished_at') }}
-        end) as seconds,
+        {{ tidemark.ratio("100 * count(case when attempts.outcome = 'repaired' then 1 end)", 'count(*)', decimals=3) }}
+            as success_percent,
+        {{ tidemark.ratio('sum(' ~ repair_seconds ~ ')', 'count(' ~ repair_seconds ~ ')', decimals=3, scale=3) }} as seconds,
         max(attempts.finished_at) as finished_at,
         {{ clock }}.as_of
     from {{ clock }}

@@ -3,10 +3,11 @@
 
 {#- run-operation: makes what loaders need, or with `dry_run` prints what that is. What is there stays as it is. -#}
 {%- macro create_landing(dry_run=false) -%}
-    {%- if dry_run -%}
+    {%- if tidemark.flag_argument('dry_run', dry_run) -%}
         {%- do print(tidemark.landing_ddl() | trim) -%}
     {%- else -%}
-        {%- do tidemark.write_down(tidemark.landing_ddl()) -%}
+        {%- do tidemark.refuse_earlier_clock() -%}
+        {%- do tidemark.make_objects(tidemark.landing_ddl()) -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -50,8 +51,11 @@
     {%- set marts = api.Relation.create(database=target.database, schema=target.schema).include(identifier=false) %}
     use role sysadmin;
 
-    create warehouse if not exists {{ target.warehouse }}
+    {%- for warehouse in tidemark.warehouses_in_use() %}
+
+    create warehouse if not exists {{ warehouse }}
         warehouse_size = xsmall auto_suspend = 60 auto_resume = true initially_suspended = true;
+    {%- endfor %}
     {%- for database in [target.database, tidemark.raw_schema().database] | unique %}
 
     create database if not exists {{ database }};
@@ -65,13 +69,16 @@
 
     create stage if not exists {{ tidemark.raw_schema() }}.landing
     {%- if tidemark.setting('landing').url %}
-        url = {{ tidemark.text_literal(tidemark.setting('landing').url) }}
+        {#- Snowflake puts nothing between this and the name of a file #}
+        url = {{ tidemark.text_literal(tidemark.setting('landing').url.rstrip('/') ~ '/') }}
     {%- endif %}
     {%- if tidemark.setting('landing').storage_integration %}
         storage_integration = {{ tidemark.setting('landing').storage_integration }}
     {%- endif %}
         file_format = (format_name = {{ tidemark.text_literal(tidemark.raw_schema() ~ '.landing_parquet') }});
-    {%- for source in tidemark.raw_sources() %}
+    {%- for source in tidemark.raw_sources() if tidemark.setting('landing').pipes %}
+
+    alter table {{ tidemark.relation_of(source) }} add column if not exists failed_values varchar;
 
     {{ tidemark.pipe_ddl(source) }};
     {%- endfor %}
@@ -79,26 +86,87 @@
     {{ tidemark.roles_ddl(marts) }}
 {%- endmacro %}
 
+{#- The profile's for everything, and those that single folders of marts are built with. -#}
+{%- macro warehouses_in_use() -%}
+    {{ return(([target.warehouse] + (tidemark.setting('warehouses') or {}).values() | list) | unique(case_sensitive=true) | list) }}
+{%- endmacro %}
+
 {#- Rows that a pipe loads get the time that it reads them for their load time: it tells no job of a file that it has
-    loaded late, and rows that seem to be older than the last run would not be seen. -#}
+    loaded late, and rows that seem to be older than the last run would not be seen.
+
+    A pipe skips a file with a value that does not cast, and says so in COPY_HISTORY alone. So nothing here can fail to
+    cast: what is no value of its column's type is null, and kept as text in `failed_values`, for the quarantine. -#}
 {%- macro pipe_ddl(source) -%}
+    {%- set columns, failed = source.columns.values() | map(attribute='name') | list, [] -%}
+    {%- for column in source.columns.values() if column.name != source.loaded_at_field -%}
+        {%- set text, value = 'cast($1:' ~ column.name ~ ' as varchar)', tidemark.pipe_value(column) -%}
+        {%- if value != text -%}
+            {%- do failed.append(
+                tidemark.text_literal(column.name) ~ ', case when ' ~ value ~ ' is null then ' ~ text ~ ' end'
+            ) -%}
+        {%- endif -%}
+    {%- endfor %}
     create pipe if not exists {{ tidemark.raw_schema() }}.{{ source.name }}_pipe
         {%- if tidemark.setting('landing').url %}
         auto_ingest = true
         {%- endif %}
-        as copy into {{ tidemark.relation_of(source) }} ({{ source.columns.values() | map(attribute='name') | join(', ') }})
+        as copy into {{ tidemark.relation_of(source) }} ({{ columns | join(', ') }}, failed_values)
         from (
             select
             {%- for column in source.columns.values() %}
                 {%- if column.name == source.loaded_at_field %}
-                cast(convert_timezone('UTC', metadata$start_scan_time) as timestamp_ntz)
+                cast(convert_timezone('UTC', metadata$start_scan_time) as timestamp_ntz),
                 {%- else %}
-                cast($1:{{ column.name }} as {{ column.data_type }})
+                {{ tidemark.pipe_value(column) }},
                 {%- endif %}
-                {{- ',' if not loop.last }}
             {%- endfor %}
+                {#- it leaves out what is null #}
+                nullif(cast(object_construct({{ failed | join(', ') }}) as varchar), '{}')
             from @{{ tidemark.raw_schema() }}.landing/{{ source.name }}/
         )
+{%- endmacro %}
+
+{#- Parquet has times as times; what is none is read as text, which has fewer digits. -#}
+{%- macro pipe_value(column) -%}
+    {%- set value, type = '$1:' ~ column.name, column.data_type -%}
+    {%- set text = 'cast(' ~ value ~ ' as varchar)' -%}
+    {%- if type == 'varchar' -%}
+        {{ return(text) }}
+    {%- elif not type.startswith('timestamp') -%}
+        {{ return('try_cast(' ~ text ~ ' as ' ~ type ~ ')') }}
+    {%- endif -%}
+    {%- set is_time = [] -%}
+    {%- for kind in ('ntz', 'ltz', 'tz') -%}
+        {%- do is_time.append('is_timestamp_' ~ kind ~ '(' ~ value ~ ')') -%}
+    {%- endfor -%}
+    {{ return(
+        'case when ' ~ is_time | join(' or ') ~ ' then cast(' ~ value ~ ' as ' ~ type ~ ') '
+        ~ 'else try_cast(' ~ text ~ ' as ' ~ type ~ ') end'
+    ) }}
+{%- endmacro %}
+
+{#- For staging: what a pipe could not read of a row, and the reason for which that row waits. Nothing without pipes. -#}
+{%- macro failed_values() -%}
+    {{ return('failed_values,' if tidemark.setting('landing').pipes else '') }}
+{%- endmacro %}
+
+{%- macro when_failed_values() -%}
+    {{ return("when failed_values is not null then 'a value could not be read'" if tidemark.setting('landing').pipes else '') }}
+{%- endmacro %}
+
+{#- Per raw table, which files its pipe skipped or loaded in part, as far as Snowflake's history reaches, and did not
+    load since. -#}
+{%- macro skipped_files(sources) -%}
+    {%- for source in sources %}
+    select '{{ source.name }}' as source_name, count(*) as files, max(concat(file_name, ': ', first_error_message)) as told
+    from (
+        select file_name, status, first_error_message
+        from {{ tidemark.copy_history(tidemark.relation_of(source)) }} as history
+        qualify row_number() over (partition by file_name order by last_load_time desc) = 1
+    ) as last_loads
+    where lower(status) like '%failed' or lower(status) like 'partially%'
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
 {%- endmacro %}
 
 {#- Loaders write raw tables, the transformer reads them and writes all else, reporters read the marts. -#}
@@ -117,6 +185,10 @@
 
     grant usage on warehouse {{ target.warehouse }} to role {{ role }};
     {%- endfor %}
+    {%- for warehouse in tidemark.warehouses_in_use() if warehouse != target.warehouse %}
+
+    grant usage on warehouse {{ warehouse }} to role {{ roles.transformer }};
+    {%- endfor %}
     {%- for role in [roles.loader, roles.transformer] %}
 
     grant usage on database {{ raw.database }} to role {{ role }};
@@ -132,7 +204,7 @@
     grant select on {{ scope }} views in schema {{ raw }} to role {{ roles.transformer }};
     {%- endfor %}
     {#- one by one: Snowflake refuses grants on all pipes of a schema -#}
-    {%- for source in tidemark.raw_sources() %}
+    {%- for source in tidemark.raw_sources() if tidemark.setting('landing').pipes %}
 
     grant operate, monitor on pipe {{ raw }}.{{ source.name }}_pipe to role {{ roles.loader }};
     {%- endfor %}

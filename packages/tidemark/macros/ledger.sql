@@ -7,6 +7,7 @@
 {%- endmacro %}
 
 {%- macro create_ops_tables() -%}
+    {%- set timestamp = tidemark.timestamp_type() -%}
     {%- set sql -%}
         create table if not exists {{ tidemark.ops_table('etl_job_runs') }} (
             ledger_entry bigint,
@@ -14,13 +15,13 @@
             job_name varchar,
             job_type varchar,
             status varchar,
-            as_of timestamp,
-            processed_from timestamp,
-            last_processed_timestamp timestamp,
+            as_of {{ timestamp }},
+            processed_from {{ timestamp }},
+            last_processed_timestamp {{ timestamp }},
             records_processed bigint,
             partitions_touched bigint,
-            started_at timestamp,
-            completed_at timestamp,
+            started_at {{ timestamp }},
+            completed_at {{ timestamp }},
             error_message varchar,
             code_checksum varchar,
             metadata_json varchar
@@ -31,8 +32,8 @@
             entity varchar,
             day date,
             reason varchar,
-            requested_at timestamp,
-            done_at timestamp,
+            requested_at {{ timestamp }},
+            done_at {{ timestamp }},
             run_id varchar
         );
         create table if not exists {{ tidemark.ops_table('partition_coverage') }} (
@@ -49,9 +50,9 @@
             differing_columns varchar,
             is_current boolean,
             is_rebuildable boolean,
-            as_of timestamp,
-            found_at timestamp,
-            checked_at timestamp,
+            as_of {{ timestamp }},
+            found_at {{ timestamp }},
+            checked_at {{ timestamp }},
             run_id varchar,
             compared_from date
         );
@@ -64,10 +65,10 @@
             day date,
             outcome varchar,
             state varchar,
-            found_at timestamp,
-            as_of timestamp,
-            started_at timestamp,
-            finished_at timestamp,
+            found_at {{ timestamp }},
+            as_of {{ timestamp }},
+            started_at {{ timestamp }},
+            finished_at {{ timestamp }},
             error_message varchar
         );
         create table if not exists {{ tidemark.ops_table('changed_keys') }} (
@@ -76,32 +77,35 @@
             entity varchar,
             day date,
             run_id varchar,
-            as_of timestamp
+            as_of {{ timestamp }}
         );
-        create table if not exists {{ tidemark.ops_table('run_lock') }} as
-            select
-                {{ tidemark.text_literal(none) }} as holder,
-                {{ tidemark.timestamp_literal(none) }} as taken_at,
-                {{ tidemark.timestamp_literal(none) }} as expires_at;
+        create table if not exists {{ tidemark.ops_table('run_lock') }} (
+            holder varchar,
+            taken_at {{ timestamp }},
+            expires_at {{ timestamp }}
+        );
+        create table if not exists {{ tidemark.ops_table('run_lock_turn') }} (
+            taken_at {{ timestamp }}
+        );
         create table if not exists {{ tidemark.ops_table('gate_log') }} (
             ledger_entry bigint,
             run_id varchar,
-            measured_at timestamp,
-            as_of timestamp,
+            measured_at {{ timestamp }},
+            as_of {{ timestamp }},
             metric varchar,
             subject varchar,
             amount bigint,
             detail varchar,
             warning_at bigint,
             critical_at bigint,
-            reference_time timestamp,
+            reference_time {{ timestamp }},
             reason varchar
         );
         create table if not exists {{ tidemark.ops_table('alerts') }} (
             alert_entry bigint,
             run_id varchar,
-            told_at timestamp,
-            as_of timestamp,
+            told_at {{ timestamp }},
+            as_of {{ timestamp }},
             channel varchar,
             subject varchar,
             state varchar
@@ -110,17 +114,17 @@
             path varchar,
             table_name varchar,
             records bigint,
-            loaded_at timestamp,
+            loaded_at {{ timestamp }},
             run_id varchar,
-            recorded_at timestamp,
+            recorded_at {{ timestamp }},
             status varchar,
             error_message varchar
         );
         create table if not exists {{ tidemark.ops_table('retention_floors') }} (
             ledger_entry bigint,
             run_id varchar,
-            pruned_at timestamp,
-            as_of timestamp,
+            pruned_at {{ timestamp }},
+            as_of {{ timestamp }},
             subject varchar,
             subject_type varchar,
             kept_from date,
@@ -140,8 +144,10 @@
 
 {#- Written when a run starts and ends, and with every model -#}
 
-{#- on-run-start. Refuses a clock that runs backwards, and closes what a killed run left open. -#}
+{#- on-run-start. Refuses a clock that runs backwards, whatever command it is that writes, and closes what a killed run
+    left open. -#}
 {%- macro open_ledger() -%}
+    {%- set reading = ['test', 'compile', 'generate', 'freshness', 'show', 'list', 'parse', 'debug'] -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness') -%}
         {%- do tidemark.refuse_incomplete_wiring() -%}
         {%- do tidemark.refuse_to_cover() -%}
@@ -149,9 +155,12 @@
     {%- endif -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- do tidemark.take_run_lock() -%}
-        {%- if not flags.FULL_REFRESH -%}
-            {%- do tidemark.refuse_earlier_clock() -%}
-        {%- endif -%}
+    {%- endif -%}
+    {%- if execute and flags.WHICH not in reading -%}
+        {%- do tidemark.refuse_earlier_clock() -%}
+    {%- endif -%}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- do tidemark.tell_types_of_raw_tables() -%}
         {%- set entries = [] -%}
         {%- for run_id, job_name in tidemark.unfinished_runs() -%}
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
@@ -170,6 +179,7 @@
     was skipped because of it, and the end of the run itself. -#}
 {%- macro close_ledger(results) -%}
     {%- if execute and flags.WHICH in ('run', 'build', 'test') -%}
+        {%- do tidemark.tell_missing_tables(results) -%}
         {%- set entries, failures = [], [] -%}
         {%- for result in results if result.status in ('error', 'fail', 'skipped') -%}
             {%- set node = result.node -%}
@@ -204,6 +214,7 @@
 
 {#- run-operation: the end of a run that was told to stop. dbt calls on-run-end for what fails, not for that. -#}
 {%- macro close_interrupted_run(reason) -%}
+    {%- set reason = tidemark.text_argument('reason', reason) -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- set entries = [] -%}
     {%- for unfinished, job_name in tidemark.unfinished_runs() if unfinished == tidemark.run_id() -%}
@@ -228,6 +239,20 @@
     {%- endif -%}
     {%- do tidemark.run_state() -%}
     {%- do tidemark.forget_before_rebuild() -%}
+    {%- if execute and model.resource_type == 'snapshot' -%}
+        {%- do tidemark.refuse_later_rows() -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- What a snapshot holds says itself how far it has come, also where the ledger has lost that, or never got it. -#}
+{%- macro refuse_later_rows() -%}
+    {%- set later = '(select count(*) from ' ~ this ~ ' where dbt_valid_from > ' ~ tidemark.as_of() ~ ')' -%}
+    {%- if load_relation(this) is not none and tidemark.count_of(later) -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' holds rows that were loaded later than the clock of this run, ' ~ tidemark.as_of_value()
+            ~ '. Nothing rebuilds a snapshot, so it was left as it is. Use a later as_of.'
+        ) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Post-hook of every mart. A restatement does not move the watermark; a build with --empty or --sample leaves none, so
@@ -248,7 +273,7 @@
             'partitions': state.partitions,
             'is_refresh_cheaper': tidemark.was_refresh_cheaper(),
         })) -%}
-        {{ tidemark.ledger_insert([{
+        {%- set entry = tidemark.ledger_insert([{
             'job_name': model.name,
             'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
             'status': 'success',
@@ -260,13 +285,13 @@
             'started_at': state.began,
             'code_checksum': model.checksum.checksum,
             'metadata_sql': tidemark.run_metadata(state, watermark),
-        }]) }}
-        {%- if state.requests -%}
-        ;
-        update {{ tidemark.ops_table('requested_partitions') }}
-        set done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }}, run_id = {{ tidemark.text_literal(tidemark.run_id()) }}
-        where {{ tidemark.is_requested() }}
-        {%- endif -%}
+        }]) -%}
+        {%- set requests_done -%}
+            update {{ tidemark.ops_table('requested_partitions') }}
+            set done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }}, run_id = {{ tidemark.text_literal(tidemark.run_id()) }}
+            where {{ tidemark.is_requested() if state.requests }}
+        {%- endset -%}
+        {{ tidemark.in_one_transaction([entry, requests_done] if state.requests else [entry]) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -307,7 +332,7 @@
 
 {%- macro overlap_start(watermark) -%}
     {%- set overlap = modules.datetime.timedelta(minutes=tidemark.setting('watermark_overlap_minutes')) -%}
-    {{ return(tidemark.utc_moment(watermark) - overlap) }}
+    {{ return(tidemark.shifted(tidemark.utc_moment(watermark), -overlap)) }}
 {%- endmacro %}
 
 
@@ -405,7 +430,13 @@
     {%- if key not in graph -%}
         {%- set jobs, failures, requests, floors = {}, {}, {}, {} -%}
         {%- if load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
-            {%- for row in tidemark.named_rows(tidemark.last_runs(tidemark.ops_table('etl_job_runs'))) -%}
+            {%- set entries = tidemark.recent_entries() -%}
+            {%- set rows = tidemark.named_rows(tidemark.last_runs(entries)) -%}
+            {%- if not tidemark.have_all_succeeded(rows) -%}
+                {%- set entries = tidemark.ops_table('etl_job_runs') -%}
+                {%- set rows = tidemark.named_rows(tidemark.last_runs(entries)) -%}
+            {%- endif -%}
+            {%- for row in rows -%}
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
@@ -417,7 +448,7 @@
                     'clock': row['as_of'],
                 }}) -%}
             {%- endfor -%}
-            {%- for row in tidemark.named_rows(tidemark.failures_floors_and_requests()) -%}
+            {%- for row in tidemark.named_rows(tidemark.failures_floors_and_requests(entries)) -%}
                 {%- if row['kind'] == 'failure' -%}
                     {%- do failures.update({row['subject']: row['ledger_entry']}) -%}
                 {%- elif row['kind'] == 'floor' -%}
@@ -432,17 +463,36 @@
     {{ return(graph[key]) }}
 {%- endmacro %}
 
+{#- The ledger of five weeks, by a literal: an engine skips what it stores of the time before. Each model that ends is an
+    entry, and on Snowflake a micro-partition. -#}
+{%- macro recent_entries() -%}
+    {%- set since = tidemark.timestamp_literal(tidemark.wall_clock() - modules.datetime.timedelta(days=35)) -%}
+    {{ return(
+        '(select * from ' ~ tidemark.ops_table('etl_job_runs') ~ ' where started_at >= ' ~ since ~ ' or started_at is null)'
+    ) }}
+{%- endmacro %}
+
+{#- Then nothing of the time before matters: what a job is known by is its last success, and what came after it. -#}
+{%- macro have_all_succeeded(last_runs) -%}
+    {%- set names = last_runs | selectattr('success_entry') | map(attribute='job_name') | list -%}
+    {%- set unknown = [] -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.name not in names -%}
+        {%- do unknown.append(node.name) -%}
+    {%- endfor -%}
+    {{ return(not unknown) }}
+{%- endmacro %}
+
 {#- What failed last, a test of it included; from which day the raw tables are complete; what someone asked for: one
     statement, since every run asks. -#}
-{%- macro failures_floors_and_requests() -%}
+{%- macro failures_floors_and_requests(entries) -%}
     select
         'failure' as kind,
         job_name as subject,
         max(ledger_entry) as ledger_entry,
         cast(null as varchar) as entity,
         cast(null as date) as day,
-        cast(null as timestamp) as requested_at
-    from {{ tidemark.ops_table('etl_job_runs') }}
+        {{ tidemark.timestamp_literal(none) }} as requested_at
+    from {{ entries }} as entries
     where job_type = 'model' and status = 'failed'
     group by job_name
     union all
@@ -451,7 +501,7 @@
         model_name as subject,
         null as ledger_entry,
         entity,
-        day,
+        {{ tidemark.within_calendar('day') }} as day,
         requested_at
     from {{ tidemark.ops_table('requested_partitions') }}
     where done_at is null
@@ -489,20 +539,22 @@
     from {{ ledger }} as runs
     left join (
         select
-            job_name,
-            max_by(as_of, ledger_entry) as as_of,
+            entries.job_name,
+            {{ tidemark.last_known('entries.as_of', 'entries.ledger_entry') }} as as_of,
             {#- a restatement writes at its clock, and knows only the days of its window up to then. #}
-            max_by(as_of, case when job_type <> 'backfill' then ledger_entry end) as known_until
-        from {{ ledger }}
-        where status = 'success' or (job_type = 'gate' and status = 'skipped')
-        group by job_name
+            {{ tidemark.last_known(
+                'entries.as_of', "case when entries.job_type <> 'backfill' then entries.ledger_entry end"
+            ) }} as known_until
+        from {{ ledger }} as entries
+        where entries.status = 'success' or (entries.job_type = 'gate' and entries.status = 'skipped')
+        group by entries.job_name
     ) as clocks on runs.job_name = clocks.job_name
     left join (
         select
             job_name,
             max(ledger_entry) as success_entry,
             max(case when metadata_json like '{"mode": "full"%' then ledger_entry end) as full_entry,
-            max_by(last_processed_timestamp, ledger_entry) as built_until
+            {{ tidemark.last_known('last_processed_timestamp', 'ledger_entry') }} as built_until
         from {{ ledger }}
         where job_type = 'model' and status = 'success'
         group by job_name
@@ -511,24 +563,33 @@
     qualify row_number() over (partition by runs.job_name order by runs.ledger_entry desc) = 1
 {%- endmacro %}
 
+{#- A full refresh may go back with what it rebuilds; it leaves the others alone. Nothing rebuilds a snapshot. -#}
 {%- macro refuse_earlier_clock() -%}
+    {%- set goes_back = flags.FULL_REFRESH and flags.WHICH != 'run-operation' -%}
     {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.name in tidemark.ledger_state().jobs -%}
         {%- set clock = tidemark.ledger_state().jobs[node.name].clock -%}
-        {%- if clock and tidemark.utc_moment(clock) > tidemark.as_of_value() -%}
+        {%- set is_left_alone = goes_back and (tidemark.is_rebuilt(node) or node.unique_id not in selected_resources) -%}
+        {%- if clock and tidemark.utc_moment(clock) > tidemark.as_of_value() and not is_left_alone -%}
             {%- do tidemark.release_run_lock() -%}
+            {%- set is_snapshot = node.resource_type == 'snapshot' -%}
             {{ exceptions.raise_compiler_error(
                 'The clock of this run, ' ~ tidemark.as_of_value() ~ ', lies before the clock of the ledger: '
-                ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. '
-                ~ 'Use a later as_of, or rebuild as of then with --full-refresh.'
+                ~ node.name ~ ' is known up to ' ~ clock ~ '. Nothing was touched. Use a later as_of, '
+                ~ ('or leave snapshots out (--exclude-resource-type snapshot): their history cannot be rebuilt.'
+                    if is_snapshot and goes_back else 'or rebuild as of then with --full-refresh.')
             ) }}
         {%- endif -%}
     {%- endfor -%}
 {%- endmacro %}
 
+{%- macro is_rebuilt(node) -%}
+    {{ return(node.resource_type == 'model' and node.config.full_refresh is not false) }}
+{%- endmacro %}
+
 {%- macro unfinished_runs() -%}
     {%- set sql -%}
         select run_id, job_name
-        from {{ tidemark.ops_table('etl_job_runs') }}
+        from {{ tidemark.recent_entries() }} as entries
         where job_name like 'dbt %'
         group by run_id, job_name
         having count(case when status = 'running' then 1 end) > count(case when status <> 'running' then 1 end)
@@ -607,26 +668,53 @@
 {#- The entry number is the ledger's order: wall clocks step back and tie. Only one writer at a time writes for one job,
     so a tie between jobs does no harm. -#}
 {%- macro ledger_insert(entries) -%}
-    insert into {{ tidemark.ops_table('etl_job_runs') }}
-    {%- for entry in entries %}
+    {%- set rows, now = [], tidemark.wall_clock() -%}
+    {%- for entry in entries -%}
+        {%- do rows.append({
+            'run_id': tidemark.text_literal(entry.run_id or tidemark.run_id()),
+            'job_name': tidemark.text_literal(entry.job_name),
+            'job_type': tidemark.text_literal(entry.job_type),
+            'status': tidemark.text_literal(entry.status),
+            'as_of': tidemark.timestamp_literal(entry.as_of),
+            'processed_from': tidemark.timestamp_literal(entry.processed_from),
+            'last_processed_timestamp': tidemark.timestamp_literal(entry.last_processed_timestamp),
+            'records_processed': tidemark.number_literal(entry.records_processed),
+            'partitions_touched': tidemark.number_literal(entry.partitions_touched),
+            'started_at': tidemark.timestamp_literal(entry.started_at or tidemark.utc_moment(run_started_at)),
+            'completed_at': tidemark.timestamp_literal(
+                entry.completed_at or (now if entry.status != 'running' else none)
+            ),
+            'error_message': tidemark.message_literal(entry.error_message),
+            'code_checksum': tidemark.text_literal(entry.code_checksum),
+            'metadata_json': entry.metadata_sql or tidemark.text_literal(none),
+        }) -%}
+    {%- endfor -%}
+    {{ return(tidemark.insert_of_rows('etl_job_runs', 'ledger.last_entry + rows_to_add.ordinal', rows)) }}
+{%- endmacro %}
+
+{#- An insert of rows, each literals by column, into an ops table that is numbered like the ledger. What all rows share
+    stands once, and so does the look for the last number: a check writes 150 rows, which were 80 kB and as many looks.
+    Nulls have a type in the first row. -#}
+{%- macro insert_of_rows(table, ledger_entry, rows) -%}
+    {%- set own = [] -%}
+    {%- for column in rows[0] if rows | map(attribute=column) | unique(case_sensitive=true) | list | length > 1 -%}
+        {%- do own.append(column) -%}
+    {%- endfor -%}
+    insert into {{ tidemark.ops_table(table) }} (ledger_entry, {{ rows[0] | join(', ') }})
     select
-        {{ tidemark.last_ledger_entry() }} + {{ loop.index }},
-        {{ tidemark.text_literal(entry.run_id or tidemark.run_id()) }},
-        {{ tidemark.text_literal(entry.job_name) }},
-        {{ tidemark.text_literal(entry.job_type) }},
-        {{ tidemark.text_literal(entry.status) }},
-        {{ tidemark.timestamp_literal(entry.as_of) }},
-        {{ tidemark.timestamp_literal(entry.processed_from) }},
-        {{ tidemark.timestamp_literal(entry.last_processed_timestamp) }},
-        {{ tidemark.number_literal(entry.records_processed) }},
-        {{ tidemark.number_literal(entry.partitions_touched) }},
-        {{ tidemark.timestamp_literal(entry.started_at or tidemark.utc_moment(run_started_at)) }},
-        {{ tidemark.timestamp_literal(entry.completed_at or (tidemark.wall_clock() if entry.status != 'running' else none)) }},
-        {{ tidemark.text_literal(entry.error_message) }},
-        {{ tidemark.text_literal(entry.code_checksum) }},
-        {{ entry.metadata_sql or tidemark.text_literal(none) }}
-        {{- ' union all' if not loop.last }}
-    {%- endfor %}
+        {{ ledger_entry }}
+        {%- for column, literal in rows[0].items() %},
+        {{ 'rows_to_add.' ~ column if column in own else literal }}
+        {%- endfor %}
+    from (select {{ tidemark.last_ledger_entry() }} as last_entry) as ledger
+    cross join (
+        select 1 as ordinal
+        {%- for column in own %}, {{ rows[0][column] }} as {{ column }}{% endfor %}
+        {%- for row in rows[1:] %}
+        union all select {{ loop.index + 1 }}
+        {%- for column in own %}, {{ 'null' if row[column].startswith('cast(null ') else row[column] }}{% endfor %}
+        {%- endfor %}
+    ) as rows_to_add
 {%- endmacro %}
 
 {%- macro last_ledger_entry() -%}
@@ -635,8 +723,7 @@
 
 {#- What a table of sessions changed, under an entry number greater than that of any reader's run before it and smaller
     than that of any after it. -#}
-{%- macro changed_keys_insert(changed_keys) %};
-
+{%- macro changed_keys_insert(changed_keys) %}
         insert into {{ tidemark.ops_table('changed_keys') }}
         select
             {{ tidemark.last_ledger_entry() }} + 1,
@@ -648,10 +735,16 @@
         from ({{ changed_keys }}) as changed
 {%- endmacro %}
 
-{#- For operations: what they have written is rolled back at their end when a look at the schemas has opened a
-    transaction. -#}
-{%- macro write_down(sql) -%}
-    {%- call statement('write_down', auto_begin=true) %}{{ sql }}{% endcall -%}
+{#- For operations: statements that change rows, all of them or none. The commit is DuckDB's, where a look at the
+    schemas may have opened a transaction that is rolled back at the end; on Snowflake dbt's does nothing. -#}
+{%- macro write_down(statements) -%}
+    {%- call statement('write_down', auto_begin=true) %}{{ tidemark.in_one_transaction(statements) }}{% endcall -%}
+    {%- do adapter.commit() -%}
+{%- endmacro %}
+
+{#- For operations: statements that make what is not there, each of which Snowflake commits. -#}
+{%- macro make_objects(sql) -%}
+    {%- call statement('make_objects', auto_begin=true) %}{{ sql }}{% endcall -%}
     {%- do adapter.commit() -%}
 {%- endmacro %}
 
@@ -664,20 +757,21 @@
 
 {#- run-operation: ask for one partition to be recomputed by the next build of its model. -#}
 {%- macro request_partition(model, entity, day, reason) -%}
-    {%- set partitioned = {} -%}
-    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.config.materialized == 'incremental' -%}
-        {%- do partitioned.update({node.name: node}) -%}
-    {%- endfor -%}
+    {%- set partitioned, model = tidemark.stored_tables(), tidemark.text_argument('model', model) -%}
+    {%- set entity, day = tidemark.text_argument('entity', entity), tidemark.day_argument('day', day) -%}
+    {%- set reason = tidemark.text_argument('reason', reason) -%}
     {%- if model not in partitioned -%}
         {{ exceptions.raise_compiler_error(
-            model ~ ' has no partitions to recompute. Nothing was requested. These have: '
+            model[:100] ~ ' has no partitions to recompute. Nothing was requested. These have: '
             ~ partitioned | sort | join(', ') ~ '.'
         ) }}
     {%- endif -%}
     {%- do tidemark.create_ops_tables() -%}
+    {%- do tidemark.refuse_earlier_clock() -%}
+    {%- do tidemark.refuse_entity(partitioned[model], entity) -%}
     {#- a day above it may reach days that may still be recomputed -#}
     {%- set floor = tidemark.first_kept_day(partitioned[model]) -%}
-    {%- if floor and tidemark.utc_moment(day).date() < floor -%}
+    {%- if floor and day < floor -%}
         {{ exceptions.raise_compiler_error(
             model ~ ' can be recomputed from ' ~ floor ~ ' on: the raw rows of earlier days were pruned. '
             ~ 'Nothing was requested.'
@@ -689,8 +783,8 @@
             {{ tidemark.text_literal(invocation_id) }},
             {{ tidemark.text_literal(model) }},
             {{ tidemark.text_literal(entity) }},
-            cast('{{ day }}' as date),
-            {{ tidemark.text_literal(reason) }},
+            {{ tidemark.date_literal(day) }},
+            {{ tidemark.message_literal(reason) }},
             {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
             {{ tidemark.timestamp_literal(none) }},
             {{ tidemark.text_literal(none) }}
@@ -698,9 +792,34 @@
     {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}
 
+{#- The tables that are kept by increments, by name. -#}
+{%- macro stored_tables() -%}
+    {%- set tables = {} -%}
+    {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.config.materialized == 'incremental' -%}
+        {%- do tables.update({node.name: node}) -%}
+    {%- endfor -%}
+    {{ return(tables) }}
+{%- endmacro %}
+
+{#- What is not of the entity's type would fail every build that takes up the request. -#}
+{%- macro refuse_entity(node, entity) -%}
+    {%- set relation, keys = load_relation(tidemark.relation_of(node)), node.config.unique_key or [none] -%}
+    {%- set key = keys if keys is string else keys[0] -%}
+    {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
+        {%- set literal = tidemark.text_literal(entity) -%}
+        {%- if column.name | lower == key and not column.is_string()
+            and tidemark.count_of('case when try_cast(' ~ literal ~ ' as ' ~ column.dtype ~ ') is null then 1 else 0 end') -%}
+            {%- do tidemark.refuse_argument('entity', entity, 'a ' ~ key ~ ' (' ~ column.dtype ~ ') of ' ~ node.name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
 {#- run-operation: the next run of a job looks again at everything loaded since `to`; without `to` it rebuilds the job
     whole. A row of the ledger with its reason, never an edit. A dry run says what would happen, or why not. -#}
 {%- macro set_watermark(job, reason, to=none, dry_run=false) -%}
+    {%- set job, reason = tidemark.text_argument('job', job), tidemark.text_argument('reason', reason) -%}
+    {%- set after = tidemark.moment_argument('to', to) if to is not none else none -%}
+    {%- do tidemark.flag_argument('dry_run', dry_run) -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- if not dry_run -%}
         {%- do tidemark.take_run_lock() -%}
@@ -711,11 +830,12 @@
         {%- do nodes.update({node.name: node}) -%}
     {%- endfor -%}
     {%- if job not in nodes -%}
-        {%- do tidemark.refuse_watermark('There is no job ' ~ job ~ '. These are: ' ~ nodes.keys() | sort | join(', ') ~ '.') -%}
+        {%- set those = nodes.keys() | sort | join(', ') -%}
+        {%- do tidemark.refuse_watermark('There is no job ' ~ job[:100] ~ '. These are: ' ~ those ~ '.') -%}
     {%- elif not known.get('watermark') -%}
         {%- do tidemark.refuse_watermark(job ~ ' has no watermark: its next run builds it whole.') -%}
     {%- endif -%}
-    {%- set before, after = tidemark.utc_moment(known.watermark), tidemark.utc_moment(to) if to else none -%}
+    {%- set before = tidemark.utc_moment(known.watermark) -%}
     {%- set sources = tidemark.sources_above(nodes[job].unique_id) -%}
     {%- if after and after > tidemark.as_of_value() -%}
         {%- do tidemark.refuse_watermark(after ~ ' lies after the clock, ' ~ tidemark.as_of_value() ~ '.') -%}

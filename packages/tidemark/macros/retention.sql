@@ -9,7 +9,7 @@
 {#- The first day that a node may still recompute, or none. A window over days must have all of its days. -#}
 {%- macro retention_floor(node) -%}
     {%- set first_day = tidemark.first_kept_day(node) -%}
-    {{ return(first_day + modules.datetime.timedelta(days=tidemark.lookback_of(node)) if first_day else none) }}
+    {{ return(tidemark.day_plus(first_day, tidemark.lookback_of(node)) if first_day else none) }}
 {%- endmacro %}
 
 {%- macro lookback_of(node) -%}
@@ -39,13 +39,57 @@
     {{ return(tidemark.setting('pruned_sources')[source_name]) }}
 {%- endmacro %}
 
-{#- The column itself, compared with a literal in UTC: so the engine can skip what it stores of other days. -#}
-{%- macro earlier_than(column, day) -%}
-    {{ return(column ~ " < '" ~ day ~ " 00:00:00+00:00'" if day else 'false') }}
+{%- macro is_event_earlier(source, day) -%}
+    {%- set event_time = tidemark.event_time_of(source.name) -%}
+    {{ return(tidemark.earlier_than(event_time, day, source.columns[event_time].data_type)) }}
 {%- endmacro %}
 
-{%- macro not_earlier_than(column, day) -%}
-    {{ return(column ~ " >= '" ~ day ~ " 00:00:00+00:00'" if day else 'true') }}
+{#- The column itself, compared with a literal of its own type: so the engine can skip what it stores of other days. -#}
+{%- macro earlier_than(column, day, data_type=none) -%}
+    {{ return(column ~ ' < ' ~ tidemark.day_literal(day, data_type or tidemark.type_of(column)) if day else 'false') }}
+{%- endmacro %}
+
+{%- macro not_earlier_than(column, day, data_type=none) -%}
+    {{ return(column ~ ' >= ' ~ tidemark.day_literal(day, data_type or tidemark.type_of(column)) if day else 'true') }}
+{%- endmacro %}
+
+{%- macro day_literal(day, data_type) -%}
+    {%- if data_type == 'date' -%}
+        {{ return(tidemark.date_literal(day)) }}
+    {%- elif data_type is none -%}
+        {{ return("'" ~ day ~ " 00:00:00+00:00'") }}
+    {%- endif -%}
+    {{ return(tidemark.timestamp_literal(day) if data_type == tidemark.timestamp_type() else tidemark.zoned_midnight(day)) }}
+{%- endmacro %}
+
+{#- The types that the YAML of a node gives its columns. -#}
+{%- macro types_of(unique_id) -%}
+    {%- set types = {} -%}
+    {%- for column in (graph.nodes[unique_id].columns.values() if execute else []) -%}
+        {%- do types.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {{ return(types) }}
+{%- endmacro %}
+
+{#- The type of a column of a node or of what it reads, as the YAML has it. What is named a day is one: of the tables of
+    ops, and of touched keys. None in a unit test, which knows no graph: there a text takes the column's type. -#}
+{%- macro type_of(column) -%}
+    {%- if model.resource_type == 'unit_test' -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set name, nodes = column.split('.')[-1], [model] -%}
+    {%- for id in model.depends_on.nodes -%}
+        {%- do nodes.append(graph.nodes.get(id) or graph.sources.get(id)) -%}
+    {%- endfor -%}
+    {%- for node in nodes if node and name in node.columns and node.columns[name].data_type -%}
+        {{ return(node.columns[name].data_type) }}
+    {%- endfor -%}
+    {%- if execute and not modules.re.fullmatch('(\\w+_)?day', name) -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' compares ' ~ column ~ ' with days, and no YAML says of what type it is. Name its data_type.'
+        ) }}
+    {%- endif -%}
+    {{ return('date') }}
 {%- endmacro %}
 
 {#- The query of an incremental model that is rebuilt whole, with what is stored below its floor. -#}
@@ -104,6 +148,10 @@
     default, only says so, and why not. Without `sources` all that may be pruned; raw rows from another day on with
     `kept_from`. -#}
 {%- macro prune(dry_run=true, sources=none, kept_from=none, reason=none) -%}
+    {%- do tidemark.flag_argument('dry_run', dry_run) -%}
+    {%- do tidemark.names_argument('sources', sources) -%}
+    {%- set kept_from = tidemark.day_argument('kept_from', kept_from, is_optional=true) -%}
+    {%- set reason = tidemark.text_argument('reason', reason, is_optional=true) -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set limits, plans, obstacles = tidemark.retention_limits(kept_from), [], [] -%}
@@ -133,7 +181,7 @@
         {{ exceptions.raise_compiler_error(obstacles | join('\n') ~ '\nNothing was deleted.') }}
     {%- elif not dry_run -%}
         {%- if changes -%}
-            {%- do tidemark.write_down(tidemark.in_one_transaction(tidemark.prune_statements(changes, reason))) -%}
+            {%- do tidemark.write_down(tidemark.prune_statements(changes, reason)) -%}
         {%- endif -%}
         {%- do tidemark.release_run_lock() -%}
     {%- endif -%}
@@ -154,11 +202,11 @@
     {%- set today = 'cast(' ~ tidemark.as_of() ~ ' as date)' -%}
     {%- set sql -%}
         select
-            cast({{ dbt.dateadd('month', -months, today) }} as date),
-            cast({{ dbt.dateadd('year', -years, today) }} as date)
+            {{ tidemark.within_calendar('cast(' ~ dbt.dateadd('month', -months, today) ~ ' as date)') }},
+            {{ tidemark.within_calendar('cast(' ~ dbt.dateadd('year', -years, today) ~ ' as date)') }}
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {%- set raw = tidemark.utc_moment(kept_from).date() if kept_from else row[0] -%}
+    {%- set raw = row[0] if kept_from is none else kept_from -%}
     {%- set why -%}
         {%- if raw > tidemark.as_of_value().date() -%}
             {{ raw }} lies after the clock, {{ tidemark.as_of_value() }}
@@ -180,7 +228,7 @@
             name ~ ' is not pruned. These may be: ' ~ prunable | sort | join(', ') ~ '. Nothing was deleted.'
         ) }}
     {%- endfor -%}
-    {{ return(tidemark.raw_sources() | selectattr('name', 'in', names or prunable) | list) }}
+    {{ return(tidemark.raw_sources() | selectattr('name', 'in', prunable if names is none else names) | list) }}
 {%- endmacro %}
 
 {#- What is made of a raw table and stored. -#}
@@ -193,7 +241,7 @@
     {%- set found = [] -%}
     {%- for node in readers -%}
         {%- set job = tidemark.ledger_state().jobs.get(node.name, {}) -%}
-        {%- set floor = kept_from + modules.datetime.timedelta(days=tidemark.lookback_of(node)) -%}
+        {%- set floor = tidemark.day_plus(kept_from, tidemark.lookback_of(node)) -%}
         {%- set strategy = node.config.incremental_strategy if node.config.materialized == 'incremental' else none -%}
         {%- set relation = tidemark.relation_of(node) -%}
         {%- set why -%}
@@ -221,7 +269,7 @@
 
 {#- What the next run of a model would do to days below its floor, in words; nothing is empty text. -#}
 {%- macro unfinished_business(source, node, job, floor) -%}
-    {%- set event_time, words = tidemark.event_time_of(source.name), [] -%}
+    {%- set words = [] -%}
     {%- set sql -%}
         select
             (
@@ -229,18 +277,18 @@
                 where
                     {{ source.loaded_at_field }} > {{ tidemark.timestamp_literal(job.watermark) }}
                     and {{ source.loaded_at_field }} <= {{ tidemark.as_of() }}
-                    and {{ tidemark.earlier_than(event_time, floor) }}
+                    and {{ tidemark.is_event_earlier(source, floor) }}
             ) as unprocessed,
             {{ tidemark.overlap_rows(source, job.watermark) }} as overlap_rows,
             (
                 select count(*) from {{ tidemark.ops_table('changed_keys') }}
-                where day < '{{ floor }}' and {{ tidemark.unread_changes(node.name, tidemark.session_tables(node)) }}
+                where day < {{ tidemark.date_literal(floor) }} and {{ tidemark.unread_changes(node.name, tidemark.session_tables(node)) }}
             ) as unread,
             (
                 select count(*) from {{ tidemark.ops_table('partition_coverage') }}
                 where
                     model_name = '{{ node.name }}'
-                    and day < '{{ floor }}'
+                    and day < {{ tidemark.date_literal(floor) }}
                     and state <> 'ok'
                     and is_rebuildable
                     and not is_current
@@ -270,7 +318,7 @@
         {%- do processed.append(tidemark.utc_moment(tidemark.ledger_state().jobs[node.name].watermark)) -%}
     {%- endfor -%}
     {%- set condition -%}
-        {{ tidemark.earlier_than(tidemark.event_time_of(source.name), kept_from) }}
+        {{ tidemark.is_event_earlier(source, kept_from) }}
         and {{ source.loaded_at_field }} <= {{ tidemark.timestamp_literal(processed | min) }}
     {%- endset -%}
     {{ return(tidemark.pruning_of(source.name, 'source', source.relation_name, kept_from, condition)) }}
@@ -278,7 +326,8 @@
 
 {%- macro aggregates_plan(node, kept_from) -%}
     {%- set relation = tidemark.relation_of(node) -%}
-    {{ return(tidemark.pruning_of(node.name, 'model', relation, kept_from, tidemark.earlier_than(tidemark.day_column(node), kept_from))) }}
+    {%- set condition = tidemark.earlier_than(tidemark.day_column(node), kept_from, node.columns[tidemark.day_column(node)].data_type) -%}
+    {{ return(tidemark.pruning_of(node.name, 'model', relation, kept_from, condition)) }}
 {%- endmacro %}
 
 {#- A floor that is not yet known is a change even if no row goes: late rows must not come in below it. -#}
@@ -296,10 +345,11 @@
 {%- endmacro %}
 
 {%- macro prune_statements(plans, reason) -%}
-    {%- for plan in plans if plan.rows %}
-    delete from {{ plan.relation }}
-    where {{ plan.condition }};
-    {%- endfor %}
+    {%- set statements = [] -%}
+    {%- for plan in plans if plan.rows -%}
+        {%- do statements.append('delete from ' ~ plan.relation ~ ' where ' ~ plan.condition) -%}
+    {%- endfor -%}
+    {%- set floors -%}
     insert into {{ tidemark.ops_table('retention_floors') }}
     {%- for plan in plans %}
     select
@@ -309,11 +359,13 @@
         {{ tidemark.as_of() }},
         {{ tidemark.text_literal(plan.subject) }},
         {{ tidemark.text_literal(plan.subject_type) }},
-        cast('{{ plan.kept_from }}' as date),
+        {{ tidemark.date_literal(plan.kept_from) }},
         {{ plan.rows }},
-        {{ tidemark.text_literal(reason) }}
+        {{ tidemark.message_literal(reason) }}
         {{- ' union all' if not loop.last }}
     {%- endfor %}
+    {%- endset -%}
+    {{ return(statements + [floors]) }}
 {%- endmacro %}
 
 {%- macro plan_in_words(plan, dry_run) -%}

@@ -36,6 +36,7 @@
         'ops_schema': target.schema ~ '_ops',
         'clock_of_target': {},
         'watermark_overlap_minutes': 30,
+        'earliest_event': '1970-01-02',
         'versions': {},
         'staging_columns': {
             'loaded_at': 'loaded_at',
@@ -49,6 +50,7 @@
         'landing': {
             'url': none,
             'storage_integration': none,
+            'pipes': false,
             'roles': {'loader': 'LOADER', 'transformer': 'TRANSFORMER', 'reporter': 'REPORTER'},
         },
         'retention': {'raw_months': 18, 'aggregate_years': 7},
@@ -75,6 +77,7 @@
             'quarantined_rows': {'warning': 1, 'critical': none},
             'code_drift': {'warning': 1, 'critical': none},
             'open_gaps': {'warning': 1, 'critical': none},
+            'skipped_files': {'warning': 1, 'critical': 1},
         },
         'health_of_target': {},
     }) }}

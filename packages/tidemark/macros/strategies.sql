@@ -25,7 +25,7 @@
             cast({{ state.day }} as date) as day
         from {{ args.temp_relation }}
     {%- endset -%}
-    {{ return(tidemark.replace_touched(args, also=tidemark.changed_keys_insert(changed_keys))) }}
+    {{ return(tidemark.replace_touched(args, also=[tidemark.changed_keys_insert(changed_keys)])) }}
 {%- endmacro %}
 
 {#- Small tables are rebuilt whole: every row goes, and what was computed from all visible rows comes. -#}
@@ -33,7 +33,7 @@
     {{ return(tidemark.replace_rows(args, 'delete from ' ~ args.target_relation)) }}
 {%- endmacro %}
 
-{%- macro replace_touched(args, also='') -%}
+{%- macro replace_touched(args, also=[]) -%}
     {%- set state = tidemark.run_state() -%}
     {%- if state.entity is not defined -%}
         {{ exceptions.raise_compiler_error(
@@ -42,8 +42,9 @@
         ) }}
     {%- endif -%}
     {%- set deletion -%}
-        delete from {{ args.target_relation }} as stored
-        using {{ tidemark.touched_table() }} as touched
+        {#- Snowflake's pages show an alias here, and no `as` before it #}
+        delete from {{ args.target_relation }} stored
+        using {{ tidemark.touched_table() }} touched
         where stored.{{ state.entity }} = touched.{{ state.entity }} and {{ tidemark.is_replaced() }}
     {%- endset -%}
     {{ return(tidemark.replace_rows(args, deletion, also)) }}
@@ -56,7 +57,7 @@
     {#- one range, not ten: a fully refreshed table lies in no order of days, so more ranges cost and skip nothing -#}
     {%- set span = tidemark.merged_ranges(touched_days, most=1) -%}
     {%- if strategy == 'replay' -%}
-        {%- set bound = day ~ " >= '" ~ touched_days[0] ~ "'" if touched_days else 'false' -%}
+        {%- set bound = tidemark.within(day, [(tidemark.first_of(touched_days[0]), none)]) if touched_days else 'false' -%}
         {{ return(day ~ ' >= touched.replay_from and ' ~ bound) }}
     {%- elif strategy == 'sessions' -%}
         {#- where the stored is doubted, a session may be stored on several days -#}
@@ -66,18 +67,15 @@
     {{ return('cast(' ~ day ~ ' as date) = touched.touched_day and ' ~ tidemark.within(day, span)) }}
 {%- endmacro %}
 
-{%- macro replace_rows(args, deletion, also='') -%}
+{%- macro replace_rows(args, deletion, also=[]) -%}
     {%- if tidemark.run_state().mode == 'coverage' -%}
         {{ return(tidemark.coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
     {%- do tidemark.run_state().update({'rows': tidemark.count_new_rows(args.temp_relation)}) -%}
-    {%- set dml -%}
-        {{ deletion }};
-
+    {%- set insertion -%}
         insert into {{ args.target_relation }} ({{ columns }})
         select {{ columns }} from {{ args.temp_relation }}
-        {{- also }}
     {%- endset -%}
-    {{ return(tidemark.in_one_transaction(dml)) }}
+    {{ return(tidemark.in_one_transaction([deletion, insertion] + also)) }}
 {%- endmacro %}

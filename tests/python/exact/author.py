@@ -31,6 +31,9 @@ _LATER_ARRIVALS = st.sampled_from(
     ["in a step", "in a step", "in a step", "in a step", "in flight", "in flight", "ahead", "never"]
 )
 
+# an id of nothing but white space is none
+_NO_IDS = st.sampled_from([None, "", "\u00a0\u2003 \t"])
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -129,6 +132,15 @@ class Author:
             ahead = now.date() + self.one_of([DAY, 2 * DAY])
         self.add(table, step, {**values, event_time: ahead, TABLES[table].load_time: now})
 
+    def arrive_without_time(self, table: str, values: Values) -> None:
+        """Write a zero time, as Go, .NET and Unix send it for none."""
+        event_time = TABLES[table].event_time or ""
+        label: Labels = {"zero time": values}
+        zero = self.one_of([datetime(1, 1, 1), datetime(1970, 1, 1, 23, 59, 59, 999999)])
+        old = values[event_time]
+        moment = zero.replace(tzinfo=old.tzinfo) if isinstance(old, datetime) else zero.date()
+        self.arrive(table, {**values, event_time: moment}, label, after=0)
+
     def add(
         self,
         table: str,
@@ -167,6 +179,9 @@ class Author:
             if kind == "ahead":
                 self.arrive_ahead(table, new())
                 continue
+            if kind == "zero time":
+                self.arrive_without_time(table, new())
+                continue
             target = self.one_of(known)
             old, after = target.content, target.step
             if kind in upstream.special:
@@ -196,7 +211,9 @@ class Author:
             elif kind == "null key":
                 healthy = new()
                 keys = [key for key in TABLES[table].identity if key != TABLES[table].event_time]
-                self.arrive(table, {**healthy, self.one_of(keys): None}, {"null key": healthy})
+                key = self.one_of(keys)
+                none = self.draw(_NO_IDS) if TABLES[table].columns[key] == "varchar" else None
+                self.arrive(table, {**healthy, key: none}, {"null key": healthy})
             else:
                 raise ValueError(kind)
 

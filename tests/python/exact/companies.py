@@ -27,11 +27,12 @@ _OUTAGES = st.sampled_from(
 )
 _EVENT_KINDS = st.sampled_from(
     ["new", "new", "new", "redelivered", "redelivered", "duplicate", "deleted", "restored",
-     "equal load time", "equal load time", "malformed", "null key", "moved", "ahead"]
+     "equal load time", "equal load time", "malformed", "null key", "moved", "ahead", "zero time"]
 )  # fmt: skip
 _DAILY_KINDS = st.sampled_from(
-    ["new", "new", "new", "redelivered", "equal load time", "malformed", "null key", "ahead"]
-)
+    ["new", "new", "new", "redelivered", "equal load time", "malformed", "null key", "ahead",
+     "zero time"]
+)  # fmt: skip
 
 
 class Companies(Author):

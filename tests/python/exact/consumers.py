@@ -12,7 +12,8 @@ from .raw import Values
 
 _KINDS = st.sampled_from(
     ["new", "new", "new", "new", "redelivered", "redelivered", "duplicate", "equal load time",
-     "equal load time", "equal time", "equal time", "malformed", "null key", "moved", "ahead"]
+     "equal load time", "equal time", "equal time", "malformed", "null key", "moved", "ahead",
+     "zero time"]
 )  # fmt: skip
 _ATTRIBUTE_KINDS = st.sampled_from(["new", "redelivered", "equal load time", "null key"])
 _CUSTOMERS = st.sampled_from(["customer 1", "customer 1", "customer 1", "Customer 1"])

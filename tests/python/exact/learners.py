@@ -15,7 +15,7 @@ from .raw import Values
 _KINDS = st.sampled_from(
     ["new", "new", "new", "new", "redelivered", "redelivered", "duplicate", "equal load time",
      "equal time", "equal time", "other session", "other session", "other content", "malformed",
-     "null key", "moved", "ahead"]
+     "null key", "moved", "ahead", "zero time"]
 )  # fmt: skip
 _TYPES = st.sampled_from(
     ["assessment_complete"] * 6

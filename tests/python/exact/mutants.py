@@ -142,7 +142,7 @@ MUTANTS = [
         "no overlap with the previous watermark",
         Patch(
             LEDGER,
-            "{{ return(tidemark.utc_moment(watermark) - overlap) }}",
+            "{{ return(tidemark.shifted(tidemark.utc_moment(watermark), -overlap)) }}",
             "{{ return(tidemark.utc_moment(watermark)) }}",
         ),
     ),
@@ -150,10 +150,10 @@ MUTANTS = [
         "deletes by the keys of the new rows",
         Patch(
             STRATEGIES,
-            "using {{ tidemark.touched_table() }} as touched\n"
+            "using {{ tidemark.touched_table() }} touched\n"
             "        where stored.{{ state.entity }} = touched.{{ state.entity }} "
             "and {{ tidemark.is_replaced() }}",
-            "using {{ args.temp_relation }} as fresh\n        where stored.{{ state.entity }} = "
+            "using {{ args.temp_relation }} fresh\n        where stored.{{ state.entity }} = "
             "fresh.{{ state.entity }} and stored.{{ state.day }} = fresh.{{ state.day }}",
         ),
     ),
@@ -217,7 +217,8 @@ MUTANTS = [
         "a restatement spares what is stored and has no rows",
         Patch(
             CHANGES,
-            "where {{ tidemark.within(day, [(state.window[0], state.window[1] + reach)]) }}",
+            "where {{ tidemark.within(day, [(state.window[0], "
+            "tidemark.day_plus(state.window[1], reach))]) }}",
             "where false",
         ),
         needs="restate",
@@ -303,9 +304,19 @@ MUTANTS = [
         "merged ranges lose their last day",
         Patch(
             CHANGES,
-            "{%- do ranges.append((ranges.pop()[0], date + one_day)) -%}",
-            "{%- do ranges.append((ranges.pop()[0], date)) -%}",
+            "{%- do ranges.append((begin, tidemark.end_of(reach.last))) -%}",
+            "{%- do ranges.append("
+            "(begin, reach.last if goes_on else tidemark.end_of(reach.last))) -%}",
         ),
+    ),
+    Mutant(
+        "ranges of sessions end with the first of them",
+        Patch(
+            CHANGES,
+            "{%- do ranges.append((begin, tidemark.end_of(reach.last))) -%}",
+            "{%- do ranges.append((begin, tidemark.end_of(first))) -%}",
+        ),
+        domain="web",
     ),
     Mutant(
         "a status that survives a deletion",

@@ -162,6 +162,7 @@ PHENOMENA = (
     "web_teams: equal load time",
     "exact duplicate",
     "null key",
+    "zero time",
     "null load time",
     "load time in the future",
     "arrives from the future",

@@ -13,7 +13,8 @@ from .raw import Values
 
 _KINDS = st.sampled_from(
     ["new", "new", "new", "new", "redelivered", "redelivered", "duplicate", "equal load time",
-     "equal time", "other session", "other time", "glance", "null key", "moved", "ahead"]
+     "equal time", "other session", "other time", "glance", "null key", "moved", "ahead",
+     "zero time"]
 )  # fmt: skip
 _TEAM_KINDS = st.sampled_from(
     ["redelivered", "redelivered", "equal load time", "equal load time", "null key"]

@@ -20,7 +20,7 @@ import duckdb
 from exact import raw
 from exact.marts import MARTS_OF, Table, connect, differences, fetch, rows_differing
 
-from tidemark.engine import Dbt
+from tidemark.engine import Dbt, Outcome
 
 PROJECT = Path(__file__).parents[3]
 SEED_CLOCK = datetime(2025, 10, 15, 12)
@@ -35,7 +35,7 @@ ALL_DOMAINS = tuple(MARTS_OF)
 # The manifest holds the database's name, which is the file's: every copy is called so.
 FILE_NAME = "tidemark.duckdb"
 
-# A run takes seconds, on a busy machine tens of them; the wait for a lock up to 45 s more.
+# A run takes seconds, on a busy machine tens of them; the wait for a lock up to 31 s more.
 PATIENCE = 300
 
 _LOG_LINE = re.compile(r"\d\d:\d\d:\d\d UTC (DEBUG|INFO|WARNING|ERROR) ")
@@ -173,6 +173,10 @@ class Ground:
         took = command.wait_for_built() - began
         assert command.end() == 0, command.shown
         return took
+
+    def call(self, clock: datetime, *args: str) -> Outcome:
+        """One dbt command in this process."""
+        return self._dbt(TWO_DOMAINS, self.path).call(*args, as_of=clock)
 
     def length_of_build(self, domains: Sequence[str] = TWO_DOMAINS) -> float:
         """How long an hour's build takes that nobody stops, in seconds."""

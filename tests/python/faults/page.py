@@ -18,6 +18,19 @@ a full refresh of a copy of the file, in all columns but `record_loaded_at`.
 | --- | --- | ---: |
 """
 
+INGESTION_HEAD = """\
+# Faults of ingestion
+
+`make test-faults` wrote this page. Each fault was done to `tidemark ingest usage`, which asked for
+three days, 2025-10-12 to 2025-10-14, one at a time; it happened on the second of them. Then the API
+was well again, and the command that was shown was given; without one, the next run came. Faults of
+the CRM were done to a file of two companies, between whose rows they stand, for `tidemark ingest
+crm`; then the file was mended and delivered again. Those of a load were done to the landing.
+
+| fault | what the user sees | what landed | what the rerun does |
+| --- | --- | --- | --- |
+"""
+
 # Characters of a message; a database tells more of its query than anybody reads in a table.
 _MOST = 300
 

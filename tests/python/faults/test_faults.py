@@ -20,6 +20,8 @@ from time import monotonic
 import pytest
 from exact.marts import connect
 
+from tidemark.engine import DbtError
+
 from .ground import ALL_DOMAINS, AN_HOUR, AT_LENGTH, SEED_CLOCK, TWO_DOMAINS, Command, Ground
 from .page import Page
 
@@ -325,6 +327,28 @@ def test_a_clock_that_goes_backwards(ground: Ground, page: Page) -> None:
 
 
 @at_length
+def test_a_snapshot_that_goes_backwards(ground: Ground, page: Page) -> None:
+    ground.succeed(CLOCK)
+    history = ground.sql("from marts.crm_companies order by all")
+    with pytest.raises(DbtError) as refused:
+        ground.call(SEED_CLOCK, "build", "--full-refresh")
+    assert ground.sql("from marts.crm_companies order by all") == history
+    seen = str(refused.value)
+    page.add("a full refresh at an earlier clock, snapshots and all", seen, ground.rerun(CLOCK))
+
+
+@at_length
+def test_a_mistyped_folder(ground: Ground, page: Page) -> None:
+    right = ground.path
+    ground.path = right.parent / "nowhere" / right.name
+    command = ground.start(CLOCK)
+    assert command.end() == 1
+    ground.path = right
+    seen = message(command, "There is no folder.*")
+    page.add("a folder that is not there", seen, ground.rerun(CLOCK))
+
+
+@at_length
 def test_a_wall_clock_that_was_ahead(ground: Ground, page: Page) -> None:
     """The machine's clock was set back by a year since the last run."""
     ground.sql(
@@ -363,7 +387,15 @@ FAILED = f"The model {FACTS} failed:.*"
             "text in a column of numbers",
             "alter table raw.fact_events alter column events type varchar using events || ' pcs'",
             1,
-            r"The model \w+ failed:.*",
+            r"raw\.fact_events has other types.*",
+        ),
+        (
+            "a number that its type cannot hold",
+            "alter table raw.fact_events alter column events type double;"
+            " insert into raw.fact_events select * replace ('nan' as event_id, 'nan' as events)"
+            " from raw.fact_events order by loaded_at desc limit 1",
+            0,
+            r"raw\.fact_events has other types.*",
         ),
         (
             "text in the column of load times",
@@ -392,6 +424,23 @@ def test_a_broken_source(
     assert others == CLOCK
     ground.sql("create or replace table raw.fact_events as from kept")
     page.add(fault, seen, ground.rerun(CLOCK))
+
+
+@at_length
+def test_a_zero_time(ground: Ground, page: Page) -> None:
+    """As Go and .NET send it for none."""
+    ground.sql(
+        "insert into raw.fact_events select * replace ('zero' as event_id,"
+        f" timestamptz '0001-01-01 00:00:00+00' as event_timestamp, timestamp '{CLOCK}' as"
+        " loaded_at) from raw.fact_events where company_id is not null limit 1"
+    )
+    differing = ground.rerun(CLOCK)
+    ((reason,),) = ground.sql(
+        "select quarantine_reason from ops.quarantined_rows where row_key like 'zero |%'"
+    )
+    page.add(
+        "a zero time, 0001-01-01", f"nothing; `ops.quarantined_rows` says: {reason}", differing
+    )
 
 
 @at_length

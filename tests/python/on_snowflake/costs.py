@@ -28,18 +28,22 @@ def kind(sql: str) -> str:
 
 
 def per_node(statements: Iterable[Statement]) -> dict[str, Counter[str]]:
-    """How many statements of each kind every node sent; tests and freshness are one node each."""
+    """How many statements of each kind every node sent, and their bytes.
+
+    Tests and freshness are one node each.
+    """
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for statement in statements:
         sort, *_, name = (statement.node or "run.the run itself").split(".")
         node = {"test": "tests", "source": "freshness of sources"}.get(sort, name)
         counts[node][kind(statement.sql)] += 1
+        counts[node]["bytes"] += len(statement.sql)
     return dict(counts)
 
 
 def shown(title: str, counts: dict[str, Counter[str]]) -> Iterator[str]:
     """The counts as a table."""
-    kinds = ("work", "metadata", "session", "transaction")
+    kinds = ("work", "metadata", "session", "transaction", "bytes")
     yield f"{title:32}" + "".join(f"{name:>13}" for name in kinds)
     for node in sorted(counts, key=lambda node: (-counts[node]["work"], node)):
         yield f"  {node:30}" + "".join(f"{counts[node][name]:13}" for name in kinds)

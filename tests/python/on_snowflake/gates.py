@@ -1,8 +1,9 @@
 """Whether SQL is Snowflake's own. The emulator cannot tell: DuckDB answers it.
 
-Three gates, each of which lets through what another one stops: sqlfluff's grammar of Snowflake,
-sqlglot's parser with the functions, types and statements that Snowflake is known to have, and a
-list of habits from DuckDB that both take for Snowflake's.
+Four gates, each of which lets through what another one stops: sqlfluff's grammar of Snowflake,
+sqlglot's parser with the functions, types and statements that Snowflake is known to have, a list of
+habits from DuckDB that both take for Snowflake's, and what its documentation says of things that
+DuckDB knows, too (documented.py).
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from sqlglot.errors import SqlglotError
 from sqlglot.parsers.snowflake import SnowflakeParser
 from sqlglot.tokens import Token, TokenType
 
+from .documented import KINDS
+
 # Every function that may be called, casts included. All of them are in Snowflake's reference; a
 # name that the project starts to use is looked up there first.
 FUNCTIONS = frozenset(
     {
         "abs",
         "array_generate_range",
-        "avg",
         "cast",
-        "ceil",
         "coalesce",
         "concat",
         "concat_ws",
         "convert_timezone",
+        "copy_history",
         "count",
         "current_timestamp",
         "date_part",
@@ -41,11 +43,13 @@ FUNCTIONS = frozenset(
         "dense_rank",
         "first_value",
         "flatten",
-        "floor",
         "get",
         "greatest",
         "hash",
         "infer_schema",
+        "is_timestamp_ltz",
+        "is_timestamp_ntz",
+        "is_timestamp_tz",
         "lag",
         "lead",
         "least",
@@ -57,11 +61,11 @@ FUNCTIONS = frozenset(
         "min",
         "nullif",
         "object_agg",
+        "object_construct",
         "object_construct_keep_null",
         "percentile_cont",
         "power",
         "rank",
-        "round",
         "row_number",
         "substr",
         "sum",
@@ -69,8 +73,8 @@ FUNCTIONS = frozenset(
         "to_date",
         "to_json",
         "to_timestamp_ntz",
+        "to_timestamp_tz",
         "to_varchar",
-        "trunc",
         "try_cast",
         "try_parse_json",
         "upper",
@@ -87,7 +91,6 @@ TYPES = frozenset(
         exp.DType.INT,
         exp.DType.OBJECT,
         exp.DType.TEXT,
-        exp.DType.TIMESTAMP,
         exp.DType.TIMESTAMPNTZ,
         exp.DType.TIMESTAMPTZ,
         exp.DType.VARCHAR,
@@ -135,11 +138,16 @@ def _linter() -> Linter:
 def vocabulary(sql: str) -> list[str]:
     """Statements, functions and types that Snowflake is not known to have."""
     try:
-        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+        found = [unknown for tree in _trees(sql) for unknown in _unknown(tree)]
     except SqlglotError as error:
         return [f"does not parse: {error}"]
-    found = [unknown for tree in parsed if tree is not None for unknown in _unknown(tree)]
     return [*found, *_unknown_forms(sql)]
+
+
+# Two gates read the same statement one after the other.
+@lru_cache(maxsize=1)
+def _trees(sql: str) -> list[exp.Expr]:
+    return [tree for tree in sqlglot.parse(sql, dialect=_Snowflake) if tree is not None]
 
 
 def _unknown(tree: exp.Expr) -> Iterator[str]:
@@ -168,14 +176,12 @@ def habits(sql: str) -> list[str]:
     tokens = _Snowflake().tokenize(sql)
     found = [f"{habit} in {_around(tokens, at)}" for at, habit in _habits_in_tokens(tokens)]
     try:
-        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+        trees = _trees(sql)
     except SqlglotError:
         # Which the gate above says.
         return found
-    for tree in parsed:
-        if tree is not None:
-            found += [f"{habit}: {node.sql()}" for node, habit in _habits_in_tree(tree)]
-    return found
+    habits = [each for tree in trees for each in _habits_in_tree(tree)]
+    return found + [f"{habit}: {node.sql()}" for node, habit in habits]
 
 
 def _habits_in_tokens(tokens: list[Token]) -> Iterator[tuple[int, str]]:
@@ -232,8 +238,51 @@ def _is_no_text(node: exp.Expr) -> bool:
     return number or (isinstance(node, exp.Cast) and node.to.this not in texts)
 
 
+def documented(sql: str) -> list[str]:
+    """What its documentation says to mean something else there, or to depend on settings."""
+    try:
+        parsed = sqlglot.parse(sql, dialect=_Snowflake)
+    except SqlglotError:
+        # Which the gate of the vocabulary says.
+        return []
+    return [
+        f"{kind.words} ({kind.pages[0]}): {node.sql(dialect='snowflake')[:120]}"
+        for tree in parsed
+        if tree is not None
+        for kind in KINDS
+        for node in kind.finds(tree)
+    ]
+
+
 def _around(tokens: list[Token], at: int) -> str:
     return " ".join(token.text for token in tokens[max(at - 3, 0) : at + 4])
+
+
+_CHANGES = ("insert", "update", "delete", "merge", "copy")
+
+
+def scripts(sql: str) -> list[str]:
+    """What dbt is told at once, and Snowflake commits one by one unless it is in a transaction."""
+    words = [statement.split(None, 1) for statement in _statements(sql)]
+    firsts = [first.lower() for first, *_ in words]
+    changes = [first for first in firsts if first in _CHANGES]
+    if len(changes) > 1 and (firsts[0], firsts[-1]) != ("begin", "commit"):
+        return [f"no transaction around {', '.join(firsts)}"]
+    makes = [first for first in firsts if first in ("create", "alter", "drop", "truncate")]
+    if makes and "begin" in firsts:
+        return [f"a {makes[0]} that commits the transaction around it"]
+    return []
+
+
+def _statements(sql: str) -> list[str]:
+    """A script's statements: no semicolon in a text ends one."""
+    statements, tokens, start = [], _Snowflake().tokenize(sql), 0
+    for token in [*tokens, None]:
+        end = len(sql) if token is None else token.start
+        if token is None or token.token_type == TokenType.SEMICOLON:
+            statements.append(sql[start:end].strip())
+            start = end + 1
+    return [statement for statement in statements if statement]
 
 
 def shape(sql: str, with_names: bool = False) -> tuple[str, ...]:
@@ -275,6 +324,6 @@ def violations(statements: Iterable[str]) -> dict[str, str]:
         for words in grammar(statement):
             found.setdefault(words, statement)
     for statement in distinct:
-        for words in (*vocabulary(statement), *habits(statement)):
+        for words in (*vocabulary(statement), *habits(statement), *documented(statement)):
             found.setdefault(words, statement)
     return found

@@ -26,13 +26,16 @@ from unittest import mock
 
 import duckdb
 
+from .stage import LoadHistory, read_files
+
 HIDDEN: Mapping[str, str] = {
     "temporary tables": "they are plain tables, dropped when their session ends: other sessions "
     "see them, and nothing takes them back when a session dies",
     "query tags": "the statement that sets one is recorded, and does nothing",
     "warehouses": "the statement that makes or changes one is recorded, and does nothing",
     "roles and grants": "they are recorded, and do nothing: every role may do everything",
-    "pipes": "the statement that makes one is recorded, and does nothing",
+    "pipes": "the statement that makes one is recorded, and does nothing; a test runs what stands "
+    "in one, and what COPY_HISTORY says was written by hand",
     "comments": "they are recorded, and do nothing",
     "clustering": "it is recorded, and does nothing",
     "constraints": "a contract's not null is recorded, and holds nothing back",
@@ -64,6 +67,8 @@ _QUERY_COMMENT = re.compile(r"\s*/\* (?P<comment>\{[^{}]*\}) \*/;?")
 _TEMPORARY = re.compile(r"^create or replace temporary (table|view)\s+(\S+)", re.IGNORECASE)
 _TRANSIENT = re.compile(r"^create or replace transient table", re.IGNORECASE)
 _MADE_OF_ROWS = re.compile(r"^create or replace table\s+(\S+).*\bselect\b", re.I | re.DOTALL)
+_DROPS_DATABASE = re.compile(r"^drop database if exists (\w+)$", re.IGNORECASE)
+_DONE = "select 'Statement executed successfully.' as status"
 _DOES_NOTHING = re.compile(
     r"^(alter session (set|unset) query_tag|use warehouse|use role|grant|revoke|comment on"
     r"|create (warehouse|role|pipe) if not exists"
@@ -89,10 +94,15 @@ class Emulator:
 
         self.account = FakeSnow()
         self.statements: list[Statement] = []
+        # what dbt was told to send at once, and split at its semicolons
+        self.scripts: list[str] = []
+        self.load_history = LoadHistory()
         # what the last session was opened with
         self.parameters: dict[str, Any] = {}
         # statements that it matches fail, as if the network had
         self.fails_on: re.Pattern[str] | None = None
+        # what somebody else does in the moment after a statement that it matches
+        self.afterwards: tuple[re.Pattern[str], str] | None = None
         # fakesnow creates what is missing when it connects, and looks first
         self._connecting = threading.Lock()
         self._sessions = 0
@@ -125,6 +135,7 @@ class Emulator:
 @contextmanager
 def emulated_snowflake() -> Iterator[Emulator]:
     """Let everything in this process that connects to Snowflake talk to the emulator."""
+    from dbt.adapters.snowflake.connections import SnowflakeConnectionManager
     from fakesnow import transforms
     from fakesnow.conn import FakeSnowflakeConnection
     from fakesnow.cursor import FakeSnowflakeCursor
@@ -134,6 +145,12 @@ def emulated_snowflake() -> Iterator[Emulator]:
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     emulator = Emulator()
     execute, close = FakeSnowflakeCursor.execute, FakeSnowflakeConnection.close
+    split = SnowflakeConnectionManager._split_queries
+
+    def split_recorded(sql: Any) -> list[str]:
+        emulator.scripts.append(str(sql))
+        queries: list[str] = split(sql)
+        return queries
 
     def execute_recorded(cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
         connection = cursor._conn
@@ -152,6 +169,9 @@ def emulated_snowflake() -> Iterator[Emulator]:
         # fakesnow copies results through Arrow, and DuckDB would have it otherwise
         warnings.catch_warnings(),
         mock.patch("snowflake.connector.connect", emulator.connect),
+        mock.patch.object(
+            SnowflakeConnectionManager, "_split_queries", staticmethod(split_recorded)
+        ),
         mock.patch.object(FakeSnowflakeCursor, "execute", execute_recorded),
         mock.patch.object(FakeSnowflakeCursor, "_inline_variables", lambda _, sql: sql),
         # half of the time: of fakesnow's eighty transformations of a statement few concern it
@@ -163,6 +183,8 @@ def emulated_snowflake() -> Iterator[Emulator]:
         # DuckDB knows MERGE itself
         mock.patch.object(transforms, "merge", lambda expression: [expression]),
         mock.patch.object(transforms, "create_table_as", _name_columns(transforms.create_table_as)),
+        # JSON with a key twice does not parse on Snowflake (sql-reference/functions/parse_json)
+        mock.patch.object(transforms, "try_parse_json", _strict_json),
         # fakesnow adds up doubles, so that text may be added up; Snowflake's sums are exact
         mock.patch.object(transforms, "numeric_agg_implicit_cast", lambda expression: expression),
     ):
@@ -219,6 +241,27 @@ def _name_columns(create_table_as: Any) -> Any:
     return create
 
 
+def _strict_json(expression: Any) -> Any:
+    """Null for JSON with a key twice in an object: a variant keeps one of them, fewer values."""
+    from sqlglot import exp
+
+    if not isinstance(expression, exp.ParseJSON) or not expression.args.get("safe"):
+        return expression
+
+    def values_of(json_: Any) -> Any:
+        found = exp.Anonymous(this="json_extract", expressions=[json_, exp.Literal.string("$..*")])
+        return exp.Anonymous(
+            this="len", expressions=[exp.Anonymous(this="try", expressions=[found])]
+        )
+
+    # of a type that no further transformation knows
+    variant = exp.DataType(this=exp.DType.USERDEFINED, kind="variant")
+    once = exp.cast(exp.Cast(this=expression.copy(), to=variant), exp.DType.JSON)
+    same = exp.EQ(this=values_of(expression.copy()), expression=values_of(once))
+    # what no variant holds has no key twice
+    return exp.case().when(exp.func("coalesce", same, exp.true()), expression)
+
+
 def _describe_last_sql(cursor: Any) -> list[Any]:
     described = cursor._duck_conn.execute(f"describe {cursor._last_sql}", cursor._last_params)
     return list(described.fetchall())
@@ -238,16 +281,23 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
     if connection.tidemark_failed:
         raise AssertionError(_GOES_ON)
     if _DOES_NOTHING.match(sql):
-        sql = "select 'Statement executed successfully.' as status"
+        sql = _DONE
+    elif dropped := _DROPS_DATABASE.match(sql):
+        connection._duck_conn.execute("use memory")
+        connection.tidemark.account.duck_conn.execute(f"detach database if exists {dropped[1]}")
+        sql = _DONE
     elif temporary := _TEMPORARY.match(sql):
         connection.tidemark_temporary.append((temporary[1], temporary[2]))
         sql = _TEMPORARY.sub(r"create or replace \1 \2", sql)
     else:
         sql = _TRANSIENT.sub("create or replace table", sql)
+        sql = read_files(sql, connection._duck_conn)
+        sql = connection.tidemark.load_history.asked(sql)
     try:
         fails_on = connection.tidemark.fails_on
         if fails_on and fails_on.search(sql):
             raise ProgrammingError("told to fail")
+        sql = connection.tidemark.load_history.without_the_known(sql)
         answer = execute(cursor, sql, *args, **kwargs)
     except Exception:
         if connection.tidemark_in_transaction:
@@ -256,9 +306,18 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
         raise
     if begins or ends:
         connection.tidemark_in_transaction = begins
+    _interfere(connection.tidemark, sql)
     made = _MADE_OF_ROWS.match(sql)
     cursor.tidemark_made = made[1] if made else None
     return answer
+
+
+def _interfere(emulator: Emulator, sql: str) -> None:
+    if emulator.afterwards and emulator.afterwards[0].search(sql):
+        (_, theirs), emulator.afterwards = emulator.afterwards, None
+        connection = emulator.underneath()
+        connection.execute(theirs)
+        connection.close()
 
 
 def _stats(cursor: Any) -> Any:

@@ -73,7 +73,7 @@ units as (
         max(failed_as_of) over ({{ unit }}) as unit_failed_as_of,
         first_value(is_outdated) over ({{ unit }} order by day) as is_outdated_unit,
         strategy = 'replay' and first_value(
-            coalesce(compared_from > cast('{{ tidemark.before_all_days() }}' as date), true)
+            coalesce(compared_from > {{ tidemark.date_literal(tidemark.before_all_days()) }}, true)
         ) over ({{ unit }} order by day) as may_begin_earlier,
         case when strategy = 'replay' then min(day) over ({{ unit }}) else day end as request_day,
         -- what has no day counts as the clock's

@@ -164,23 +164,24 @@ judged as (
 final as (
 
     select
-        metric,
-        subject,
-        cast(amount as decimal(18, 3)) as amount,
-        unit,
+        judged.metric,
+        judged.subject,
+        cast(judged.amount as decimal(18, 3)) as amount,
+        judged.unit,
         case
-            when metric = 'source_age' and detail = 'fresh' then 'normal'
-            when metric = 'source_age' and amount is null and critical_at is null then 'warning'
-            when amount is null and critical_at is not null then 'critical'
-            when amount > critical_at or (amount = critical_at and unit = 'count') then 'critical'
-            when amount >= warning_at then 'warning'
+            when judged.metric = 'source_age' and judged.detail = 'fresh' then 'normal'
+            when judged.metric = 'source_age' and judged.amount is null and judged.critical_at is null then 'warning'
+            when judged.amount is null and judged.critical_at is not null then 'critical'
+            when judged.amount > judged.critical_at then 'critical'
+            when judged.amount = judged.critical_at and judged.unit = 'count' then 'critical'
+            when judged.amount >= judged.warning_at then 'warning'
             else 'normal'
         end as level,
-        cast(warning_at as bigint) as warning_at,
-        cast(critical_at as bigint) as critical_at,
-        cast(detail as varchar) as detail,
-        reference_time,
-        as_of
+        cast(judged.warning_at as bigint) as warning_at,
+        cast(judged.critical_at as bigint) as critical_at,
+        cast(judged.detail as varchar) as detail,
+        judged.reference_time,
+        judged.as_of
     from judged
 
 )

@@ -2,13 +2,17 @@ with quarantined as (
 
     {% for view, version in tidemark.versions_in_use().items() -%}
     {% set key = version.key or version.identity -%}
+    {% set types = tidemark.types_of('model.' ~ project_name ~ '.' ~ view) -%}
     select
         '{{ version.source or view | replace("stg_", "") }}' as source_name,
         concat_ws(
-            ' | '{% for column in key %}, coalesce(cast(bad_rows.{{ column }} as varchar), 'null'){% endfor %}
+            ' | '
+            {%- for column in key %},
+            coalesce({{ tidemark.column_text('bad_rows.' ~ column, types[column]) }}, 'null')
+            {%- endfor %}
         ) as row_key,
         bad_rows.{{ tidemark.staged('quarantine_reason') }} as quarantine_reason,
-        {{ tidemark.row_as_json('bad_rows') }} as row_json,
+        {{ tidemark.row_as_json('bad_rows', types) }} as row_json,
         bad_rows.{{ tidemark.staged('loaded_at') }} as loaded_at
     from {{ ref(project_name, view) }} as bad_rows
     where bad_rows.{{ tidemark.staged('quarantine_reason') }} is not null and bad_rows.{{ tidemark.staged('loaded_at') }} is not null
@@ -22,7 +26,7 @@ with quarantined as (
         cast(null as varchar) as row_key,
         cast(null as varchar) as quarantine_reason,
         cast(null as varchar) as row_json,
-        cast(null as timestamp) as loaded_at
+        {{ tidemark.timestamp_literal(none) }} as loaded_at
     where false
 
 ),

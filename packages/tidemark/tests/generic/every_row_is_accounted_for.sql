@@ -26,7 +26,7 @@ raw_rows as (
         ) as quarantined
     from {{ model }} as versions
     cross join clock
-    where not coalesce({{ tidemark.earlier_than('versions.' ~ tidemark.staged('activity_date'), floor) }}, false)
+    where not coalesce({{ tidemark.earlier_than('versions.' ~ tidemark.staged(tidemark.staged('activity_date')), floor) }}, false)
 
 ),
 
@@ -40,7 +40,7 @@ ranked_versions as (
     where
         {{ tidemark.staged('quarantine_reason') }} is null
         and {{ tidemark.staged('loaded_at') }} <= clock.watermark
-        and not coalesce({{ tidemark.earlier_than(tidemark.staged('activity_date'), floor) }}, false)
+        and not coalesce({{ tidemark.earlier_than(tidemark.staged(tidemark.staged('activity_date')), floor) }}, false)
 
 ),
 

@@ -25,10 +25,10 @@
     {% set clock = run_query(sql).rows | map(attribute=0) | select | map('string') | first or clock %}
 {% endif %}
 {# what is loaded every hour is late after two: a day is complete two hours after its end #}
-{% set today = (tidemark.utc_moment(clock) - modules.datetime.timedelta(hours=2)).date() %}
+{% set today = tidemark.shifted(tidemark.utc_moment(clock), modules.datetime.timedelta(hours=-2)).date() %}
 {# a week, so that nobody misses a finding over a weekend #}
-{% set first_judged = today - modules.datetime.timedelta(days=7) %}
-{% set first_read = first_judged - modules.datetime.timedelta(weeks=weeks) %}
+{% set first_judged = tidemark.day_plus(today, -7) %}
+{% set first_read = tidemark.day_plus(first_judged, -7 * weeks) %}
 
 with counted_days as (
 
@@ -37,7 +37,7 @@ with counted_days as (
         {{ counted }} as row_count
     from {{ model }}
     where
-        {{ day }} >= cast('{{ first_read }}' as date)
+        {{ day }} >= {{ tidemark.date_literal(first_read) }}
         {%- if is_staging %}
         and {{ tidemark.valid_and_visible() }}
         {%- endif %}
@@ -57,7 +57,7 @@ span as (
 
 calendar as (
 
-    select {{ tidemark.days_after("cast('" ~ first_read ~ "' as date)", 'days_later') }} as calendar_day
+    select {{ tidemark.days_after(tidemark.date_literal(first_read), 'days_later') }} as calendar_day
     from {{ tidemark.numbers_to(7 * weeks + 6) }}
 
 ),
@@ -87,7 +87,7 @@ compared as (
             days.calendar_day > earlier.calendar_day
             and mod({{ dbt.datediff('earlier.calendar_day', 'days.calendar_day', 'day') }}, 7) = 0
             and {{ dbt.datediff('earlier.calendar_day', 'days.calendar_day', 'day') }} <= 7 * {{ weeks }}
-    where days.calendar_day >= cast('{{ first_judged }}' as date)
+    where days.calendar_day >= {{ tidemark.date_literal(first_judged) }}
     group by days.calendar_day, days.row_count
 
 )

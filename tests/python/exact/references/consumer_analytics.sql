@@ -58,16 +58,21 @@ snapshots as (
         events.total_events,
         events.events_by_type,
         consumers.consumers_in_system,
+        -- hundredths of a day, which are 864 seconds, the nearest; of two the greater
         cast(
             case
                 when customers.total_customers = 0 then 0
-                else round(customers.lifetime_seconds / (customers.total_customers * 86400), 2)
+                else cast(
+                    (customers.lifetime_seconds + 432 * customers.total_customers)
+                    // (864 * customers.total_customers) as decimal(34, 0)
+                ) * 0.01
             end as decimal(18, 2)
         ) as avg_customer_lifetime_days,
         cast(
             case
                 when customers.total_customers = 0 then 0
-                else round(customers.active_customers / customers.total_customers, 4)
+                else (20000 * customers.active_customers + customers.total_customers)
+                    // (2 * customers.total_customers) * 0.0001
             end as decimal(18, 4)
         ) as system_wide_active_ratio
     from customers

@@ -19,6 +19,7 @@ select
 from raw.crm_daily
 where
     loaded_at <= getvariable('as_of')
-    and company_id is not null
+    and regexp_matches(company_id, '[^\pZ\t-\r\x{85}]')
     and load_date is not null
+    and load_date >= '1970-01-02'
     and load_date <= loaded_at + interval 24 hours

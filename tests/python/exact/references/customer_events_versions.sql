@@ -13,9 +13,9 @@ with judged as (
     from raw.customer_events
     where
         loaded_at <= getvariable('as_of')
-        and event_id is not null
-        and consumer_id is not null
-        and customer_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(consumer_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(customer_id, '[^\pZ\t-\r\x{85}]')
         and event_type is not null
         and created_at is not null
 
@@ -35,5 +35,12 @@ select
     ) = 1 as is_current
 from judged
 where
-    happened_at <= loaded_at + interval 24 hours
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
     and (payload_json is null or json_valid(payload_json))
+    -- no object has a key twice
+    and (
+        select count(*) = count(distinct (path, key))
+        from json_tree(case when json_valid(payload_json) then payload_json end)
+        where key is not null
+    )

@@ -15,8 +15,8 @@ with judged as (
     from raw.engagement_events
     where
         updated_at <= getvariable('as_of')
-        and event_id is not null
-        and server_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(server_id, '[^\pZ\t-\r\x{85}]')
         and session_date is not null
 
 )
@@ -36,5 +36,6 @@ select
     ) = 1 as is_current
 from judged
 where
-    happened_at <= loaded_at + interval 24 hours
-    and (is_deleted or (user_id is not null and interaction_count >= 0 and duration_minutes >= 0))
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
+    and (is_deleted or (regexp_matches(user_id, '[^\pZ\t-\r\x{85}]') and interaction_count >= 0 and duration_minutes >= 0))

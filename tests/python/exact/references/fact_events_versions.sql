@@ -12,8 +12,8 @@ with judged as (
     from raw.fact_events
     where
         loaded_at <= getvariable('as_of')
-        and event_id is not null
-        and company_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(company_id, '[^\pZ\t-\r\x{85}]')
         and event_timestamp is not null
 
 )
@@ -26,5 +26,6 @@ select
     ) = 1 as is_current
 from judged
 where
-    happened_at <= loaded_at + interval 24 hours
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
     and (is_deleted or events >= 0)

@@ -18,10 +18,11 @@ with judged as (
     from raw.learner_events
     where
         processed_at <= getvariable('as_of')
-        and event_id is not null
-        and learner_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
+        and regexp_matches(learner_id, '[^\pZ\t-\r\x{85}]')
         and event_type is not null
         and timestamp is not null
+        and coalesce(regexp_matches(session_id, '[^\pZ\t-\r\x{85}]'), true)
 
 ),
 
@@ -56,7 +57,14 @@ select
     ) = 1 as is_current
 from read
 where
-    happened_at <= loaded_at + interval 24 hours
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
     and (data is null or json_valid(data))
+    -- no object has a key twice
+    and (
+        select count(*) = count(distinct (path, key))
+        from json_tree(case when json_valid(data) then data end)
+        where key is not null
+    )
     and (score_text is null or score is not null)
     and (max_score_text is null or max_score is not null)

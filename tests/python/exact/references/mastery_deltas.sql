@@ -7,7 +7,8 @@ with attempts as (
         event_id as trigger_event_id,
         happened_at as attempted_at,
         activity_date,
-        case when max_score is null or max_score = 0 then score / 100 else score / max_score end as mastery
+        cast(1000000 * score as hugeint) as reached,
+        cast(1000000 * case when max_score is null or max_score = 0 then 100 else max_score end as hugeint) as possible
     from learner_events_versions
     where
         is_current
@@ -20,8 +21,17 @@ with attempts as (
 ordered as (
 
     select
-        * exclude (mastery),
-        cast(round(greatest(0, least(1, mastery)), 6) as decimal(9, 6)) as current_mastery,
+        * exclude (reached, possible),
+        -- millionths, the nearest, of two the greater; `/` would divide as double
+        cast(
+            case
+                when reached = 0 or sign(reached) <> sign(possible) then 0
+                when abs(reached) >= abs(possible) then 1
+                else cast(
+                    (2000000 * abs(reached) + abs(possible)) // (2 * abs(possible)) as decimal(30, 0)
+                ) * 0.000001
+            end as decimal(9, 6)
+        ) as current_mastery,
         lag(current_mastery) over (
             partition by learner_id, content_id order by attempted_at, trigger_event_id
         ) as previous_mastery

@@ -12,8 +12,9 @@ select
 from raw.product_usage_daily
 where
     loaded_at <= getvariable('as_of')
-    and company_id is not null
+    and regexp_matches(company_id, '[^\pZ\t-\r\x{85}]')
     and usage_date is not null
     and active_users >= 0
     and events >= 0
+    and usage_date >= '1970-01-02'
     and usage_date <= loaded_at + interval 24 hours

@@ -2,7 +2,7 @@
 with reports as (
 
     select usage_date, loaded_at from raw.usage_answers
-    where loaded_at <= getvariable('as_of')
+    where loaded_at <= getvariable('as_of') and usage_date >= '1970-01-02'
     union all
     select usage_date, loaded_at from product_usage_daily_versions
 

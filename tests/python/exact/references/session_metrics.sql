@@ -12,7 +12,7 @@ with sessions as (
         count(*) filter (where event_type = 'lesson_complete') as lessons_completed,
         count(*) filter (where event_type = 'assessment_start') as assessments_attempted,
         count(*) filter (where event_type = 'assessment_complete') as assessments_completed,
-        sum(score) filter (where event_type = 'assessment_complete') as scores,
+        cast(1000000 * sum(score) filter (where event_type = 'assessment_complete') as hugeint) as millionths,
         count(score) filter (where event_type = 'assessment_complete') as scored
     from learner_events_versions
     where is_current and session_id is not null
@@ -21,16 +21,19 @@ with sessions as (
 )
 
 select
-    * exclude (scores, scored),
+    * exclude (millionths, scored),
     date_diff('second', session_start, session_end) as duration_seconds,
-    cast(round(scores / scored, 4) as decimal(18, 4)) as avg_assessment_score,
+    -- ten-thousandths, the nearest, of two the one further from zero; `/` would divide as double
+    cast(
+        cast(sign(millionths) * ((abs(millionths) + 50 * scored) // (100 * scored)) as decimal(34, 0)) * 0.0001
+        as decimal(18, 4)
+    ) as avg_assessment_score,
     cast(
         case
             when lessons_attempted + assessments_attempted = 0 then 0
-            else
-                round(
-                    (lessons_completed + assessments_completed) / (lessons_attempted + assessments_attempted), 4
-                )
+            else (
+                2 * 10000 * (lessons_completed + assessments_completed) + lessons_attempted + assessments_attempted
+            ) // (2 * (lessons_attempted + assessments_attempted)) * 0.0001
         end as decimal(18, 4)
     ) as completion_rate,
     session_end as last_activity

@@ -8,9 +8,11 @@ with judged as (
     from raw.web_events
     where
         loaded_at <= getvariable('as_of')
-        and event_id is not null
+        and regexp_matches(event_id, '[^\pZ\t-\r\x{85}]')
         and team_id is not null
         and timestamp is not null
+        and coalesce(regexp_matches(person_id, '[^\pZ\t-\r\x{85}]'), true)
+        and coalesce(regexp_matches(session_id, '[^\pZ\t-\r\x{85}]'), true)
 
 )
 
@@ -37,4 +39,6 @@ select
             country_code desc nulls last
     ) = 1 as is_current
 from judged
-where happened_at <= loaded_at + interval 24 hours
+where
+    happened_at >= '1970-01-02'
+    and happened_at <= loaded_at + interval 24 hours
