@@ -211,7 +211,7 @@
                 and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
                 {%- endif %}
                 {%- else %}
-                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of('activity_date', loaded)) }}
+                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(tidemark.staged('activity_date'), loaded)) }}
                 and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
                 {%- endif %}
             {%- if state.requests %}

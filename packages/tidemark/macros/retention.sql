@@ -59,7 +59,8 @@
     {%- elif data_type is none -%}
         {{ return("'" ~ day ~ " 00:00:00+00:00'") }}
     {%- endif -%}
-    {{ return(tidemark.timestamp_literal(day) if data_type == tidemark.timestamp_type() else tidemark.zoned_midnight(day)) }}
+    {%- set zoned = ['timestamptz', 'timestamp_tz', 'timestamp_ltz', 'timestamp with time zone'] -%}
+    {{ return(tidemark.zoned_midnight(day) if data_type in zoned else tidemark.timestamp_literal(day)) }}
 {%- endmacro %}
 
 {#- The types that the YAML of a node gives its columns. -#}
