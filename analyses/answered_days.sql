@@ -16,11 +16,11 @@ with answers as (
 company_days as (
 
     select
-        activity_date,
-        count(case when events > 0 then 1 end) as active_companies,
-        sum(events) as events
-    from {{ ref('company_daily_activity') }}
-    group by activity_date
+        daily.activity_date,
+        count(case when daily.events > 0 then 1 end) as active_companies,
+        sum(daily.events) as events
+    from {{ ref('company_daily_activity') }} as daily
+    group by daily.activity_date
 
 ),
 

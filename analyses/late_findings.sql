@@ -21,7 +21,7 @@ with findings as (
     select
         3 as item,
         'when the session s-gets-start began' as finding,
-        cast(session_start as varchar) as figure
+        {{ tidemark.column_text('session_start', tidemark.timestamp_type()) }} as figure
     from {{ ref('web_sessions') }}
     where session_id = 's-gets-start'
     union all
