@@ -72,8 +72,9 @@
     {{ return(types) }}
 {%- endmacro %}
 
-{#- The type of a column of a node or of what it reads, as the YAML has it. What is named a day is one: of the tables of
-    ops, and of touched keys. None in a unit test, which knows no graph: there a text takes the column's type. -#}
+{#- The type of a column of a node or of what it reads: as the YAML has it, else as it is stored. What is named a day is
+    one: of the tables of ops, and of touched keys. None in a unit test, which knows no graph: there a text takes the
+    column's type. -#}
 {%- macro type_of(column) -%}
     {%- if model.resource_type == 'unit_test' -%}
         {{ return(none) }}
@@ -85,9 +86,18 @@
     {%- for node in nodes if node and name in node.columns and node.columns[name].data_type -%}
         {{ return(node.columns[name].data_type) }}
     {%- endfor -%}
-    {%- if execute and not modules.re.fullmatch('(\\w+_)?day', name) -%}
+    {%- set is_a_day = not execute or modules.re.fullmatch('(\\w+_)?day', name) -%}
+    {%- for node in nodes if node and not is_a_day -%}
+        {%- set relation = load_relation(tidemark.relation_of(node)) -%}
+        {%- for stored in (adapter.get_columns_in_relation(relation) if relation else []) -%}
+            {%- if stored.name | lower == name -%}
+                {{ return(stored.dtype | lower) }}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if not is_a_day -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' compares ' ~ column ~ ' with days, and no YAML says of what type it is. Name its data_type.'
+            model.name ~ ' compares ' ~ column ~ ' with days, and nothing says of what type it is. Name its data_type.'
         ) }}
     {%- endif -%}
     {{ return('date') }}
