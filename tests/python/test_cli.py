@@ -565,7 +565,10 @@ def test_status_answers_while_a_staging_view_is_broken(tidemark: Demo) -> None:
 
 
 def test_status_on_a_cold_database(story: Story, tmp_path: Path) -> None:
-    cold = Demo(tmp_path / "tidemark.duckdb", story.end.dbt)
+    path = tmp_path / "tidemark.duckdb"
+    # Who only looks creates no file.
+    duckdb.connect(str(path)).close()
+    cold = Demo(path, story.end.dbt)
     told = cold.json("status", "--exit-code", exit_code=5)
     ages = {each["subject"]: each for each in told["figures"] if each["metric"] == "source_age"}
     # without a limit there is nothing to miss, but no rows either
@@ -716,7 +719,8 @@ def test_seeding_again_keeps_what_was_loaded_besides(story: Story, tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_DEMO_PATH", str(path))
         for options in ((), ("--full-refresh",)):
-            seeded = end.dbt.call("seed", "--select", "product_usage_daily", *options)
+            seed = ("seed", "--select", "product_usage_daily", *options)
+            seeded = end.dbt.call(*seed, as_of=parse_clock(story.steps[-1]["as_of"]))
             assert seeded.success, seeded.errors
             assert end.sql(held) == before
 

@@ -208,7 +208,8 @@ _RANGES = """
     {%- for first, last in asked -%}
         {%- do spans.append((day(first), day(last))) -%}
     {%- endfor -%}
-    {%- do told.append(tidemark.merged_ranges(spans) | map('map', 'string') | map('list') | list) -%}
+    {%- set ranges = tidemark.merged_ranges(spans) | map('map', 'string') | map('list') -%}
+    {%- do told.append(ranges | list) -%}
 {%- endfor -%}
 {{ tojson(told) }}
 """
