@@ -14,8 +14,8 @@
     {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}
 
-{#- on-run-start, after the engine's own. Seeding writes raw tables anew. A row that is neither a seed nor landed is somebody's own, as where
-    the targets share a file, and nothing would bring it back. -#}
+{#- on-run-start, after the engine's own. Seeding writes raw tables anew. A row that is neither a seed nor landed is
+    somebody's own, as where the targets share a file, and nothing would bring it back. -#}
 {%- macro refuse_to_erase() -%}
     {%- if not execute or flags.WHICH not in ('seed', 'build') -%}
         {{ return('') }}
@@ -102,9 +102,10 @@
 {%- macro has_landed_rows() -%}
     {%- set key = 'tidemark_landed' ~ invocation_id ~ this.identifier -%}
     {%- if key not in graph -%}
-        {%- set is_known = load_relation(this) is not none and load_relation(tidemark.ops_table('landed_files')) is not none -%}
+        {%- set files = tidemark.ops_table('landed_files') -%}
+        {%- set is_known = load_relation(this) is not none and load_relation(files) is not none -%}
         {%- set is_here = is_landed(this.identifier) -%}
-        {%- set landed = '(select count(*) from ' ~ tidemark.ops_table('landed_files') ~ ' where ' ~ is_here ~ ')' -%}
+        {%- set landed = '(select count(*) from ' ~ files ~ ' where ' ~ is_here ~ ')' -%}
         {%- do graph.update({key: is_known and tidemark.count_of(landed) > 0}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}

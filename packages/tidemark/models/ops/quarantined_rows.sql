@@ -15,7 +15,9 @@ with quarantined as (
         {{ tidemark.row_as_json('bad_rows', types) }} as row_json,
         bad_rows.{{ tidemark.staged('loaded_at') }} as loaded_at
     from {{ ref(project_name, view) }} as bad_rows
-    where bad_rows.{{ tidemark.staged('quarantine_reason') }} is not null and bad_rows.{{ tidemark.staged('loaded_at') }} is not null
+    where
+        bad_rows.{{ tidemark.staged('quarantine_reason') }} is not null
+        and bad_rows.{{ tidemark.staged('loaded_at') }} is not null
 
     union all
 
