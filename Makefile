@@ -62,7 +62,7 @@ test-faults: setup ## Kill, stop, starve and break runs and ingestion; writes th
 	@rm -f docs/faults.md docs/ingestion_faults.md
 	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
 
-SQL := models analyses snapshots tests packages/tidemark/models
+SQL := models analyses snapshots tests packages/tidemark/models packages/tidemark/analyses
 # Those with SQL of their own for increments, and that SQL is theirs to lint; what macros make of them is not.
 BRANCHING = $(shell grep --recursive --files-with-matches 'is_incremental()' --include '*.sql' $(SQL))
 AND_ALL_ABOVE = $(addprefix +,$(basename $(notdir $(BRANCHING))))

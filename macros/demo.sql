@@ -104,9 +104,10 @@
 {%- macro has_landed_rows() -%}
     {%- set key = 'tidemark_landed' ~ invocation_id ~ this.identifier -%}
     {%- if key not in graph -%}
-        {%- set is_known = load_relation(this) is not none and load_relation(tidemark.ops_table('landed_files')) is not none -%}
+        {%- set files = tidemark.ops_table('landed_files') -%}
+        {%- set is_known = load_relation(this) is not none and load_relation(files) is not none -%}
         {%- set is_here = is_landed(this.identifier) -%}
-        {%- set landed = '(select count(*) from ' ~ tidemark.ops_table('landed_files') ~ ' where ' ~ is_here ~ ')' -%}
+        {%- set landed = '(select count(*) from ' ~ files ~ ' where ' ~ is_here ~ ')' -%}
         {%- do graph.update({key: is_known and tidemark.count_of(landed) > 0}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}

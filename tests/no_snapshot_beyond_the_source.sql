@@ -22,7 +22,9 @@ final as (
         source_rows.last_day
     from snapshots
     cross join source_rows
-    where snapshots.snapshot_timestamp > {{ tidemark.days_after('source_rows.last_day', 1) }} or source_rows.last_day is null
+    where
+        snapshots.snapshot_timestamp > {{ tidemark.days_after('source_rows.last_day', 1) }}
+        or source_rows.last_day is null
 
 )
 

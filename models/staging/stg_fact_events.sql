@@ -27,9 +27,14 @@ final as (
             when company_id is null then 'company_id is null'
             when {{ tidemark.is_blank('company_id') }} then 'company_id is blank'
             when event_timestamp is null then 'event_timestamp is null'
-            when {{ tidemark.is_before_earliest_event('event_timestamp') }} then 'event_timestamp is before earliest_event'
+            when {{ tidemark.is_before_earliest_event('event_timestamp') }}
+                then 'event_timestamp is before earliest_event'
             -- of an infinite time there is none in UTC
-            when coalesce({{ dbt.dateadd('hour', -24, tidemark.to_utc('event_timestamp')) }} > loaded_at, loaded_at is not null)
+            when
+                coalesce(
+                    {{ dbt.dateadd('hour', -24, tidemark.to_utc('event_timestamp')) }} > loaded_at,
+                    loaded_at is not null
+                )
                 then 'event_timestamp is more than 24 hours after loaded_at'
             when {{ tidemark.is_beyond_retention('fact_events', 'event_timestamp') }} then 'beyond_retention'
             -- a deleted version needs no measures

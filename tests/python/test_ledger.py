@@ -192,7 +192,7 @@ WRITING: dict[str, dict[str, Any]] = {
 
 
 def test_whatever_writes_is_refused_at_an_earlier_clock(warehouse: Warehouse) -> None:
-    warehouse.run("--select", "models/ops", as_of=SEED_CLOCK)
+    warehouse.run("--select", "package:tidemark", as_of=SEED_CLOCK)
     before = warehouse.contents()
     for command in ("snapshot", "seed"):
         with pytest.raises(DbtError, match="lies before the clock of the ledger"):

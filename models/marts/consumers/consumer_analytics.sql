@@ -57,7 +57,8 @@ figures as (
         total_events,
         events_by_type,
         cast(
-            coalesce({{ tidemark.ratio('total_age_seconds', 'total_customers * 86400', decimals=2) }}, 0) as decimal(18, 2)
+            coalesce({{ tidemark.ratio('total_age_seconds', 'total_customers * 86400', decimals=2) }}, 0)
+            as decimal(18, 2)
         ) as avg_customer_lifetime_days,
         cast(
             coalesce({{ tidemark.ratio('active_customers', 'total_customers', decimals=4) }}, 0) as decimal(18, 4)

@@ -36,7 +36,8 @@ final as (
     from deltas
     inner join clock
         on
-            deltas.activity_date >= {{ tidemark.days_after('cast(clock.known_until as date)', 1 - var('retention').bi_days) }}
+            deltas.activity_date
+            >= {{ tidemark.days_after('cast(clock.known_until as date)', 1 - var('retention').bi_days) }}
             and deltas.activity_date <= cast(clock.known_until as date)
     group by deltas.content_id, deltas.activity_date, clock.known_until
 

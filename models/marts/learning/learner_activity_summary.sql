@@ -34,7 +34,8 @@ final as (
     from minutes
     inner join clock
         on
-            minutes.partition_date >= {{ tidemark.days_after('cast(clock.known_until as date)', 1 - var('retention').bi_days) }}
+            minutes.partition_date
+            >= {{ tidemark.days_after('cast(clock.known_until as date)', 1 - var('retention').bi_days) }}
             and minutes.partition_date <= cast(clock.known_until as date)
     group by minutes.learner_id, minutes.partition_date, clock.known_until
 

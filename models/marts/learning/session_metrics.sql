@@ -35,7 +35,8 @@ sessions as (
         count(case when event_type = 'lesson_complete' then 1 end) as lessons_completed,
         count(case when event_type = 'assessment_start' then 1 end) as assessments_attempted,
         count(case when event_type = 'assessment_complete' then 1 end) as assessments_completed,
-        {{ tidemark.ratio('sum(assessment_score)', 'count(assessment_score)', decimals=4, scale=6) }} as avg_assessment_score
+        {{ tidemark.ratio('sum(assessment_score)', 'count(assessment_score)', decimals=4, scale=6) }}
+            as avg_assessment_score
     from session_events
     group by session_id, learner_id
 

@@ -15,7 +15,9 @@
         {%- set columns = ['metric', 'subject', 'unit', 'level', 'warning_at', 'critical_at', 'detail',
             'reference_time', 'as_of', 'amount'] -%}
         {%- set sql -%}
-            select {{ columns | join(', ') }} from {{ tidemark.ops_table('pipeline_health') }} where critical_at is not null
+            select {{ columns | join(', ') }}
+            from {{ tidemark.ops_table('pipeline_health') }}
+            where critical_at is not null
         {%- endset -%}
         {%- for row in tidemark.named_rows(sql) -%}
             {%- set figure = {'amount': row['amount'] | float if row['amount'] is not none else none} -%}

@@ -34,7 +34,9 @@
                 min({{ second }}) as first_second,
                 max({{ second }}) as last_second
             from {{ relation }}
-            where {{ loaded_at }} > {{ tidemark.timestamp_literal(since) }} and {{ loaded_at }} <= {{ tidemark.as_of() }}
+            where
+                {{ loaded_at }} > {{ tidemark.timestamp_literal(since) }}
+                and {{ loaded_at }} <= {{ tidemark.as_of() }}
             group by {{ tidemark.whole_quotient(second, 60) }}
             order by first_second
         {%- endset -%}
@@ -51,6 +53,7 @@
     {%- if relation is none -%}
         {{ return(none) }}
     {%- endif -%}
+    {%- set loaded_at, occurred_at = tidemark.staged('loaded_at'), tidemark.staged('occurred_at') -%}
     {%- set sql -%}
         select
             percentile_cont(0.5) within group (order by lateness) as half,
@@ -58,9 +61,11 @@
             max(lateness) as latest
         from (
             select
-                ({{ tidemark.epoch_millisecond(tidemark.staged('loaded_at')) }} - {{ tidemark.epoch_millisecond(tidemark.staged('occurred_at')) }}) * 0.001 as lateness
+                (
+                    {{ tidemark.epoch_millisecond(loaded_at) }} - {{ tidemark.epoch_millisecond(occurred_at) }}
+                ) * 0.001 as lateness
             from {{ relation }}
-            where {{ tidemark.valid_and_visible() }} and {{ tidemark.staged('loaded_at') }} > {{ tidemark.timestamp_literal(since) }}
+            where {{ tidemark.valid_and_visible() }} and {{ loaded_at }} > {{ tidemark.timestamp_literal(since) }}
         ) as loaded_rows
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
@@ -71,7 +76,10 @@
     {%- set sql -%}
         select distinct as_of
         from {{ tidemark.ops_table('gate_log') }}
-        where metric = 'decision' and as_of > {{ tidemark.timestamp_literal(since) }} and as_of <= {{ tidemark.as_of() }}
+        where
+            metric = 'decision'
+            and as_of > {{ tidemark.timestamp_literal(since) }}
+            and as_of <= {{ tidemark.as_of() }}
         order by as_of
     {%- endset -%}
     {{ return(run_query(sql).rows | map(attribute=0) | map('string') | list) }}
@@ -89,7 +97,9 @@
             count(case when job_type = 'model' then 1 end) as builds,
             count(case when job_type = 'gate' then 1 end) as skips,
             coalesce(
-                {{ tidemark.ratio('sum(' ~ ordinary_seconds ~ ')', 'count(' ~ ordinary_seconds ~ ')', decimals=3, scale=3) }},
+                {{ tidemark.ratio(
+                    'sum(' ~ ordinary_seconds ~ ')', 'count(' ~ ordinary_seconds ~ ')', decimals=3, scale=3
+                ) }},
                 {{ tidemark.ratio('sum(entries.seconds)', 'count(entries.seconds)', decimals=3, scale=3) }}
             ) as seconds
         from (
@@ -97,7 +107,9 @@
                 job_name,
                 job_type,
                 metadata_json,
-                case when job_type = 'model' then {{ tidemark.seconds_between('started_at', 'completed_at') }} end as seconds
+                case
+                    when job_type = 'model' then {{ tidemark.seconds_between('started_at', 'completed_at') }}
+                end as seconds
             from {{ tidemark.ops_table('etl_job_runs') }}
             where
                 as_of > {{ tidemark.timestamp_literal(since) }}

@@ -11,7 +11,8 @@
 
 {%- macro valid_and_visible() -%}
     {%- set is_kept = tidemark.not_earlier_than(tidemark.staged('occurred_at'), tidemark.first_kept_day(model)) -%}
-    {{ return(tidemark.staged('quarantine_reason') ~ ' is null and ' ~ tidemark.visible() ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
+    {%- set is_good = tidemark.staged('quarantine_reason') ~ ' is null and ' ~ tidemark.visible() -%}
+    {{ return(is_good ~ (' and ' ~ is_kept if is_kept != 'true' else '')) }}
 {%- endmacro %}
 
 {%- macro newly_loaded(lookback_days=0) -%}
@@ -19,10 +20,13 @@
     {%- if state.window -%}
         {#- a restated row counts as one that was loaded now; those before the window reach into it with theirs -#}
         {%- set first = tidemark.day_plus(state.window[0], -lookback_days) -%}
-        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within(tidemark.staged('occurred_at'), [(first, state.window[1])])) }}
+        {%- set lies_in_window = tidemark.within(tidemark.staged('occurred_at'), [(first, state.window[1])]) -%}
+        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ lies_in_window) }}
     {%- endif -%}
     {{ tidemark.valid_and_visible() }}
-    {%- if state.since %} and {{ tidemark.staged('loaded_at') }} >= {{ tidemark.timestamp_literal(state.since) }}{% endif %}
+    {%- if state.since %}
+    and {{ tidemark.staged('loaded_at') }} >= {{ tidemark.timestamp_literal(state.since) }}
+    {%- endif %}
 {%- endmacro %}
 
 {%- macro latest_version(relation) -%}
@@ -36,7 +40,9 @@
     {%- set version = tidemark.version_of(relation) -%}
     row_number() over (
         partition by {{ version.identity | join(', ') }}
-        order by {{ tidemark.staged('loaded_at') }} desc{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}
+        order by
+            {{ tidemark.staged('loaded_at') }} desc
+            {%- for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}
     )
 {%- endmacro %}
 
@@ -96,7 +102,7 @@
     {%- endset -%}
     {%- do state.update({'lookback_days': lookback_days}) -%}
     {%- do tidemark.keep_touched(sql, entity, day) -%}
-    {%- set ranges = tidemark.merged_ranges(state.touched_days, lookback_days) if state.touched_days is defined else none -%}
+    {%- set ranges = tidemark.merged_ranges(state.touched_days, lookback_days) if 'touched_days' in state else none -%}
     {{ tidemark.valid_and_visible() }}
     and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}
     and ({{ entity }}, cast({{ day }} as date)) in (
@@ -176,7 +182,8 @@
     and {{ entity }} in (select {{ entity }} from {{ state.touched }})
     {%- endif %}
     {%- if state.touched_days %}
-    and {{ tidemark.within(tidemark.staged('occurred_at'), [(tidemark.first_of(state.touched_days[0], lookback_days), none)]) }}
+    {%- set first_read = tidemark.first_of(state.touched_days[0], lookback_days) %}
+    and {{ tidemark.within(tidemark.staged('occurred_at'), [(first_read, none)]) }}
     {%- elif state.touched_days is defined %}
     and false
     {%- endif %}
@@ -211,7 +218,8 @@
                 and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
                 {%- endif %}
                 {%- else %}
-                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(tidemark.staged('activity_date'), loaded)) }}
+                {%- set days_loaded = tidemark.ranges_of(tidemark.staged('activity_date'), loaded) %}
+                and {{ tidemark.within(tidemark.staged('occurred_at'), days_loaded) }}
                 and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
                 {%- endif %}
             {%- if state.requests %}
@@ -256,7 +264,10 @@
             where
                 {%- if state.window %}
                 {#- also those that only reach into the window: it may have taken events from them -#}
-                ({{ tidemark.earlier_than(first, state.window[1]) }} and {{ tidemark.not_earlier_than(last, state.window[0]) }})
+                (
+                    {{ tidemark.earlier_than(first, state.window[1]) }}
+                    and {{ tidemark.not_earlier_than(last, state.window[0]) }}
+                )
                 {%- endif %}
                 {#- coverage is to find those that have events in the window and are not stored there -#}
                 {%- if state.mode != 'coverage' %}
@@ -293,7 +304,8 @@
     {%- endif -%}
     {%- if state.mode == 'coverage' -%}
         {#- nearly all that these days have: a list of it took a fifth more time, and of 50 million events all 8 GB -#}
-        {{ return(tidemark.valid_and_visible() ~ ' and ' ~ tidemark.within(tidemark.staged('occurred_at'), ranges) ~ ' and ' ~ tidemark.is_asked_entity(entity)) }}
+        {%- set lies_in_ranges = tidemark.within(tidemark.staged('occurred_at'), ranges) -%}
+        {{ return([tidemark.valid_and_visible(), lies_in_ranges, tidemark.is_asked_entity(entity)] | join(' and ')) }}
     {%- endif -%}
     {%- set versions -%}
         select {{ identity }}
@@ -343,7 +355,12 @@
                 cast(entity as {{ tidemark.stored_type(entity) }}) as {{ entity }},
                 day as touched_day
             from {{ tidemark.ops_table('changed_keys') }}
-            where {{ 'false' if state.mode == 'coverage' else tidemark.unread_changes(model.name, [relation.identifier]) }}
+            where
+                {%- if state.mode == 'coverage' %}
+                false
+                {%- else %}
+                {{ tidemark.unread_changes(model.name, [relation.identifier]) }}
+                {%- endif %}
             {{- tidemark.requested_keys(entity) }}
             {%- for table in [relation, this] if state.window %}
             union all

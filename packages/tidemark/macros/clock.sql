@@ -22,7 +22,8 @@
 
 {%- macro visible() -%}
     {#- what waits for the next run is no damage: coverage looks no further than the model has -#}
-    {{ return(tidemark.staged('loaded_at') ~ ' <= ' ~ (tidemark.timestamp_literal(tidemark.run_state().known) if tidemark.is_coverage() else tidemark.as_of())) }}
+    {%- set clock = tidemark.run_state().known if tidemark.is_coverage() else tidemark.as_of_value() -%}
+    {{ return(tidemark.staged('loaded_at') ~ ' <= ' ~ tidemark.timestamp_literal(clock)) }}
 {%- endmacro %}
 
 {#- Text or a time, with or without zone, to a UTC time without zone. -#}

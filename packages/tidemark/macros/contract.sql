@@ -76,7 +76,8 @@
             {%- do words.append(name ~ ' is ' ~ conversion.actual ~ ', not ' ~ conversion.wanted) -%}
         {%- endfor -%}
         {%- set load_time = converted.get(source.loaded_at_field, {}) -%}
-        {%- set is_lost = load_time and tidemark.kind_of_type(load_time.actual) not in ('time', 'time with zone', 'date') -%}
+        {%- set kinds_of_time = ['time', 'time with zone', 'date'] -%}
+        {%- set is_lost = load_time and tidemark.kind_of_type(load_time.actual) not in kinds_of_time -%}
         {%- if words -%}
             {%- do exceptions.warn(
                 source.schema ~ '.' ~ source.identifier ~ ' has other types than its contract: ' ~ words | join(', ')
@@ -140,7 +141,8 @@
                 ~ " || ' 00:00:00+00' as timestamptz), try_cast(" ~ text ~ ' as timestamptz))' -%}
         {%- endif -%}
         {#- an infinite time has no microseconds -#}
-        {%- set utc = 'coalesce(' ~ tidemark.to_utc(zoned) ~ ', try_cast(cast(' ~ zoned ~ ' as varchar) as timestamp))' -%}
+        {%- set infinite = 'try_cast(cast(' ~ zoned ~ ' as varchar) as timestamp)' -%}
+        {%- set utc = 'coalesce(' ~ tidemark.to_utc(zoned) ~ ', ' ~ infinite ~ ')' -%}
         {%- set fits = utc ~ ' is not null' -%}
         {%- if from == 'text' -%}
             {%- set fits = fits ~ ' and not regexp_matches(' ~ text ~ ", '[.][0-9]{6}[0-9]*[1-9]')" -%}

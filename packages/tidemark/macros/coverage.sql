@@ -41,8 +41,9 @@
     {%- if asked.get('start') is not none -%}
         {{ return(tidemark.whole_days(asked.start, asked.end)) }}
     {%- endif -%}
-    {%- set first_day = tidemark.days_ago(tidemark.setting('coverage_days') if asked.get('days') is none else asked.days) -%}
-    {{ return((tidemark.before_all_days() if asked.get('from_first_day') else first_day, tidemark.day_plus(tidemark.as_of_value().date(), 1))) }}
+    {%- set days = tidemark.setting('coverage_days') if asked.get('days') is none else asked.days -%}
+    {%- set first_day = tidemark.before_all_days() if asked.get('from_first_day') else tidemark.days_ago(days) -%}
+    {{ return((first_day, tidemark.day_plus(tidemark.as_of_value().date(), 1))) }}
 {%- endmacro %}
 
 {#- Where a look from an entity's first day on begins: no event is older, and days before it can still be told. -#}
@@ -97,6 +98,7 @@
         'as_of': state.known.isoformat(),
         'states': states,
     })) -%}
+    {%- set kept_from = tidemark.days_ago(tidemark.setting('coverage_days')) -%}
     {%- set deletion -%}
         delete from {{ coverage }}
         where
@@ -104,7 +106,7 @@
             and (
                 day is null
                 or {{ tidemark.within('day', [state.window]) }}
-                or (state = 'ok' and day < {{ tidemark.date_literal(tidemark.days_ago(tidemark.setting('coverage_days'))) }})
+                or (state = 'ok' and day < {{ tidemark.date_literal(kept_from) }})
             )
             and {{ tidemark.is_asked_entity('entity') }}
     {%- endset -%}
@@ -197,7 +199,8 @@
             ''
             {%- for column in columns %}
             || case
-                when sum(balance * {{ tidemark.row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}' else ''
+                when sum(balance * {{ tidemark.row_hash([column]) }}) <> 0 then ', {{ column | replace('"', '') }}'
+                else ''
             end
             {%- endfor %} as differing_columns
         from differing_rows
@@ -258,7 +261,8 @@
         judged.differing_columns,
         coalesce(judged.day >= {{ tidemark.date_literal(state.known) }}, false) as is_current,
         case
-            when judged.state <> 'ok' then coalesce(known.found_at, {{ tidemark.timestamp_literal(tidemark.wall_clock()) }})
+            when judged.state <> 'ok'
+                then coalesce(known.found_at, {{ tidemark.timestamp_literal(tidemark.wall_clock()) }})
         end as found_at,
         {#- a command that has looked from an earlier day on knows what it then wrote there itself #}
         case
@@ -286,7 +290,8 @@
 {#- For those who want it: every entity has rows on every ended day of the window. Where a setting names the enabled
     entities of the domain these, else all that the table knows. -#}
 {%- macro covered_calendar() -%}
-    {%- set state, enabled = tidemark.run_state(), tidemark.setting('enabled_entities').get(tidemark.domain_of(model)) -%}
+    {%- set state = tidemark.run_state() -%}
+    {%- set enabled = tidemark.setting('enabled_entities').get(tidemark.domain_of(model)) -%}
     {%- set last_day = tidemark.day_plus([state.window[1], state.known.date()] | min, -1) -%}
     {%- set first, last = tidemark.date_literal(state.window[0]), tidemark.date_literal(last_day) %}
     select
@@ -356,9 +361,11 @@
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.take_run_lock() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
-    {%- set now, attempts = tidemark.timestamp_literal(tidemark.wall_clock()), tidemark.ops_table('backfill_attempts') -%}
-    {%- set given_up = tidemark.wall_clock() - modules.datetime.timedelta(hours=tidemark.setting('backfill').abandoned_after_hours) -%}
-    {%- do tidemark.write_down(tidemark.attempts_end(tidemark.open_attempts('attempts.started_at < ' ~ tidemark.timestamp_literal(given_up)), {
+    {%- set now = tidemark.timestamp_literal(tidemark.wall_clock()) -%}
+    {%- set attempts = tidemark.ops_table('backfill_attempts') -%}
+    {%- set patience = modules.datetime.timedelta(hours=tidemark.setting('backfill').abandoned_after_hours) -%}
+    {%- set is_abandoned = 'attempts.started_at < ' ~ tidemark.timestamp_literal(tidemark.wall_clock() - patience) -%}
+    {%- do tidemark.write_down(tidemark.attempts_end(tidemark.open_attempts(is_abandoned), {
         'outcome': "'failed'",
         'error_message': "'The repair was abandoned: it never recorded its end.'",
     })) -%}
@@ -407,9 +414,14 @@
     {%- endset -%}
     {%- do tidemark.write_down([requests, begun]) -%}
     {%- do tidemark.release_run_lock() -%}
-    {%- set started = 'select model_name, count(*), min(day), max(day) from (' ~ tidemark.open_attempts(tidemark.of_this_run()) -%}
+    {%- set started -%}
+        select model_name, count(*), min(day), max(day)
+        from ({{ tidemark.open_attempts(tidemark.of_this_run()) }}) as started
+        group by model_name
+        order by model_name
+    {%- endset -%}
     {%- set models = {} -%}
-    {%- for row in run_query(started ~ ') as started group by model_name order by model_name').rows -%}
+    {%- for row in run_query(started).rows -%}
         {%- do models.update({row[0]: {
             'partitions': row[1] | int,
             'first_day': row[2] | string if row[2] else none,

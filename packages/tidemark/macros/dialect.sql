@@ -202,8 +202,8 @@
     {{ return(snowflake_dml_explicit_transaction(dml) if number > 1 else dml) }}
 {%- endmacro %}
 
-{#- Of an operation that has to hear what its statements did: begin, commit or rollback. dbt begins DuckDB's transactions
-    itself, and rolls them back after an error. -#}
+{#- Of an operation that has to hear what its statements did: begin, commit or rollback. dbt begins DuckDB's
+    transactions itself, and rolls them back after an error. -#}
 {%- macro control_transaction(word) -%}
     {{ return(adapter.dispatch('control_transaction', 'tidemark')(word)) }}
 {%- endmacro %}
@@ -345,7 +345,8 @@
 {%- macro duckdb__renew_run_lock() -%}
 {%- endmacro %}
 {%- macro release_run_lock(holder=none) -%}
-    {{ return(adapter.dispatch('release_run_lock', 'tidemark')(tidemark.text_argument('holder', holder, is_optional=true))) }}
+    {%- set given = tidemark.text_argument('holder', holder, is_optional=true) -%}
+    {{ return(adapter.dispatch('release_run_lock', 'tidemark')(given)) }}
 {%- endmacro %}
 {%- macro duckdb__release_run_lock(holder) -%}
 {%- endmacro %}
@@ -461,8 +462,8 @@
     force = true
 {%- endmacro %}
 
-{#- What has become of loads, in the two weeks less a day that Snowflake remembers at least, whatever zone a session reads
-    this clock in: a row per file and load. DuckDB has no pipes, and so nothing of the kind. -#}
+{#- What has become of loads, in the two weeks less a day that Snowflake remembers at least, whatever zone a session
+    reads this clock in: a row per file and load. DuckDB has no pipes, and so nothing of the kind. -#}
 {%- macro copy_history(relation) -%}
     {{ return(adapter.dispatch('copy_history', 'tidemark')(relation)) }}
 {%- endmacro %}
@@ -487,8 +488,8 @@
 {%- endmacro %}
 
 {#- DuckDB takes every path for a pattern, in a bucket even that of a file which is there: a*.parquet would load
-    ab.parquet once more. In brackets a character means itself. A folder with a backslash in its name matches no pattern:
-    there the path stays as it is, and only what is there is found. -#}
+    ab.parquet once more. In brackets a character means itself. A folder with a backslash in its name matches no
+    pattern: there the path stays as it is, and only what is there is found. -#}
 {%- macro duckdb_urls(root, paths) -%}
     {%- set urls = [] -%}
     {%- for path in paths -%}
@@ -513,7 +514,8 @@
     {#- Snowflake takes 2000 characters -#}
     {%- do run_query('alter session set query_tag = ' ~ tidemark.message_literal(tojson(tag))) -%}
     {%- if tidemark.setting('warehouses') -%}
-        {%- do run_query('use warehouse ' ~ tidemark.setting('warehouses').get(tidemark.domain_of(model), target.warehouse)) -%}
+        {%- set warehouse = tidemark.setting('warehouses').get(tidemark.domain_of(model), target.warehouse) -%}
+        {%- do run_query('use warehouse ' ~ warehouse) -%}
     {%- endif -%}
 {%- endmacro %}
 

@@ -139,6 +139,7 @@
 {%- macro causes_of_loaded(relation) -%}
     {%- set identity, watermark = tidemark.version_of(relation).identity, tidemark.last_watermark() -%}
     {%- set day, key = identity[-1], identity | join(', ') -%}
+    {%- set new_rows = relation ~ ' where ' ~ tidemark.newly_loaded() %}
     select distinct
         {{ tidemark.run_state().entity }} as entity,
         {{ day }} as day,
@@ -150,7 +151,7 @@
                 where
                     {{ tidemark.valid_and_visible() }}
                     and {{ tidemark.staged('loaded_at') }} <= {{ tidemark.timestamp_literal(watermark) }}
-                    and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(day, relation ~ ' where ' ~ tidemark.newly_loaded())) }}
+                    and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(day, new_rows)) }}
             ) then 'redelivery'
             when {{ day }} < {{ tidemark.date_literal(watermark) }} then 'late rows'
             else 'new rows'

@@ -12,7 +12,8 @@
                     {{ tidemark.within_calendar('max(' ~ loaded_at_field ~ ')', 'timestamp') }} as max_loaded_at,
                     {{ tidemark.as_of() }} as snapshotted_at
                 from {{ source }}
-                where {{ tidemark.loaded_between(loaded_at_field, earliest) }}{% if filter %} and {{ filter }}{% endif %}
+                where {{ tidemark.loaded_between(loaded_at_field, earliest) }}
+                {%- if filter %} and {{ filter }}{% endif %}
             {% endcall -%}
             {%- do answers.append(load_result('collect_freshness')) -%}
         {%- endif -%}
@@ -96,7 +97,7 @@
 {#- All that waits, counted in one statement: per source, per watermark of the models below it, which mostly share one,
     and per model the changes that it has not read. Of sources that cannot be read there is nothing. -#}
 {%- macro counted_rows(unreadable) -%}
-    {%- set wanted, counts = {}, {} -%}
+    {%- set wanted, counts, no_time = {}, {}, tidemark.timestamp_literal(none) -%}
     {%- for source in tidemark.raw_sources() if source.name not in unreadable -%}
         {%- if load_relation(tidemark.relation_of(source)) is not none -%}
             {%- set all_rows = '(select count(*) from ' ~ source.relation_name ~ ')' -%}
@@ -109,12 +110,11 @@
         {%- set watermark = tidemark.ledger_state().jobs.get(node.name, {}).get('watermark') -%}
         {%- for source in tidemark.sources_above(node.unique_id) if watermark and source.name in wanted -%}
             {%- set new_rows = tidemark.rows_loaded(source, watermark, tidemark.as_of_value()) -%}
-            {%- do wanted.update({
-                source.name ~ watermark: [new_rows, tidemark.overlap_rows(source, watermark), tidemark.timestamp_literal(none)]
-            }) -%}
+            {%- set overlap_rows = tidemark.overlap_rows(source, watermark) -%}
+            {%- do wanted.update({source.name ~ watermark: [new_rows, overlap_rows, no_time]}) -%}
         {%- endfor -%}
         {%- if watermark and tidemark.session_tables(node) -%}
-            {%- do wanted.update({node.unique_id: [tidemark.unread_partitions(node), '0', tidemark.timestamp_literal(none)]}) -%}
+            {%- do wanted.update({node.unique_id: [tidemark.unread_partitions(node), '0', no_time]}) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set sql -%}
@@ -151,7 +151,8 @@
 
 {%- macro newest_visible(source, earliest) -%}
     (
-        select {{ tidemark.within_calendar('max(' ~ source.loaded_at_field ~ ')', 'timestamp') }} from {{ source.relation_name }}
+        select {{ tidemark.within_calendar('max(' ~ source.loaded_at_field ~ ')', 'timestamp') }}
+        from {{ source.relation_name }}
         where {{ tidemark.loaded_between(source.loaded_at_field, earliest) }}
     )
 {%- endmacro %}
@@ -159,7 +160,8 @@
 {%- macro model_facts(node, sources, counts) -%}
     {%- set job = tidemark.ledger_state().jobs.get(node.name, {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
-    {%- for source in tidemark.sources_above(node.unique_id) if job.get('watermark') and sources[source.name].is_readable -%}
+    {%- set read = tidemark.sources_above(node.unique_id) if job.get('watermark') else [] -%}
+    {%- for source in read if sources[source.name].is_readable -%}
         {%- set counted = counts[source.name ~ job.watermark] -%}
         {%- do new_rows.update({source.name: counted.rows}) -%}
         {%- do late_rows.update({source.name: tidemark.rows_behind(source, job, counted.others)}) -%}
@@ -210,7 +212,8 @@
         {%- if check.subject_type == 'source' -%}
             {%- do sources.update({check.subject: {'detail': check.state, 'reason': check.reason}}) -%}
         {%- else -%}
-            {%- do figures.append(tidemark.figure('decision', check.subject, none, check.state, reason=check.reason)) -%}
+            {%- set decision = tidemark.figure('decision', check.subject, none, check.state, reason=check.reason) -%}
+            {%- do figures.append(decision) -%}
             {%- if check.state in statuses -%}
                 {%- do entries.append({
                     'job_name': check.subject,

@@ -13,7 +13,8 @@
         {%- do figures.extend(tidemark.job_figures(node, facts.models[node.name])) -%}
     {%- endfor -%}
     {%- set filled = tidemark.raw_sources() | selectattr('name', 'in', tidemark.readable_sources(facts)) | list -%}
-    {%- for row in (tidemark.named_rows(tidemark.skipped_files(filled)) if filled and tidemark.setting('landing').pipes else []) -%}
+    {%- set has_pipes = filled and tidemark.setting('landing').pipes -%}
+    {%- for row in (tidemark.named_rows(tidemark.skipped_files(filled)) if has_pipes else []) -%}
         {%- do figures.append(tidemark.figure('skipped_files', row['source_name'], row['files'] | int, row['told'])) -%}
     {%- endfor -%}
     {{ return(figures) }}
@@ -121,7 +122,8 @@
         limit 2
     {%- endset -%}
     {%- set clocks = run_query(sql).rows -%}
-    {{ return(clocks[1][0] if clocks | length > 1 else tidemark.shifted(tidemark.as_of_value(), modules.datetime.timedelta(days=-1))) }}
+    {%- set day_before = tidemark.shifted(tidemark.as_of_value(), modules.datetime.timedelta(days=-1)) -%}
+    {{ return(clocks[1][0] if clocks | length > 1 else day_before) }}
 {%- endmacro %}
 
 {%- macro job_figures(node, facts) -%}
@@ -144,7 +146,8 @@
     {%- if not limits -%}
         {{ return({}) }}
     {%- endif -%}
-    {{ return(tidemark.health_vars().get('watermark_lag_hourly' if limits | min < 86400 else 'watermark_lag_daily', {})) }}
+    {%- set metric = 'watermark_lag_hourly' if limits | min < 86400 else 'watermark_lag_daily' -%}
+    {{ return(tidemark.health_vars().get(metric, {})) }}
 {%- endmacro %}
 
 
@@ -242,7 +245,8 @@
         'last 30 days' as subject,
         {{ tidemark.ratio("100 * count(case when attempts.outcome = 'repaired' then 1 end)", 'count(*)', decimals=3) }}
             as success_percent,
-        {{ tidemark.ratio('sum(' ~ repair_seconds ~ ')', 'count(' ~ repair_seconds ~ ')', decimals=3, scale=3) }} as seconds,
+        {{ tidemark.ratio('sum(' ~ repair_seconds ~ ')', 'count(' ~ repair_seconds ~ ')', decimals=3, scale=3) }}
+            as seconds,
         max(attempts.finished_at) as finished_at,
         {{ clock }}.as_of
     from {{ clock }}

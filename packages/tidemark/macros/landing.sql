@@ -88,7 +88,8 @@
 
 {#- The profile's for everything, and those that single folders of marts are built with. -#}
 {%- macro warehouses_in_use() -%}
-    {{ return(([target.warehouse] + (tidemark.setting('warehouses') or {}).values() | list) | unique(case_sensitive=true) | list) }}
+    {%- set of_marts = (tidemark.setting('warehouses') or {}).values() | list -%}
+    {{ return(([target.warehouse] + of_marts) | unique(case_sensitive=true) | list) }}
 {%- endmacro %}
 
 {#- Rows that a pipe loads get the time that it reads them for their load time: it tells no job of a file that it has
@@ -145,20 +146,25 @@
     ) }}
 {%- endmacro %}
 
-{#- For staging: what a pipe could not read of a row, and the reason for which that row waits. Nothing without pipes. -#}
+{#- For staging: what a pipe could not read of a row, and the reason for which that row waits. Nothing without
+    pipes. -#}
 {%- macro failed_values() -%}
     {{ return('failed_values,' if tidemark.setting('landing').pipes else '') }}
 {%- endmacro %}
 
 {%- macro when_failed_values() -%}
-    {{ return("when failed_values is not null then 'a value could not be read'" if tidemark.setting('landing').pipes else '') }}
+    {%- set reason = "when failed_values is not null then 'a value could not be read'" -%}
+    {{ return(reason if tidemark.setting('landing').pipes else '') }}
 {%- endmacro %}
 
 {#- Per raw table, which files its pipe skipped or loaded in part, as far as Snowflake's history reaches, and did not
     load since. -#}
 {%- macro skipped_files(sources) -%}
     {%- for source in sources %}
-    select '{{ source.name }}' as source_name, count(*) as files, max(concat(file_name, ': ', first_error_message)) as told
+    select
+        '{{ source.name }}' as source_name,
+        count(*) as files,
+        max(concat(file_name, ': ', first_error_message)) as told
     from (
         select file_name, status, first_error_message
         from {{ tidemark.copy_history(tidemark.relation_of(source)) }} as history
@@ -211,7 +217,8 @@
 
     grant usage on file format {{ raw }}.landing_parquet to role {{ roles.loader }};
 
-    grant {{ 'usage' if tidemark.setting('landing').url else 'read, write' }} on stage {{ raw }}.landing to role {{ roles.loader }};
+    grant {{ 'usage' if tidemark.setting('landing').url else 'read, write' }}
+    on stage {{ raw }}.landing to role {{ roles.loader }};
 
     grant usage, create schema on database {{ target.database }} to role {{ roles.transformer }};
 

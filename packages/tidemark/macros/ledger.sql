@@ -164,7 +164,8 @@
         {%- set entries = [] -%}
         {%- for run_id, job_name in tidemark.unfinished_runs() -%}
             {%- set killed = 'The run was killed: it never recorded its end.' -%}
-            {%- do entries.append(tidemark.run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed)) -%}
+            {%- set entry = tidemark.run_entry('failed', run_id=run_id, job_name=job_name, error_message=killed) -%}
+            {%- do entries.append(entry) -%}
         {%- endfor -%}
         {%- if not tidemark.is_coverage() -%}
             {%- do entries.append(tidemark.run_entry('running')) -%}
@@ -288,7 +289,9 @@
         }]) -%}
         {%- set requests_done -%}
             update {{ tidemark.ops_table('requested_partitions') }}
-            set done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }}, run_id = {{ tidemark.text_literal(tidemark.run_id()) }}
+            set
+                done_at = {{ tidemark.timestamp_literal(tidemark.wall_clock()) }},
+                run_id = {{ tidemark.text_literal(tidemark.run_id()) }}
             where {{ tidemark.is_requested() if state.requests }}
         {%- endset -%}
         {{ tidemark.in_one_transaction([entry, requests_done] if state.requests else [entry]) }}
@@ -351,7 +354,11 @@
     {{ return(
         flags.FULL_REFRESH
         or model.name in var('full_refresh_of', [])
-        or (execute and is_incremental_model and (not tidemark.last_watermark() or tidemark.reads_a_rebuilt_table(model)))
+        or (
+            execute
+            and is_incremental_model
+            and (not tidemark.last_watermark() or tidemark.reads_a_rebuilt_table(model))
+        )
     ) }}
 {%- endmacro %}
 
@@ -410,7 +417,8 @@
 {#- Up to where a table claims to hold everything: a restatement and the gate do not add to that, a reset takes nothing
     away. Of a table that the ledger does not know everything is expected. -#}
 {%- macro known_clock() -%}
-    {{ return(tidemark.utc_moment(tidemark.ledger_state().jobs.get(model.name, {}).get('built_until') or tidemark.as_of_value())) }}
+    {%- set job = tidemark.ledger_state().jobs.get(model.name, {}) -%}
+    {{ return(tidemark.utc_moment(job.get('built_until') or tidemark.as_of_value())) }}
 {%- endmacro %}
 
 {%- macro open_requests() -%}
@@ -463,13 +471,12 @@
     {{ return(graph[key]) }}
 {%- endmacro %}
 
-{#- The ledger of five weeks, by a literal: an engine skips what it stores of the time before. Each model that ends is an
-    entry, and on Snowflake a micro-partition. -#}
+{#- The ledger of five weeks, by a literal: an engine skips what it stores of the time before. Each model that ends is
+    an entry, and on Snowflake a micro-partition. -#}
 {%- macro recent_entries() -%}
     {%- set since = tidemark.timestamp_literal(tidemark.wall_clock() - modules.datetime.timedelta(days=35)) -%}
-    {{ return(
-        '(select * from ' ~ tidemark.ops_table('etl_job_runs') ~ ' where started_at >= ' ~ since ~ ' or started_at is null)'
-    ) }}
+    {%- set is_recent = 'started_at >= ' ~ since ~ ' or started_at is null' -%}
+    {{ return('(select * from ' ~ tidemark.ops_table('etl_job_runs') ~ ' where ' ~ is_recent ~ ')') }}
 {%- endmacro %}
 
 {#- Then nothing of the time before matters: what a job is known by is its last success, and what came after it. -#}
@@ -568,7 +575,8 @@
     {%- set goes_back = flags.FULL_REFRESH and flags.WHICH != 'run-operation' -%}
     {%- for node in graph.nodes.values() if tidemark.is_recorded(node) and node.name in tidemark.ledger_state().jobs -%}
         {%- set clock = tidemark.ledger_state().jobs[node.name].clock -%}
-        {%- set is_left_alone = goes_back and (tidemark.is_rebuilt(node) or node.unique_id not in selected_resources) -%}
+        {%- set is_selected = node.unique_id in selected_resources -%}
+        {%- set is_left_alone = goes_back and (tidemark.is_rebuilt(node) or not is_selected) -%}
         {%- if clock and tidemark.utc_moment(clock) > tidemark.as_of_value() and not is_left_alone -%}
             {%- do tidemark.release_run_lock() -%}
             {%- set is_snapshot = node.resource_type == 'snapshot' -%}
@@ -807,10 +815,11 @@
     {%- set relation, keys = load_relation(tidemark.relation_of(node)), node.config.unique_key or [none] -%}
     {%- set key = keys if keys is string else keys[0] -%}
     {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
-        {%- set literal = tidemark.text_literal(entity) -%}
-        {%- if column.name | lower == key and not column.is_string()
-            and tidemark.count_of('case when try_cast(' ~ literal ~ ' as ' ~ column.dtype ~ ') is null then 1 else 0 end') -%}
-            {%- do tidemark.refuse_argument('entity', entity, 'a ' ~ key ~ ' (' ~ column.dtype ~ ') of ' ~ node.name) -%}
+        {%- set cast_entity = 'try_cast(' ~ tidemark.text_literal(entity) ~ ' as ' ~ column.dtype ~ ')' -%}
+        {%- set does_not_fit = 'case when ' ~ cast_entity ~ ' is null then 1 else 0 end' -%}
+        {%- if column.name | lower == key and not column.is_string() and tidemark.count_of(does_not_fit) -%}
+            {%- set expected = 'a ' ~ key ~ ' (' ~ column.dtype ~ ') of ' ~ node.name -%}
+            {%- do tidemark.refuse_argument('entity', entity, expected) -%}
         {%- endif -%}
     {%- endfor -%}
 {%- endmacro %}
@@ -843,7 +852,8 @@
     {%- elif after and after > before -%}
         {%- set skipped = [] -%}
         {%- for source in sources -%}
-            {%- set late_rows = tidemark.rows_behind(source, known, tidemark.count_of(tidemark.overlap_rows(source, before))) -%}
+            {%- set in_overlap = tidemark.count_of(tidemark.overlap_rows(source, before)) -%}
+            {%- set late_rows = tidemark.rows_behind(source, known, in_overlap) -%}
             {%- set rows = tidemark.count_of(tidemark.rows_loaded(source, before, after)) + late_rows | abs -%}
             {%- if rows -%}
                 {%- do skipped.append(rows ~ ' of ' ~ source.name) -%}
@@ -858,7 +868,8 @@
     {%- endif -%}
     {%- set again = {} -%}
     {%- for source in sources if after -%}
-        {%- do again.update({source.name: tidemark.count_of(tidemark.rows_loaded(source, after, tidemark.as_of_value()))}) -%}
+        {%- set loaded_since = tidemark.rows_loaded(source, after, tidemark.as_of_value()) -%}
+        {%- do again.update({source.name: tidemark.count_of(loaded_since)}) -%}
     {%- endfor -%}
     {%- if not dry_run -%}
         {%- do tidemark.write_down(tidemark.ledger_insert([tidemark.reset_entry(job, known, after, reason)])) -%}
@@ -874,6 +885,7 @@
 
 {#- What a table is known up to, when it was built and by which code is left alone. -#}
 {%- macro reset_entry(job, known, to, reason) -%}
+    {%- set previous = tidemark.utc_moment(known.watermark) -%}
     {{ return({
         'job_name': job,
         'job_type': 'reset',
@@ -882,7 +894,7 @@
         'last_processed_timestamp': to,
         'error_message': reason,
         'code_checksum': known.code_checksum,
-        'metadata_sql': tidemark.text_literal(tojson({'previous_watermark': tidemark.utc_moment(known.watermark).isoformat()})),
+        'metadata_sql': tidemark.text_literal(tojson({'previous_watermark': previous.isoformat()})),
     }) }}
 {%- endmacro %}
 

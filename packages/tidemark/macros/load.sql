@@ -3,9 +3,9 @@
     it is there once, or not at all. -#}
 
 {#- run-operation: loads what is not loaded yet, in the order given, which is that of the load times, so many deliveries
-    at once. Paths are a list in JSON, relative to the root. It stops where it fails, having said at which files: the command
-    line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger has not
-    heard of. -#}
+    at once. Paths are a list in JSON, relative to the root. It stops where it fails, having said at which files: the
+    command line finds out which of them it is, and goes on with the others. Says, too, which of the reports the ledger
+    has not heard of. -#}
 {%- macro load_landing(root, files='[]', reports='[]', at_once=1) -%}
     {%- set root = tidemark.text_argument('root', root) -%}
     {%- do tidemark.number_argument('at_once', at_once, 1, 1000) -%}
@@ -26,7 +26,8 @@
         {%- do log('tidemark:loading ' ~ tojson({'paths': paths, 'deliveries': some | length})) -%}
         {%- do tidemark.load_files(root, paths) -%}
     {%- endfor -%}
-    {%- do log('tidemark:landing ' ~ tojson({'as_of': tidemark.as_of_value().isoformat(), 'new_reports': new_reports})) -%}
+    {%- set landing = {'as_of': tidemark.as_of_value().isoformat(), 'new_reports': new_reports} -%}
+    {%- do log('tidemark:landing ' ~ tojson(landing)) -%}
 {%- endmacro %}
 
 {%- macro loaded_paths() -%}
@@ -83,7 +84,11 @@
             {%- do resets.extend(tidemark.overtaken_jobs(source, earliest, path)) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- do tidemark.write_down_load(copies, [tidemark.landed_files_insert(landed)] + ([tidemark.ledger_insert(resets)] if resets else [])) -%}
+    {%- set written_down = [tidemark.landed_files_insert(landed)] -%}
+    {%- if resets -%}
+        {%- do written_down.append(tidemark.ledger_insert(resets)) -%}
+    {%- endif -%}
+    {%- do tidemark.write_down_load(copies, written_down) -%}
     {%- set told = {'files': [], 'set_back': resets | map(attribute='job_name') | list} -%}
     {%- for file in landed -%}
         {%- do told.files.append(dict(file, loaded_at=file.loaded_at.isoformat())) -%}
@@ -91,8 +96,8 @@
     {%- do log('tidemark:loaded ' ~ tojson(told)) -%}
 {%- endmacro %}
 
-{#- In one transaction; `write_down` would not hear how many rows were loaded. What Snowflake's own load history knows is
-    no help (copy_files), and a file may have been replaced since it was looked at. -#}
+{#- In one transaction; `write_down` would not hear how many rows were loaded. What Snowflake's own load history knows
+    is no help (copy_files), and a file may have been replaced since it was looked at. -#}
 {%- macro write_down_load(copies, statements) -%}
     {%- do tidemark.control_transaction('begin') -%}
     {%- for copy in copies -%}
@@ -248,7 +253,10 @@
     {%- endfor -%}
     {%- for job in jobs -%}
         {%- do entries.append(dict(
-            job, job_type='ingest', as_of=tidemark.as_of_value(), metadata_sql=tidemark.text_literal(tojson(job.figures))
+            job,
+            job_type='ingest',
+            as_of=tidemark.as_of_value(),
+            metadata_sql=tidemark.text_literal(tojson(job.figures))
         )) -%}
         {%- if job.path -%}
             {%- do files.append({

@@ -5,7 +5,8 @@
 
 {#- The staging view of a raw table: the view that reads it, if it describes this column and was built. -#}
 {%- macro staged_view(source, having) -%}
-    {%- for node in graph.nodes.values() if source.unique_id in node.depends_on.nodes and node.resource_type == 'model' -%}
+    {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') -%}
+    {%- for node in models if source.unique_id in node.depends_on.nodes -%}
         {%- if node.config.materialized == 'view' and having in node.columns -%}
             {{ return(load_relation(tidemark.relation_of(node))) }}
         {%- endif -%}

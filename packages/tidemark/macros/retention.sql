@@ -244,7 +244,8 @@
 
 {#- What is made of a raw table and stored. -#}
 {%- macro readers_of(source) -%}
-    {{ return(tidemark.nodes_reading(source) | rejectattr('config.materialized', 'equalto', 'view') | sort(attribute='name')) }}
+    {%- set stored = tidemark.nodes_reading(source) | rejectattr('config.materialized', 'equalto', 'view') -%}
+    {{ return(stored | sort(attribute='name')) }}
 {%- endmacro %}
 
 {#- What must be done before the raw rows of a source may go: what is made of them must be final. -#}
@@ -293,7 +294,9 @@
             {{ tidemark.overlap_rows(source, job.watermark) }} as overlap_rows,
             (
                 select count(*) from {{ tidemark.ops_table('changed_keys') }}
-                where day < {{ tidemark.date_literal(floor) }} and {{ tidemark.unread_changes(node.name, tidemark.session_tables(node)) }}
+                where
+                    day < {{ tidemark.date_literal(floor) }}
+                    and {{ tidemark.unread_changes(node.name, tidemark.session_tables(node)) }}
             ) as unread,
             (
                 select count(*) from {{ tidemark.ops_table('partition_coverage') }}
@@ -306,7 +309,8 @@
             ) as damaged
     {%- endset -%}
     {%- set row = run_query(sql).rows[0] -%}
-    {%- set requests = tidemark.ledger_state().requests.get(node.name, []) | selectattr('day', 'lt', floor) | list | length -%}
+    {%- set asked = tidemark.ledger_state().requests.get(node.name, []) -%}
+    {%- set requests = asked | selectattr('day', 'lt', floor) | list | length -%}
     {%- if row[0] or tidemark.rows_behind(source, job, row[1] | int) > 0 -%}
         {%- do words.append('rows wait to be processed') -%}
     {%- endif -%}
@@ -337,7 +341,8 @@
 
 {%- macro aggregates_plan(node, kept_from) -%}
     {%- set relation = tidemark.relation_of(node) -%}
-    {%- set condition = tidemark.earlier_than(tidemark.day_column(node), kept_from, node.columns[tidemark.day_column(node)].data_type) -%}
+    {%- set day = tidemark.day_column(node) -%}
+    {%- set condition = tidemark.earlier_than(day, kept_from, node.columns[day].data_type) -%}
     {{ return(tidemark.pruning_of(node.name, 'model', relation, kept_from, condition)) }}
 {%- endmacro %}
 

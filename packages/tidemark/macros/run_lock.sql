@@ -33,12 +33,13 @@
     {%- set leased_at = graph.get('tidemark_run_lock' ~ invocation_id) -%}
     {%- set third = modules.datetime.timedelta(minutes=tidemark.setting('run_lock_minutes')) / 3 -%}
     {%- if not leased_at or tidemark.wall_clock() - leased_at > third -%}
-        {%- set held = tidemark.lease_run_lock('taken_at = taken_at', 'holder = ' ~ tidemark.text_literal(tidemark.run_id())) -%}
+        {%- set is_mine = 'holder = ' ~ tidemark.text_literal(tidemark.run_id()) -%}
+        {%- set held = tidemark.lease_run_lock('taken_at = taken_at', is_mine) -%}
         {%- if not held or held[0] != tidemark.run_id() -%}
             {{ exceptions.raise_compiler_error(
-                'This run has lost the run lock: its lease of ' ~ tidemark.setting('run_lock_minutes') ~ ' minutes ran out, and '
-                ~ 'another run took it. The model was not touched. Repeat the run when the other one has ended; if a '
-                ~ 'model takes longer than the lease, raise the var run_lock_minutes.'
+                'This run has lost the run lock: its lease of ' ~ tidemark.setting('run_lock_minutes') ~ ' minutes ran '
+                ~ 'out, and another run took it. The model was not touched. Repeat the run when the other one has '
+                ~ 'ended; if a model takes longer than the lease, raise the var run_lock_minutes.'
             ) }}
         {%- endif -%}
     {%- endif -%}
@@ -47,16 +48,18 @@
 {#- At the end of a run. As an operation it takes the lock from a run that is known to be dead. -#}
 {%- macro default__release_run_lock(holder=none) -%}
     {%- set free = 'holder = null, taken_at = null, expires_at = null' -%}
-    {%- do tidemark.update_run_lock(free, 'holder = ' ~ tidemark.text_literal(tidemark.run_id() if holder is none else holder)) -%}
+    {%- set is_held = 'holder = ' ~ tidemark.text_literal(tidemark.run_id() if holder is none else holder) -%}
+    {%- do tidemark.update_run_lock(free, is_held) -%}
 {%- endmacro %}
 
 {#- Who holds the lock afterwards, and until when: another run, if there is one. Nothing if there is no row. -#}
 {%- macro lease_run_lock(assignment, condition) -%}
     {%- set end = dbt.dateadd('minute', tidemark.setting('run_lock_minutes'), tidemark.engine_clock()) -%}
-    {%- set assignments = ['holder = ' ~ tidemark.text_literal(tidemark.run_id()), 'expires_at = ' ~ end, assignment] -%}
+    {%- set held_by_me = 'holder = ' ~ tidemark.text_literal(tidemark.run_id()) -%}
+    {%- set assignments = [held_by_me, 'expires_at = ' ~ end, assignment] -%}
     {%- do graph.update({'tidemark_run_lock' ~ invocation_id: tidemark.wall_clock()}) -%}
     {%- do tidemark.update_run_lock(assignments | join(', '), condition) -%}
-    {%- set is_mine = 'case when holder = ' ~ tidemark.text_literal(tidemark.run_id()) ~ ' then 1 else 0 end' -%}
+    {%- set is_mine = 'case when ' ~ held_by_me ~ ' then 1 else 0 end' -%}
     {%- set held = 'select holder, expires_at from ' ~ tidemark.ops_table('run_lock') ~ ' where holder is not null' -%}
     {{ return(run_query(held ~ ' order by ' ~ is_mine).rows | first) }}
 {%- endmacro %}

@@ -1,5 +1,5 @@
-{#- What a project may tell the engine, as vars of its dbt_project.yml. All defaults stand here: dbt shows a package's own
-    vars to the package's nodes alone, and the models that call these macros are somebody else's. -#}
+{#- What a project may tell the engine, as vars of its dbt_project.yml. All defaults stand here: dbt shows a package's
+    own vars to the package's nodes alone, and the models that call these macros are somebody else's. -#}
 
 {#- The value of a setting. Of a mapping with fixed keys only those have to be given that differ. -#}
 {%- macro setting(name) -%}
@@ -8,7 +8,8 @@
     {%- if given is none -%}
         {{ return(default) }}
     {%- endif -%}
-    {{ return(dict(default, **given) if name in ('backfill', 'landing', 'refresh_above', 'retention', 'staging_columns') else given) }}
+    {%- set with_fixed_keys = ['backfill', 'landing', 'refresh_above', 'retention', 'staging_columns'] -%}
+    {{ return(dict(default, **given) if name in with_fixed_keys else given) }}
 {%- endmacro %}
 
 {#- What a column of the staging contract is called. -#}

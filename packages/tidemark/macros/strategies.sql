@@ -57,7 +57,8 @@
     {#- one range, not ten: a fully refreshed table lies in no order of days, so more ranges cost and skip nothing -#}
     {%- set span = tidemark.merged_ranges(touched_days, most=1) -%}
     {%- if strategy == 'replay' -%}
-        {%- set bound = tidemark.within(day, [(tidemark.first_of(touched_days[0]), none)]) if touched_days else 'false' -%}
+        {%- set from_first = [(tidemark.first_of(touched_days[0]), none)] if touched_days else [] -%}
+        {%- set bound = tidemark.within(day, from_first) if touched_days else 'false' -%}
         {{ return(day ~ ' >= touched.replay_from and ' ~ bound) }}
     {%- elif strategy == 'sessions' -%}
         {#- where the stored is doubted, a session may be stored on several days -#}

@@ -172,7 +172,7 @@ MUTANTS = [
     ),
     Mutant(
         "no order between versions of one load time",
-        Patch(CHANGES, "{% for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}", ""),
+        Patch(CHANGES, "{%- for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}", ""),
     ),
     Mutant(
         "an equal load time prefers what is not deleted",

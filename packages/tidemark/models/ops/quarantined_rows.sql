@@ -11,11 +11,14 @@ with quarantined as (
             coalesce({{ tidemark.column_text('bad_rows.' ~ column, types[column]) }}, 'null')
             {%- endfor %}
         ) as row_key,
-        bad_rows.{{ tidemark.staged('quarantine_reason') }} as quarantine_reason,
+        -- a project may call its columns otherwise
+        bad_rows.{{ tidemark.staged('quarantine_reason') }} as quarantine_reason, -- noqa: AL09
         {{ tidemark.row_as_json('bad_rows', types) }} as row_json,
-        bad_rows.{{ tidemark.staged('loaded_at') }} as loaded_at
+        bad_rows.{{ tidemark.staged('loaded_at') }} as loaded_at -- noqa: AL09
     from {{ ref(project_name, view) }} as bad_rows
-    where bad_rows.{{ tidemark.staged('quarantine_reason') }} is not null and bad_rows.{{ tidemark.staged('loaded_at') }} is not null
+    where
+        bad_rows.{{ tidemark.staged('quarantine_reason') }} is not null
+        and bad_rows.{{ tidemark.staged('loaded_at') }} is not null
 
     union all
 

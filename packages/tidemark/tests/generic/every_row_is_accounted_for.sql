@@ -5,7 +5,8 @@
 
 {% set node = tidemark.model_named(mart.identifier) if execute else none %}
 {% set floor = tidemark.retention_floor(node) if node and day else none %}
-{% set deletable = tidemark.staged('is_deleted') in tidemark.setting('versions').get(model.identifier, {}).get('ties', []) %}
+{% set ties = tidemark.setting('versions').get(model.identifier, {}).get('ties', []) %}
+{% set deletable = tidemark.staged('is_deleted') in ties %}
 
 with clock as (
 
@@ -22,11 +23,16 @@ raw_rows as (
         count(case when versions.{{ tidemark.staged('loaded_at') }} is null then 1 end) as without_load_time,
         count(case when versions.{{ tidemark.staged('loaded_at') }} > clock.watermark then 1 end) as waiting,
         count(
-            case when versions.{{ tidemark.staged('loaded_at') }} <= clock.watermark and versions.{{ tidemark.staged('quarantine_reason') }} is not null then 1 end
+            case
+                when
+                    versions.{{ tidemark.staged('loaded_at') }} <= clock.watermark
+                    and versions.{{ tidemark.staged('quarantine_reason') }} is not null
+                    then 1
+            end
         ) as quarantined
     from {{ model }} as versions
     cross join clock
-    where not coalesce({{ tidemark.earlier_than('versions.' ~ tidemark.staged(tidemark.staged('activity_date')), floor) }}, false)
+    where not coalesce({{ tidemark.earlier_than('versions.' ~ tidemark.staged('activity_date'), floor) }}, false)
 
 ),
 
@@ -40,7 +46,7 @@ ranked_versions as (
     where
         {{ tidemark.staged('quarantine_reason') }} is null
         and {{ tidemark.staged('loaded_at') }} <= clock.watermark
-        and not coalesce({{ tidemark.earlier_than(tidemark.staged(tidemark.staged('activity_date')), floor) }}, false)
+        and not coalesce({{ tidemark.earlier_than(tidemark.staged('activity_date'), floor) }}, false)
 
 ),
 

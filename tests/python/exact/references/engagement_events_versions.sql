@@ -38,4 +38,11 @@ from judged
 where
     happened_at >= '1970-01-02'
     and happened_at <= loaded_at + interval 24 hours
-    and (is_deleted or (regexp_matches(user_id, '[^\pZ\t-\r\x{85}]') and interaction_count >= 0 and duration_minutes >= 0))
+    and (
+        is_deleted
+        or (
+            regexp_matches(user_id, '[^\pZ\t-\r\x{85}]')
+            and interaction_count >= 0
+            and duration_minutes >= 0
+        )
+    )
