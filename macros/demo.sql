@@ -14,12 +14,14 @@
     {%- do tidemark.write_down(sql) -%}
 {%- endmacro %}
 
-{#- on-run-start, after the engine's own. Seeding writes raw tables anew. A row that is neither a seed nor landed is somebody's own, as where
+{#- on-run-start. Seeding writes raw tables anew. A row that is neither a seed nor landed is somebody's own, as where
     the targets share a file, and nothing would bring it back. -#}
 {%- macro refuse_to_erase() -%}
     {%- if not execute or flags.WHICH not in ('seed', 'build') -%}
         {{ return('') }}
     {%- endif -%}
+    {#- an earlier clock is refused before, whichever hook comes first -#}
+    {%- do tidemark.refuse_earlier_clock() -%}
     {%- set counts, own = [], [] -%}
     {%- for id in selected_resources if id.startswith('seed.') -%}
         {%- set relation = load_relation(tidemark.relation_of(graph.nodes[id])) -%}

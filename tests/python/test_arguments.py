@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[2]
 QUOTE, LIST = "it's \\ \" ); --", ["a"]
 A_DAY, A_TIME, A_FLAG = "a day such as 2025-10-15", "a time such as 2025-10-15", "true or false"
 DAYS = [f'2025-10-01") {QUOTE}', "2025-02-29", "yesterday", "", 20251001, "10/01/2025", LIST]
-TIMES = [*DAYS, "2025-10-01T24:00:00", "2025-10-01T10:60:00Z", "0001-01-01T00:00:00+02:00"]
+TIMES = [*DAYS, "2025-10-01T24:00:00", "2025-10-01T10:60:00Z"]
 PARTITION = {"model": "fact_events_daily", "entity": "acme", "day": "2025-10-01", "reason": "x"}
 WATERMARK = {"job": "fact_events_daily", "reason": "x", "to": "2025-10-01T00:00:00"}
 NO_TEXT = [None, True, LIST, {}]
@@ -48,7 +48,8 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, tuple[list[Any], str]]]] = {
         {"root": "/nowhere"},
         {
             "root": (NO_TEXT, "must be text"),
-            "files": ([QUOTE, "nowhere/20251015T120500000000Z-a.parquet"], "the path of a landed"),
+            "files": ([QUOTE, "{}", 1, '"a"'], "a list of paths in JSON"),
+            "reports": ([QUOTE, "{}"], "a list of paths in JSON"),
             "at_once": ([0, "1", True, 1.5], "a whole number"),
         },
     ),
@@ -109,7 +110,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, tuple[list[Any], str]]]] = {
 def operations() -> set[str]:
     """Those that say so."""
     found = set()
-    for path in (PROJECT / "macros").glob("*.sql"):
+    for path in [*PROJECT.glob("macros/*.sql"), *PROJECT.glob("packages/tidemark/macros/*.sql")]:
         said = r"\{#-?\s+run-operation(?:(?!-#\}).)*-#\}\s*\{%- macro (\w+)"
         found |= set(re.findall(said, path.read_text(encoding="utf-8"), re.DOTALL))
     return found

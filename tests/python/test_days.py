@@ -208,7 +208,7 @@ _RANGES = """
     {%- for first, last in asked -%}
         {%- do spans.append((day(first), day(last))) -%}
     {%- endfor -%}
-    {%- do told.append(merged_ranges(spans) | map('map', 'string') | map('list') | list) -%}
+    {%- do told.append(tidemark.merged_ranges(spans) | map('map', 'string') | map('list') | list) -%}
 {%- endfor -%}
 {{ tojson(told) }}
 """

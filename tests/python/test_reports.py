@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from tidemark.gaps import ONE_DAY, Finding, Look, TableDay
+from tidemark.gaps import Finding, Look, TableDay
 from tidemark.gate import SourceCheck, SourceState
 from tidemark.health import Figure, Health, Level
 from tidemark.ingest.crm import Delivered
@@ -23,6 +23,7 @@ from tidemark.report.repair import show_plan
 
 CLOCK = datetime(2025, 10, 15, 12)
 DAY = date(2025, 10, 1)
+ONE_DAY = timedelta(days=1)
 WINDOW = (DAY - 29 * ONE_DAY, DAY + ONE_DAY)
 MODEL = "company_usage_reconciliation"
 

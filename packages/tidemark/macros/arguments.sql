@@ -62,6 +62,15 @@
     {{ return(value) }}
 {%- endmacro %}
 
+{#- A list of paths, in JSON: a name may hold whatever would part them. -#}
+{%- macro paths_argument(name, value) -%}
+    {%- set paths = fromjson(tidemark.text_argument(name, value), none) -%}
+    {%- if paths is string or paths is mapping or paths is not sequence -%}
+        {%- do tidemark.refuse_argument(name, value, 'a list of paths in JSON') -%}
+    {%- endif -%}
+    {{ return(paths) }}
+{%- endmacro %}
+
 {#- A day as a date. -#}
 {%- macro day_argument(name, value, is_optional=false) -%}
     {%- if is_optional and value is none -%}
@@ -72,8 +81,7 @@
     {{ return(tidemark.moment_argument(name, value, allowed='a day such as 2025-10-15').date()) }}
 {%- endmacro %}
 
-{#- A time in UTC. Whatever is no date makes Python raise, which Jinja cannot catch: so each part is looked at. The
-    first and the last year are left out, where a zone would lead out of the calendar. -#}
+{#- A time in UTC. Whatever is no date makes Python raise, which Jinja cannot catch: so each part is looked at. -#}
 {%- macro moment_argument(name, value, allowed='a time such as 2025-10-15T12:00:00Z') -%}
     {%- set two, text = '([0-9]{2})', value | string -%}
     {%- set time = two ~ ':' ~ two ~ '(?::' ~ two ~ '(?:[.](?:[0-9]{3}){1,2})?)?(?:Z|[+-]' ~ two ~ ':' ~ two ~ ')?' -%}
@@ -86,7 +94,7 @@
     {%- set is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) -%}
     {%- set lengths = [31, 29 if is_leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] -%}
     {%- if not (
-        1 < year < 9999 and 1 <= month <= 12 and 1 <= day <= lengths[month - 1]
+        0 < year and 1 <= month <= 12 and 1 <= day <= lengths[month - 1]
         and parts[3] < 24 and parts[4] < 60 and parts[5] < 60 and parts[6] < 24 and parts[7] < 60
     ) -%}
         {%- do tidemark.refuse_argument(name, value, allowed) -%}

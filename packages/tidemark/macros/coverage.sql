@@ -58,7 +58,7 @@
 {%- endmacro %}
 
 {%- macro is_one_of(entity, names) -%}
-    {%- set text = tidemark.column_text(entity, model.columns.get(entity, {}).get('data_type')) -%}
+    {%- set text = tidemark.column_text(entity, model.get('columns', {}).get(entity, {}).get('data_type')) -%}
     {{ return(text ~ ' in (' ~ tidemark.text_literals(names) ~ ')' if names else 'false') }}
 {%- endmacro %}
 
@@ -148,7 +148,7 @@
     with sides as (
         {%- for relation in [args.temp_relation, args.target_relation] %}
         select
-            {{ tidemark.column_text(entity, model.columns.get(entity, {}).get('data_type')) }} as covered_entity,
+            {{ tidemark.column_text(entity, model.get('columns', {}).get(entity, {}).get('data_type')) }} as covered_entity,
             {{ day }} as covered_day,
             {{ columns | join(', ') }},
             {{ 0 if loop.last else 1 }} as expected_rows,

@@ -170,7 +170,7 @@
             {%- do entries.append(tidemark.run_entry('running')) -%}
         {%- endif -%}
         {%- if entries -%}
-            {%- do run_query(tidemark.ledger_insert(entries)) -%}
+            {%- do tidemark.write_down(tidemark.ledger_insert(entries)) -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -204,7 +204,7 @@
             {%- do entries.append(tidemark.run_entry('failed' if failures else 'success', error_message=message)) -%}
         {%- endif -%}
         {%- if entries -%}
-            {%- do run_query(tidemark.ledger_insert(entries)) -%}
+            {%- do tidemark.write_down(tidemark.ledger_insert(entries)) -%}
         {%- endif -%}
         {%- if flags.WHICH != 'test' -%}
             {%- do tidemark.release_run_lock() -%}
@@ -735,8 +735,9 @@
         from ({{ changed_keys }}) as changed
 {%- endmacro %}
 
-{#- For operations: statements that change rows, all of them or none. The commit is DuckDB's, where a look at the
-    schemas may have opened a transaction that is rolled back at the end; on Snowflake dbt's does nothing. -#}
+{#- For operations and the hooks of a run: statements that change rows, all of them or none. The commit is DuckDB's,
+    where a look at the schemas may have opened a transaction that is rolled back at the end; on Snowflake dbt's does
+    nothing. -#}
 {%- macro write_down(statements) -%}
     {%- call statement('write_down', auto_begin=true) %}{{ tidemark.in_one_transaction(statements) }}{% endcall -%}
     {%- do adapter.commit() -%}

@@ -9,15 +9,15 @@
 {%- macro load_landing(root, files='[]', reports='[]', at_once=1) -%}
     {%- set root = tidemark.text_argument('root', root) -%}
     {%- do tidemark.number_argument('at_once', at_once, 1, 1000) -%}
-    {%- set files, reports = tidemark.text_argument('files', files), tidemark.text_argument('reports', reports) -%}
+    {%- set files, reports = tidemark.paths_argument('files', files), tidemark.paths_argument('reports', reports) -%}
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.take_run_lock() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set known, deliveries, new_reports = tidemark.loaded_paths(), {}, [] -%}
-    {%- for path in fromjson(reports) if path not in known -%}
+    {%- for path in reports if path not in known -%}
         {%- do new_reports.append(path) -%}
     {%- endfor -%}
-    {%- for path in fromjson(files) if path not in known -%}
+    {%- for path in files if path not in known -%}
         {%- do deliveries.setdefault(path.split('/')[-1], []).append(path) -%}
     {%- endfor -%}
     {%- for some in deliveries.values() | batch(at_once) -%}
