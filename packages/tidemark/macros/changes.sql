@@ -454,7 +454,7 @@
                 {{ tidemark.within_calendar(reached) }} as {{ reached }}
                 {%- endfor %}
             from {{ state.touched }}
-            group by {{ 'day, first_day, last_day' if has_spans else 'day' }}
+            group by {{ '1, 3, 4' if has_spans else 1 }}
             order by day
         {%- endset -%}
         {%- set found = run_query(days_sql) -%}

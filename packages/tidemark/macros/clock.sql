@@ -49,7 +49,8 @@
 {#- A day or time of the warehouse as Jinja and Python can hold it: what lies before the year 1 or after the year 9999,
     infinite or not, is the first or the last that they know. -#}
 {%- macro within_calendar(expression, type='date') -%}
-    {%- set first, last = "cast('0001-01-01' as " ~ type ~ ')', "cast('9999-12-31' as " ~ type ~ ')' -%}
+    {%- set literal = tidemark.date_literal if type == 'date' else tidemark.timestamp_literal -%}
+    {%- set first, last = literal('0001-01-01'), literal('9999-12-31') -%}
     case
         when {{ expression }} < {{ first }} then {{ first }}
         when {{ expression }} > {{ last }} then {{ last }}

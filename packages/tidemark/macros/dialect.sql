@@ -79,7 +79,8 @@
     {{ return("cast('" ~ moment ~ "' as timestamp)") }}
 {%- endmacro %}
 {%- macro snowflake__timestamp_literal(moment) -%}
-    {%- set text = moment.strftime('%Y-%m-%d %H:%M:%S.%f') -%}
+    {#- `strftime` writes the year 1 without its zeros -#}
+    {%- set text = moment.isoformat(' ', 'microseconds') -%}
     {{ return("to_timestamp_ntz('" ~ text ~ "', 'YYYY-MM-DD HH24:MI:SS.FF6')") }}
 {%- endmacro %}
 

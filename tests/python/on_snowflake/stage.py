@@ -28,7 +28,7 @@ _IS_TIME = re.compile(r"is_timestamp_(?P<kind>\w+)\(\$1:(?P<column>\w+)\)")
 _TIMES = {"ntz": "TIMESTAMP", "ltz": "TIMESTAMP WITH TIME ZONE", "tz": "with a zone of its own"}
 _HISTORY = re.compile(
     r"table\(\w+\.information_schema\.copy_history\(\s*table_name => '(?P<table>[^']+)',"
-    r" start_time => dateadd\('day', -13, current_timestamp\(\)\)\s*\)\)"
+    r" start_time => dateadd\('day', -13, sysdate\(\)\)\s*\)\)"
 )
 _NOTHING = "select 'Copy executed with 0 files processed.' as status"
 
