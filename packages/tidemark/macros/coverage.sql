@@ -147,10 +147,11 @@
     {%- set entity = tidemark.covered_entity() -%}
     {%- set day = 'cast(null as date)' if is_whole else 'cast(' ~ state.day ~ ' as date)' -%}
     {%- set first_day = tidemark.date_literal(state.window[0]) -%}
+    {%- set entity_text = tidemark.column_text(entity, model.get('columns', {}).get(entity, {}).get('data_type')) %}
     with sides as (
         {%- for relation in [args.temp_relation, args.target_relation] %}
         select
-            {{ tidemark.column_text(entity, model.get('columns', {}).get(entity, {}).get('data_type')) }} as covered_entity,
+            {{ entity_text }} as covered_entity,
             {{ day }} as covered_day,
             {{ columns | join(', ') }},
             {{ 0 if loop.last else 1 }} as expected_rows,
