@@ -6,12 +6,6 @@
 {%- macro get_incremental_partitions_sql(args) -%}
     {{ return(tidemark.get_incremental_partitions_sql(args)) }}
 {%- endmacro %}
-{%- macro get_incremental_replay_sql(args) -%}
-    {{ return(tidemark.get_incremental_replay_sql(args)) }}
-{%- endmacro %}
-{%- macro get_incremental_sessions_sql(args) -%}
-    {{ return(tidemark.get_incremental_sessions_sql(args)) }}
-{%- endmacro %}
-{%- macro get_incremental_full_sql(args) -%}
-    {{ return(tidemark.get_incremental_full_sql(args)) }}
-{%- endmacro %}
+{%- macro get_incremental_replay_sql(args) -%}{{ return(tidemark.get_incremental_replay_sql(args)) }}{%- endmacro %}
+{%- macro get_incremental_sessions_sql(args) -%}{{ return(tidemark.get_incremental_sessions_sql(args)) }}{%- endmacro %}
+{%- macro get_incremental_full_sql(args) -%}{{ return(tidemark.get_incremental_full_sql(args)) }}{%- endmacro %}

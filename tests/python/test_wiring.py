@@ -125,7 +125,7 @@ HALVES: list[tuple[Change, str]] = [
         "The macro should_full_refresh of orders does not call tidemark.should_full_refresh.",
     ),
     (
-        replaced("dbt_project.yml", ("snapshots:\n  orders: *hooks\n", "")),
+        replaced("dbt_project.yml", ("snapshots: {orders: *hooks}\n", "")),
         "No pre-hook `tidemark.begin_run()` around the snapshots buyer_tiers. dbt_project.yml:"
         " snapshots: {orders:",
     ),

@@ -13,6 +13,6 @@ with movements as (
 select
     *,
     cast(happened_at as date) as sales_day,
-    case when buyer is null then 'no buyer' when happened_at is null then 'no time' when amount is null then 'no amount' end
-        as problem
+    case when buyer is null then 'no buyer' when happened_at is null then 'no time'
+        when amount is null then 'no amount' end as problem
 from movements
