@@ -54,3 +54,8 @@ def test_a_decision_says_context_decision_and_measure(page: Path) -> None:
     parts = [re.findall(r"^- \*\*(\w+)\.\*\*", each, flags=re.MULTILINE) for each in decisions]
     assert parts == [["Context", "Decision", "Measured"]] * len(decisions)
     assert decisions
+
+
+def test_the_readme_shows_the_model_as_it_is() -> None:
+    shown = re.findall(r"```sql\n(.*?)```", (PROJECT / "README.md").read_text(), flags=re.DOTALL)
+    assert shown == [(PROJECT / "models/marts/company/fact_events_daily.sql").read_text()]
