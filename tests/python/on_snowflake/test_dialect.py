@@ -49,7 +49,7 @@ def day(text: str) -> str:
 
 
 def time(text: str) -> str:
-    return "{{ timestamp_literal('" + text + "') }}"
+    return "{{ tidemark.timestamp_literal('" + text + "') }}"
 
 
 def zoned(text: str) -> str:
@@ -57,25 +57,24 @@ def zoned(text: str) -> str:
 
 
 def utc(text: str) -> str:
-    return '{{ to_utc("' + zoned(text) + '") }}'
+    return '{{ tidemark.to_utc("' + zoned(text) + '") }}'
 
 
 def millisecond(value: str) -> str:
-    return (
-        f"(select {{{{ epoch_millisecond('moment') }}}} from (select {value} as moment) as given)"
-    )
+    whole = "{{ tidemark.epoch_millisecond('moment') }}"
+    return f"(select {whole} from (select {value} as moment) as given)"
 
 
 def days(first: str, last: str, what: str) -> str:
     span = f"(select {first} as first_day, {last} as last_day) as span"
-    calendar = "{{ each_day('span.first_day', 'span.last_day') }} as calendar"
-    date_day = "{{ day_of('calendar', 'span.first_day') }} as date_day"
+    calendar = "{{ tidemark.each_day('span.first_day', 'span.last_day') }} as calendar"
+    date_day = "{{ tidemark.day_of('calendar', 'span.first_day') }} as date_day"
     each = f"(select {date_day} from {span} cross join {calendar}) as days"
     return f"(select {what} from {each})"
 
 
 def ratio(numerator: str, denominator: str, decimals: int = 4, scale: int = 0) -> str:
-    return f"{{{{ ratio('{numerator}', '{denominator}', {decimals}, {scale}) }}}}"
+    return f"{{{{ tidemark.ratio('{numerator}', '{denominator}', {decimals}, {scale}) }}}}"
 
 
 def decimal(text: str, decimals: int = 4) -> str:
@@ -83,7 +82,7 @@ def decimal(text: str, decimals: int = 4) -> str:
 
 
 def last_known(rows: str) -> str:
-    known = "{{ last_known('a', 'b') }}"
+    known = "{{ tidemark.last_known('a', 'b') }}"
     return f"(select {known} from (values {rows}) as ordered (a, b))"
 
 
@@ -93,16 +92,20 @@ def of_nulls(aggregate: str) -> str:
 
 
 def column_text(value: str, data_type: str) -> str:
-    text = f"{{{{ column_text('it', {data_type!r}) }}}}"
+    text = f"{{{{ tidemark.column_text('it', {data_type!r}) }}}}"
     return f"(select {text} from (select {value} as it) as given)"
 
 
 def whole_quotient(numerator: str, denominator: str) -> str:
-    return f"{{{{ whole_quotient('{numerator}', '{denominator}') }}}}"
+    return f"{{{{ tidemark.whole_quotient('{numerator}', '{denominator}') }}}}"
 
 
 def is_json(text: str | None) -> str:
-    return "(select {{ is_json('data') }} from (select " + literal(text) + " as data) as texts)"
+    return (
+        "(select {{ tidemark.is_json('data') }} from (select "
+        + literal(text)
+        + " as data) as texts)"
+    )
 
 
 # What Unicode calls white space.
@@ -114,43 +117,47 @@ WHITE_SPACE = [
 
 def is_blank(value: str) -> str:
     text = f"(select {value} as id) as texts"
-    return "(select coalesce({{ is_blank('id') }}, false) from " + text + ")"
+    return "(select coalesce({{ tidemark.is_blank('id') }}, false) from " + text + ")"
 
 
 def json_text(text: str | None, key: str) -> str:
-    value = "{{ json_text('data', '" + key + "') }}"
+    value = "{{ tidemark.json_text('data', '" + key + "') }}"
     return f"(select {value} from (select {literal(text)} as data) as texts)"
 
 
 def of_object(key: str, **values: str) -> str:
     pairs = ", ".join(f"'{name}': \"{value}\"" for name, value in values.items())
-    made = "(select cast({{ json_object({" + pairs + "}) }} as varchar) as data)"
-    return "(select {{ json_text('data', '" + key + "') }} from " + made + " as made)"
+    made = "(select cast({{ tidemark.json_object({" + pairs + "}) }} as varchar) as data)"
+    return "(select {{ tidemark.json_text('data', '" + key + "') }} from " + made + " as made)"
 
 
 def of_row(key: str, columns: str, **types: str) -> str:
     names = [part.split(" as ")[-1] for part in columns.split(", ") if " as " in part]
     told = {name: types.get(name, "") for name in names if len(name) == 1}
-    row = f"{{{{ row_as_json('one', {told}) }}}}"
+    row = f"{{{{ tidemark.row_as_json('one', {told}) }}}}"
     made = f"(select {row} as data from (select {columns}) as one)"
-    return f"(select {{{{ json_text('data', '{key}') }}}} from {made} as made)"
+    return f"(select {{{{ tidemark.json_text('data', '{key}') }}}} from {made} as made)"
 
 
 def of_rows(key: str, rows: str) -> str:
-    made = "(select cast({{ json_object_of('name', 'amount') }} as varchar) as data"
+    made = "(select cast({{ tidemark.json_object_of('name', 'amount') }} as varchar) as data"
     values = f"(values {rows}) as rows_of_it (name, amount)"
-    return "(select {{ json_text('data', '" + key + f"') }}}} from {made} from {values}) as made)"
+    return (
+        "(select {{ tidemark.json_text('data', '"
+        + key
+        + f"') }}}} from {made} from {values}) as made)"
+    )
 
 
 def hashes_agree(one: str, other: str) -> str:
     rows = f"(select {one} union all select {other}) as two (a, b)"
-    return "(select count(distinct {{ row_hash(['a', 'b']) }}) = 1 from " + rows + ")"
+    return "(select count(distinct {{ tidemark.row_hash(['a', 'b']) }}) = 1 from " + rows + ")"
 
 
 def literal(text: str | None) -> str:
     if not text:
         return "cast(null as varchar)" if text is None else "''"
-    return "{{ text_literal(" + json.dumps(text, ensure_ascii=False) + ") }}"
+    return "{{ tidemark.text_literal(" + json.dumps(text, ensure_ascii=False) + ") }}"
 
 
 CASES: dict[str, dict[str, Case]] = {
@@ -164,8 +171,8 @@ CASES: dict[str, dict[str, Case]] = {
             utc("2025-11-02 01:30:00-05:00"), time("2025-11-02 06:30:00")
         ),
         "null": Case(
-            '{{ to_utc("cast(null as timestamp with time zone)") }}',
-            "{{ timestamp_literal(none) }}",
+            '{{ tidemark.to_utc("cast(null as timestamp with time zone)") }}',
+            "{{ tidemark.timestamp_literal(none) }}",
         ),
     },
     "epoch_millisecond": {
@@ -175,7 +182,7 @@ CASES: dict[str, dict[str, Case]] = {
         "before 1970": Case(millisecond(time("1969-12-31 23:59:59.999")), "-1"),
         "with a zone": Case(millisecond(zoned("1970-01-01 00:00:00+02:00")), "-7200000"),
         "a leap day": Case(millisecond(day("2024-02-29")), "1709164800000"),
-        "null": Case(millisecond("{{ timestamp_literal(none) }}"), "cast(null as bigint)"),
+        "null": Case(millisecond("{{ tidemark.timestamp_literal(none) }}"), "cast(null as bigint)"),
     },
     "each_day": {
         "a leap February": Case(days(day("2024-02-01"), day("2024-03-01"), "count(*)"), "30"),
@@ -211,8 +218,8 @@ CASES: dict[str, dict[str, Case]] = {
             "false",
         ),
         "sums of both signs": Case(
-            "(select sum(sign * {{ row_hash(['a']) }}) from (values ('x', 1), ('y', 1), ('y', -1),"
-            " ('x', -1)) as rows_of_it (a, sign))",
+            "(select sum(sign * {{ tidemark.row_hash(['a']) }})"
+            " from (values ('x', 1), ('y', 1), ('y', -1), ('x', -1)) as rows_of_it (a, sign))",
             "0",
         ),
     },
@@ -223,14 +230,14 @@ CASES: dict[str, dict[str, Case]] = {
         "what others replace": Case(literal("$pageview %s {} :a ?"), "'$pageview %s {} :a ?'"),
         "unicode": Case(f"length({literal('Zoë ☂ 😀')})", "7"),
         "long": Case(f"length({literal('é' * 3000)})", "3000"),
-        "empty": Case("{{ text_literal('') }}", "''"),
-        "a number": Case("{{ text_literal(0) }}", "'0'"),
-        "none": Case("{{ text_literal(none) }}", "cast(null as varchar)"),
+        "empty": Case("{{ tidemark.text_literal('') }}", "''"),
+        "a number": Case("{{ tidemark.text_literal(0) }}", "'0'"),
+        "none": Case("{{ tidemark.text_literal(none) }}", "cast(null as varchar)"),
     },
     "message_literal": {
-        "long": Case("length({{ message_literal('" + "é" * 3000 + "') }})", "2000"),
-        "empty is null": Case("{{ message_literal('') }}", "cast(null as varchar)"),
-        "none": Case("{{ message_literal(none) }}", "cast(null as varchar)"),
+        "long": Case("length({{ tidemark.message_literal('" + "é" * 3000 + "') }})", "2000"),
+        "empty is null": Case("{{ tidemark.message_literal('') }}", "cast(null as varchar)"),
+        "none": Case("{{ tidemark.message_literal(none) }}", "cast(null as varchar)"),
     },
     "is_blank": {
         "empty": Case(is_blank("''"), "true"),
@@ -285,7 +292,8 @@ CASES: dict[str, dict[str, Case]] = {
         "a wide decimal": Case(of_object("a", a=f"cast({FIFTEEN} as {PRECISE})"), f"'{FIFTEEN}'"),
         "a null beside it": Case(of_object("b", a="cast(null as varchar)", b="'b'"), "'b'"),
         "a null stays": Case(
-            "cast({{ json_object({'a': 'cast(null as varchar)'}) }} as varchar) like '%a%'",
+            "cast({{ tidemark.json_object({'a': 'cast(null as varchar)'}) }} as varchar)"
+            " like '%a%'",
             "true",
         ),
     },
@@ -293,7 +301,7 @@ CASES: dict[str, dict[str, Case]] = {
         "one": Case(of_rows("a", "('a', 1)"), "'1'"),
         "a null beside it": Case(of_rows("a", "('a', 1), ('b', null)"), "'1'"),
         "no key for a null": Case(
-            "(select cast({{ json_object_of('name', 'amount') }} as varchar) like '%b%'"
+            "(select cast({{ tidemark.json_object_of('name', 'amount') }} as varchar) like '%b%'"
             " from (values ('a', 1), ('b', null)) as rows_of_it (name, amount))",
             "false",
         ),
@@ -304,26 +312,33 @@ CASES: dict[str, dict[str, Case]] = {
     },
     "timestamp_literal": {
         "with microseconds": Case(
-            "{{ timestamp_literal('2025-10-15 12:00:00.123456') }}",
-            "{{ dbt.dateadd('microsecond', 123456, timestamp_literal('2025-10-15 12:00:00')) }}",
+            "{{ tidemark.timestamp_literal('2025-10-15 12:00:00.123456') }}",
+            "{{ dbt.dateadd('microsecond', 123456,"
+            " tidemark.timestamp_literal('2025-10-15 12:00:00')) }}",
         ),
-        "a day": Case("{{ timestamp_literal('2024-02-29') }}", time("2024-02-29 00:00:00")),
+        "a day": Case(
+            "{{ tidemark.timestamp_literal('2024-02-29') }}", time("2024-02-29 00:00:00")
+        ),
         "with a zone": Case(
-            "{{ timestamp_literal('2025-10-15T01:00:00+02:00') }}", time("2025-10-14 23:00:00")
+            "{{ tidemark.timestamp_literal('2025-10-15T01:00:00+02:00') }}",
+            time("2025-10-14 23:00:00"),
         ),
         "before 1970": Case(
-            "{{ unix_second(timestamp_literal('1969-12-31 23:59:59')) }}", "cast(-1 as bigint)"
+            "{{ tidemark.unix_second(tidemark.timestamp_literal('1969-12-31 23:59:59')) }}",
+            "cast(-1 as bigint)",
         ),
     },
     "date_literal": {
-        "a leap day": Case("{{ date_literal('2024-02-29') }}", day("2024-02-29")),
-        "of a time": Case("{{ date_literal('2025-10-15T23:59:59') }}", day("2025-10-15")),
-        "the last": Case("{{ date_literal('9999-12-31') }}", day("9999-12-31")),
+        "a leap day": Case("{{ tidemark.date_literal('2024-02-29') }}", day("2024-02-29")),
+        "of a time": Case("{{ tidemark.date_literal('2025-10-15T23:59:59') }}", day("2025-10-15")),
+        "the last": Case("{{ tidemark.date_literal('9999-12-31') }}", day("9999-12-31")),
     },
     "zoned_midnight": {
-        "is UTC's": Case("{{ to_utc(zoned_midnight('2025-10-15')) }}", time("2025-10-15")),
+        "is UTC's": Case(
+            "{{ tidemark.to_utc(tidemark.zoned_midnight('2025-10-15')) }}", time("2025-10-15")
+        ),
         "is the zone's own": Case(
-            "{{ zoned_midnight('2025-10-15') }}", zoned("2025-10-15 02:00:00+02:00")
+            "{{ tidemark.zoned_midnight('2025-10-15') }}", zoned("2025-10-15 02:00:00+02:00")
         ),
     },
     "column_text": {
@@ -343,8 +358,8 @@ CASES: dict[str, dict[str, Case]] = {
         "nearly the next": Case(whole_quotient("8639999999", "8640000000"), "0"),
     },
     "as_whole": {
-        "decimals": Case("{{ as_whole('cast(12.345 as decimal(38, 3))', 3) }}", "12345"),
-        "none": Case("{{ as_whole('-7', 0) }}", "-7"),
+        "decimals": Case("{{ tidemark.as_whole('cast(12.345 as decimal(38, 3))', 3) }}", "12345"),
+        "none": Case("{{ tidemark.as_whole('-7', 0) }}", "-7"),
     },
     "ratio": {
         "half a unit more": Case(ratio("1", "8", 2), decimal("0.13", 2)),
@@ -392,56 +407,69 @@ CASES: dict[str, dict[str, Case]] = {
     },
     "engine_clock": {
         "is UTC, whatever the session's zone": Case(
-            "abs({{ dbt.datediff(engine_clock(), timestamp_literal(wall_clock()), 'second') }})"
-            " < 60",
+            "abs({{ dbt.datediff(tidemark.engine_clock(),"
+            " tidemark.timestamp_literal(tidemark.wall_clock()), 'second') }}) < 60",
             "true",
         ),
     },
     "days_after": {
         "a month's end": Case(
-            '{{ days_after("' + day("2024-01-31") + '", 1) }}', day("2024-02-01")
+            '{{ tidemark.days_after("' + day("2024-01-31") + '", 1) }}', day("2024-02-01")
         ),
-        "a leap day": Case('{{ days_after("' + day("2024-03-01") + '", -1) }}', day("2024-02-29")),
-        "no leap day": Case('{{ days_after("' + day("2100-03-01") + '", -1) }}', day("2100-02-28")),
+        "a leap day": Case(
+            '{{ tidemark.days_after("' + day("2024-03-01") + '", -1) }}', day("2024-02-29")
+        ),
+        "no leap day": Case(
+            '{{ tidemark.days_after("' + day("2100-03-01") + '", -1) }}', day("2100-02-28")
+        ),
         "an expression": Case(
-            '{{ days_after("' + day("2025-12-30") + '", "1 + 1") }}', day("2026-01-01")
+            '{{ tidemark.days_after("' + day("2025-12-30") + '", "1 + 1") }}', day("2026-01-01")
         ),
-        "null": Case('{{ days_after("cast(null as date)", 1) }}', "cast(null as date)"),
+        "null": Case('{{ tidemark.days_after("cast(null as date)", 1) }}', "cast(null as date)"),
     },
     "unix_second": {
         "fractions are cut off": Case(
-            "{{ unix_second(timestamp_literal('2025-10-15 12:00:00.999')) }}", "1760529600"
+            "{{ tidemark.unix_second(tidemark.timestamp_literal('2025-10-15 12:00:00.999')) }}",
+            "1760529600",
         ),
-        "null": Case("{{ unix_second(timestamp_literal(none)) }}", "cast(null as bigint)"),
+        "null": Case(
+            "{{ tidemark.unix_second(tidemark.timestamp_literal(none)) }}", "cast(null as bigint)"
+        ),
     },
 }
 
 # What is no expression, and the text that each engine gets.
 TEXTS = {
     "in_one_transaction": {
-        "macro": "in_one_transaction(['delete from a', 'insert into a select 1'])",
+        "macro": "tidemark.in_one_transaction(['delete from a', 'insert into a select 1'])",
         "duckdb": "delete from a; insert into a select 1",
         "snowflake": "begin; delete from a; insert into a select 1; commit;",
     },
     "in_one_transaction, alone": {
-        "macro": "in_one_transaction(['delete from a'])",
+        "macro": "tidemark.in_one_transaction(['delete from a'])",
         "duckdb": "delete from a",
         "snowflake": "delete from a",
     },
     "timestamp_type": {
-        "macro": "timestamp_type()",
+        "macro": "tidemark.timestamp_type()",
         "duckdb": "timestamp",
         "snowflake": "timestamp_ntz",
     },
+    # A year has four digits, whatever the machine's `strftime` makes of the first.
+    "timestamp_literal, the first": {
+        "macro": "tidemark.timestamp_literal('0001-01-01')",
+        "duckdb": "cast('0001-01-01 00:00:00' as timestamp)",
+        "snowflake": "to_timestamp_ntz('0001-01-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.FF6')",
+    },
     "day_of": {
-        "macro": "day_of('calendar', 'span.first_day')",
+        "macro": "tidemark.day_of('calendar', 'span.first_day')",
         "duckdb": "cast(calendar.value as date)",
         "snowflake": "cast( dateadd( day, cast(calendar.value as integer), span.first_day )"
         " as date)",
     },
     # Temporary tables lie outside any schema on DuckDB, in the session's own elsewhere.
     "touched_table": {
-        "macro": "touched_table('found')",
+        "macro": "tidemark.touched_table('found')",
         "duckdb": '"inline_query__found"',
         "snowflake": "TIDEMARK.marts.inline_query__found",
     },
@@ -451,10 +479,11 @@ TEXTS = {
 PATHS = [f"crm_daily/2025-10-{day}/202510{day}T010000000000Z-crm.parquet" for day in (15, 16)]
 FILES = f"'s3://bucket', {PATHS}"
 LANDED = {
-    "landed_columns": f"landed_columns({FILES})",
-    "landed_rows": f"landed_rows({FILES}, 'loaded_at')",
-    "copy_files": f"copy_files({FILES}, 'TIDEMARK.raw.crm_daily')",
-    "copy_history": "'select 1 as one from ' ~ copy_history(ops_table('landed_files'))",
+    "landed_columns": f"tidemark.landed_columns({FILES})",
+    "landed_rows": f"tidemark.landed_rows({FILES}, 'loaded_at')",
+    "copy_files": f"tidemark.copy_files({FILES}, 'TIDEMARK.raw.crm_daily')",
+    "copy_history": "'select 1 as one from '"
+    " ~ tidemark.copy_history(tidemark.ops_table('landed_files'))",
 }
 
 # What does things, and the test that lets it, on both engines.
@@ -593,8 +622,8 @@ ratios as (
     select
         parts.number as part,
         wholes.number as whole,
-        {{{{ ratio('parts.number', 'wholes.number', 4) }}}} as upward,
-        {{{{ ratio('-parts.number', 'wholes.number', 4) }}}} as downward
+        {{{{ tidemark.ratio('parts.number', 'wholes.number', 4) }}}} as upward,
+        {{{{ tidemark.ratio('-parts.number', 'wholes.number', 4) }}}} as downward
     from numbers as parts
     cross join numbers as wholes
 )
@@ -621,7 +650,9 @@ def test_ratios_of_all_pairs_are_rounded_once(engines: dict[str, Engine], name: 
 
 @pytest.mark.parametrize("name", ["duckdb", "snowflake"])
 def test_what_is_no_expression(engines: dict[str, Engine], name: str) -> None:
-    texts = [f"{{{{ text_literal({text['macro']} | string) }}}}" for text in TEXTS.values()]
+    texts = [
+        f"{{{{ tidemark.text_literal({text['macro']} | string) }}}}" for text in TEXTS.values()
+    ]
     ((*answers,),) = engines[name].show("select " + ", ".join(texts))
     assert [" ".join(answer.split()) for answer in answers] == [
         text[name] for text in TEXTS.values()
@@ -629,7 +660,7 @@ def test_what_is_no_expression(engines: dict[str, Engine], name: str) -> None:
 
 
 def test_landed_files_are_read_in_snowflakes_words(engines: dict[str, Engine]) -> None:
-    texts = [f"{{{{ text_literal({call} | string) }}}}" for call in LANDED.values()]
+    texts = [f"{{{{ tidemark.text_literal({call} | string) }}}}" for call in LANDED.values()]
     (answers,) = engines["snowflake"].show("select " + ", ".join(texts))
     assert gates.violations(answers) == {}
 
@@ -650,13 +681,13 @@ def test_what_a_load_writes_down_is_the_same(engines: dict[str, Engine]) -> None
         engine.dbt.operate("release_run_lock")
         told = engine.show(
             "select job_type, status, error_message, records_processed, metadata_json"
-            " from {{ ops_table('etl_job_runs') }} where job_name = 'ingest usage'"
+            " from {{ tidemark.ops_table('etl_job_runs') }} where job_name = 'ingest usage'"
         )
         assert [(*map(str, row),) for row in told] == [
             ("ingest", "failed", "it's away", "3", '{"lag": 4}')
         ]
         files = engine.show(
-            "select table_name, status from {{ ops_table('landed_files') }} order by 1"
+            "select table_name, status from {{ tidemark.ops_table('landed_files') }} order by 1"
         )
         assert [tuple(row) for row in files] == [("crm_daily", "failed"), ("jobs", "loaded")]
 
