@@ -503,7 +503,9 @@ def test_what_fails_twice_waits_and_leaves_its_place_to_others(warehouse: Wareho
         warehouse.run(
             "run-operation", "start_backfill", "--args", f"{{day: {newest}}}", run_id=attempt
         )
-        warehouse.run("run-operation", "finish_backfill", "--args", "{error: no}", run_id=attempt)
+        warehouse.run(
+            "run-operation", "finish_backfill", "--args", "{error: it is not}", run_id=attempt
+        )
     by_day = dict(warehouse.sql("select day, decision from ops.backfill_plan"))
     assert by_day == {newest: "stuck"} | {
         day: "planned" if order < 7 else "later" for order, day in enumerate(older)

@@ -16,6 +16,7 @@ from tidemark import cli
 from tidemark.engine import Dbt
 from tidemark.ingest import crm
 from tidemark.ingest.landing import Landing
+from tidemark.lineage import INTERFACE
 from tidemark.load import bring_in
 
 PROJECT = Path(__file__).parents[2]
@@ -67,7 +68,9 @@ def test_dbt_reads_the_profile_that_the_caller_names(
 
         def invoke(self, args: list[str]) -> SimpleNamespace:
             called.append(args)
-            return SimpleNamespace(success=True, result=None, exception=None)
+            spoken = SimpleNamespace(macro_sql=f"return({INTERFACE})")
+            project = SimpleNamespace(macros={"macro.tidemark.interface_version": spoken})
+            return SimpleNamespace(success=True, result=project, exception=None)
 
     monkeypatch.setattr("dbt.cli.main.dbtRunner", Runner)
     monkeypatch.chdir(tmp_path)

@@ -128,7 +128,7 @@ def test_load_times_that_are_none_are_told(warehouse: Warehouse) -> None:
 _CONVERSIONS = """
 {%- set told = [] -%}
 {%- for actual, wanted in var('asked') -%}
-    {%- do told.append(exact_conversion('given', actual, wanted)) -%}
+    {%- do told.append(tidemark.exact_conversion('given', actual, wanted)) -%}
 {%- endfor -%}
 {{ tojson(told) }}
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from .shim import Emulator, emulated_snowflake
 pytestmark = [
     pytest.mark.snowflake,
     pytest.mark.skipif(sys.version_info < (3, 11), reason="fakesnow needs Python 3.11"),
+    # Minutes, for what the end to end shows of the project already.
+    pytest.mark.skipif("TIDEMARK_EXAMPLES" not in os.environ, reason="only by make test-snowflake"),
 ]
 
 ALL = {*GRAINS, "buyer_tiers"}

@@ -15,6 +15,8 @@ from exact.rounds import drawn, play_rounds
 pytestmark = [
     pytest.mark.snowflake,
     pytest.mark.skipif(sys.version_info < (3, 11), reason="fakesnow needs Python 3.11"),
+    # Minutes, for what the end to end shows of the project already.
+    pytest.mark.skipif("TIDEMARK_EXAMPLES" not in os.environ, reason="only by make test-snowflake"),
 ]
 
 EXAMPLES = int(os.environ.get("TIDEMARK_EXAMPLES", 0))

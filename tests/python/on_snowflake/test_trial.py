@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from .trial import play, prepared
 pytestmark = [
     pytest.mark.snowflake,
     pytest.mark.skipif(sys.version_info < (3, 11), reason="fakesnow needs Python 3.11"),
+    # Minutes, for what the end to end shows of the project already.
+    pytest.mark.skipif("TIDEMARK_EXAMPLES" not in os.environ, reason="only by make test-snowflake"),
 ]
 
 
