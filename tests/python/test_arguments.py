@@ -110,7 +110,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, tuple[list[Any], str]]]] = {
 def operations() -> set[str]:
     """Those that say so."""
     found = set()
-    for path in [*PROJECT.glob("macros/*.sql"), *PROJECT.glob("packages/tidemark/macros/*.sql")]:
+    for path in [*PROJECT.glob("macros/*.sql"), *PROJECT.glob("packages/tidemark/macros/**/*.sql")]:
         said = r"\{#-?\s+run-operation(?:(?!-#\}).)*-#\}\s*\{%- macro (\w+)"
         found |= set(re.findall(said, path.read_text(encoding="utf-8"), re.DOTALL))
     return found

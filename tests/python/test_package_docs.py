@@ -20,7 +20,7 @@ def first_column(heading: str) -> list[str]:
 
 def macros() -> dict[str, str]:
     """The macros and generic tests of the package, with the text that they begin with."""
-    files = [*(PACKAGE / "macros").glob("*.sql"), *(PACKAGE / "tests").rglob("*.sql")]
+    files = [*(PACKAGE / "macros").rglob("*.sql"), *(PACKAGE / "tests").rglob("*.sql")]
     found = re.findall(
         r"{%-?\s*(macro|test)\s+(\w+)", "\n".join(path.read_text() for path in files)
     )

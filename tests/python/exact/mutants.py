@@ -22,8 +22,14 @@ DBT_FILES = (
     *("macros", "models", "packages", "seeds", "snapshots", "tests", "docs"),
 )
 
-CHANGES = "packages/tidemark/macros/changes.sql"
-LEDGER = "packages/tidemark/macros/ledger.sql"
+DAYS = "packages/tidemark/macros/changes/days.sql"
+LEDGER = "packages/tidemark/macros/ledger/ledger.sql"
+PARTITIONS = "packages/tidemark/macros/changes/partitions.sql"
+REPLAY = "packages/tidemark/macros/changes/replay.sql"
+REQUESTS = "packages/tidemark/macros/changes/requests.sql"
+RUNS = "packages/tidemark/macros/ledger/runs.sql"
+SESSIONS = "packages/tidemark/macros/changes/sessions.sql"
+VERSIONS = "packages/tidemark/macros/changes/versions.sql"
 STRATEGIES = "packages/tidemark/macros/strategies.sql"
 USAGE = "models/marts/company/company_daily_usage.sql"
 FACTS = "models/marts/company/fact_events_daily.sql"
@@ -121,7 +127,7 @@ MUTANTS = [
     Mutant(
         "aggregates only the new rows",
         Patch(
-            CHANGES,
+            PARTITIONS,
             "    {{ tidemark.valid_and_visible() }}\n"
             "    and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}\n"
             "    and ({{ ent",
@@ -133,7 +139,7 @@ MUTANTS = [
     Mutant(
         "exclusive lower bound",
         Patch(
-            CHANGES,
+            VERSIONS,
             "{{ tidemark.staged('loaded_at') }} >= {{ tidemark.timestamp_literal(state.since) }}",
             "{{ tidemark.staged('loaded_at') }} > {{ tidemark.timestamp_literal(state.since) }}",
         ),
@@ -141,7 +147,7 @@ MUTANTS = [
     Mutant(
         "no overlap with the previous watermark",
         Patch(
-            LEDGER,
+            RUNS,
             "{{ return(tidemark.shifted(tidemark.utc_moment(watermark), -overlap)) }}",
             "{{ return(tidemark.utc_moment(watermark)) }}",
         ),
@@ -172,7 +178,9 @@ MUTANTS = [
     ),
     Mutant(
         "no order between versions of one load time",
-        Patch(CHANGES, "{%- for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}", ""),
+        Patch(
+            VERSIONS, "{%- for tie in version.ties %}, {{ tie }} desc nulls last{% endfor %}", ""
+        ),
     ),
     Mutant(
         "an equal load time prefers what is not deleted",
@@ -204,10 +212,10 @@ MUTANTS = [
     Mutant(
         "a restatement moves the watermark",
         Patch(
-            LEDGER, "none if is_partial or state.mode == 'restate' else", "none if is_partial else"
+            RUNS, "none if is_partial or state.mode == 'restate' else", "none if is_partial else"
         ),
         Patch(
-            LEDGER,
+            RUNS,
             "'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',",
             "'job_type': 'model',",
         ),
@@ -216,7 +224,7 @@ MUTANTS = [
     Mutant(
         "a restatement spares what is stored and has no rows",
         Patch(
-            CHANGES,
+            PARTITIONS,
             "where {{ tidemark.within(day, [(state.window[0], "
             "tidemark.day_plus(state.window[1], reach))]) }}",
             "where false",
@@ -226,7 +234,7 @@ MUTANTS = [
     Mutant(
         "requests are not read",
         Patch(
-            CHANGES,
+            REQUESTS,
             "{%- if is_incremental() and tidemark.run_state().requests %}",
             "{%- if false %}",
         ),
@@ -278,7 +286,7 @@ MUTANTS = [
     Mutant(
         "a first day never moves",
         Patch(
-            CHANGES,
+            REPLAY,
             "        lifespans.first_day is distinct from stored.first_day\n        or ",
             "        ",
         ),
@@ -294,7 +302,7 @@ MUTANTS = [
     Mutant(
         "an event touches its own day only, not the windows that it lies in",
         Patch(
-            CHANGES,
+            PARTITIONS,
             "            cross join {{ tidemark.numbers_to(lookback_days) }}\n"
             "            {{- tidemark.req",
             "            cross join {{ tidemark.numbers_to(0) }}\n            {{- tidemark.req",
@@ -303,7 +311,7 @@ MUTANTS = [
     Mutant(
         "merged ranges lose their last day",
         Patch(
-            CHANGES,
+            DAYS,
             "{%- do ranges.append((begin, tidemark.end_of(reach.last))) -%}",
             "{%- do ranges.append("
             "(begin, reach.last if goes_on else tidemark.end_of(reach.last))) -%}",
@@ -312,7 +320,7 @@ MUTANTS = [
     Mutant(
         "ranges of sessions end with the first of them",
         Patch(
-            CHANGES,
+            DAYS,
             "{%- do ranges.append((begin, tidemark.end_of(reach.last))) -%}",
             "{%- do ranges.append((begin, tidemark.end_of(first))) -%}",
         ),
@@ -389,7 +397,7 @@ MUTANTS = [
     Mutant(
         "an event stays in the session that it left",
         Patch(
-            CHANGES,
+            SESSIONS,
             "    and ({{ identity }}) in "
             "(select {{ identity }} from {{ tidemark.found_once('versions', versions) }})",
             "    and {{ tidemark.is_touched_session(entity, session) }}",
@@ -399,7 +407,7 @@ MUTANTS = [
     Mutant(
         "the session that an event left is not touched",
         Patch(
-            CHANGES,
+            SESSIONS,
             "and ({{ identity }}) in (select {{ identity }} from {{ loaded }})",
             "and {{ tidemark.newly_loaded() }}",
         ),
@@ -408,7 +416,7 @@ MUTANTS = [
     Mutant(
         "a session is read on the days of its new events",
         Patch(
-            CHANGES,
+            SESSIONS,
             "cast({{ first }} as date) as first_day,\n                "
             "cast({{ last }} as date) as last_day",
             "cast(null as date) as first_day,\n                cast(null as date) as last_day",
