@@ -549,7 +549,7 @@ def test_explain_of_a_window(tidemark: Demo) -> None:
         "select count(*) from marts.company_daily_usage where activity_date >= '2025-10-01'"
     )
     assert touched["company_daily_usage"]["rows"] == rows
-    assert tidemark.sql("select * from ops.etl_job_runs where job_type = 'backfill'") == []
+    assert tidemark.sql("select * from ops.etl_job_runs where job_type = 'restatement'") == []
 
 
 # ---- a full refresh that is cheaper ----

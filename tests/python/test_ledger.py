@@ -50,7 +50,7 @@ class Warehouse:
 
     def last_run(self, job: str) -> dict[str, Any]:
         ((status, mode, error),) = self.sql(
-            "select status, metadata_json->>'mode', error_message from ops.etl_job_runs "
+            "select status, mode, error_message from ops.etl_job_runs "
             f"where job_name = '{job}' order by ledger_entry desc limit 1"
         )
         return {"status": status, "mode": mode, "error": error}
@@ -142,7 +142,7 @@ def test_data_and_watermark_are_one_transaction(warehouse: Warehouse, fresh: lis
         "ledger_entry bigint, run_id varchar, job_name varchar, job_type varchar, status varchar, "
         "as_of timestamp, processed_from timestamp, last_processed_timestamp timestamp, "
         "records_processed bigint, partitions_touched bigint, "
-        "started_at timestamp, completed_at timestamp, "
+        "mode varchar, started_at timestamp, completed_at timestamp, "
         "error_message varchar, code_checksum varchar, metadata_json varchar, "
         "check (job_name <> 'fact_events_daily' or status <> 'success' "
         "or as_of <= timestamp '2025-10-15 12:00:00'))",
@@ -157,6 +157,59 @@ def test_data_and_watermark_are_one_transaction(warehouse: Warehouse, fresh: lis
     warehouse.run("--select", "fact_events_daily")
     assert warehouse.last_run("fact_events_daily")["mode"] == "incremental"
     assert warehouse.mart("fact_events_daily") == fresh
+
+
+def columns_of_ops(warehouse: Warehouse) -> dict[str, list[str]]:
+    rows = warehouse.sql(
+        "select table_name, list(column_name order by column_name) from duckdb_columns() "
+        "join duckdb_tables() using (schema_name, table_name) where schema_name = 'ops' group by 1"
+    )
+    return dict(rows)
+
+
+def given_tables_of_version(warehouse: Warehouse, version: int) -> None:
+    """The ops tables as that version made them, with the rows that it would have."""
+    kept = columns_of_ops(warehouse)
+    for table in kept:
+        warehouse.sql(f"create table kept.{table} as from ops.{table}", f"drop table ops.{table}")
+    warehouse.sql((Path(__file__).parent / "ops_versions" / f"{version}.sql").read_text())
+    for table, columns in columns_of_ops(warehouse).items():
+        shared = ", ".join(column for column in columns if column in kept[table])
+        warehouse.sql(f"insert into ops.{table} by name select {shared} from kept.{table}")
+
+
+def test_a_ledger_of_the_last_version_is_migrated_by_its_first_run(
+    warehouse: Warehouse, fresh: list[Any]
+) -> None:
+    described = {
+        source.name: sorted(source.columns)
+        for source in warehouse.dbt.manifest.sources.values()
+        if source.source_name == "ops"
+    }
+    modes = warehouse.sql("select ledger_entry, mode from ops.etl_job_runs order by all")
+    assert columns_of_ops(warehouse) == described
+    warehouse.sql("create schema kept", "drop view ops.schema_version_2")
+    given_tables_of_version(warehouse, 1)
+    assert columns_of_ops(warehouse) != described
+    warehouse.sql(
+        """update ops.etl_job_runs set metadata_json = '{"mode": "full", "overlap_rows": {}}' """
+        "where ledger_entry in (select ledger_entry from kept.etl_job_runs where mode = 'full')",
+        "insert into ops.etl_job_runs by name "
+        "select -1 as ledger_entry, 'restated' as job_name, 'backfill' as job_type",
+        "insert into ops.partition_coverage by name "
+        "select 'mart' as model_name, 'whole' as strategy",
+    )
+
+    warehouse.run("--select", "fact_events_daily")
+    assert columns_of_ops(warehouse) == described
+    assert warehouse.last_run("fact_events_daily")["mode"] == "incremental"
+    assert warehouse.mart("fact_events_daily") == fresh
+    migrated = "select ledger_entry, mode from ops.etl_job_runs where ledger_entry >= 0"
+    assert warehouse.sql(f"{migrated} order by all")[: len(modes)] == modes
+    assert warehouse.sql("select job_type from ops.etl_job_runs where ledger_entry = -1") == [
+        ("restatement",)
+    ]
+    assert warehouse.sql("select strategy from ops.partition_coverage") == [("full",)]
 
 
 def test_an_earlier_clock_is_refused_and_touches_nothing(warehouse: Warehouse) -> None:

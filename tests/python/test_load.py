@@ -690,7 +690,7 @@ def test_the_next_run_sees_what_was_loaded_behind_it(
     home = overtaken.copy(tmp_path)
     home.build(LATER, ALL_KINDS)
     modes = home.sql(
-        "select distinct metadata_json->>'mode' from ops.etl_job_runs where status = 'success'"
+        "select distinct mode from ops.etl_job_runs where status = 'success'"
         f" and job_name in ('fact_events_daily', 'web_sessions') and as_of = timestamp '{LATER}'"
     )
     assert modes == [("incremental",)]

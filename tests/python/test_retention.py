@@ -419,7 +419,7 @@ def test_aggregates_go_for_good(late: Warehouse) -> None:
         ),
         (
             "insert into ops.etl_job_runs by name select * replace (10000 as ledger_entry, "
-            """'{"mode": "full"}' as metadata_json) from ops.etl_job_runs """
+            "'full' as mode) from ops.etl_job_runs """
             "where job_name = 'web_sessions' and status = 'success'",
             "web_hourly_bounces is not final, what it reads was rebuilt whole",
         ),

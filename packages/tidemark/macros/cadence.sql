@@ -89,7 +89,7 @@
     rebuilt whole says nothing of an ordinary one. -#}
 {%- macro skips_since(since) -%}
     {%- set ordinary_seconds -%}
-        case when entries.metadata_json not like '{"mode": "full"%' then entries.seconds end
+        case when entries.mode <> 'full' then entries.seconds end
     {%- endset -%}
     {%- set sql -%}
         select
@@ -106,7 +106,7 @@
             select
                 job_name,
                 job_type,
-                metadata_json,
+                mode,
                 case
                     when job_type = 'model' then {{ tidemark.seconds_between('started_at', 'completed_at') }}
                 end as seconds

@@ -216,7 +216,7 @@ MUTANTS = [
         ),
         Patch(
             RUNS,
-            "'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',",
+            "'job_type': 'restatement' if state.mode == 'restate' and not is_partial else 'model',",
             "'job_type': 'model',",
         ),
         needs="restate",

@@ -155,7 +155,7 @@
             {{ tidemark.last_known('entries.as_of', 'entries.ledger_entry') }} as as_of,
             {#- a restatement writes at its clock, and knows only the days of its window up to then. #}
             {{ tidemark.last_known(
-                'entries.as_of', "case when entries.job_type <> 'backfill' then entries.ledger_entry end"
+                'entries.as_of', "case when entries.job_type <> 'restatement' then entries.ledger_entry end"
             ) }} as known_until
         from {{ ledger }} as entries
         where entries.status = 'success' or (entries.job_type = 'gate' and entries.status = 'skipped')
@@ -165,7 +165,7 @@
         select
             job_name,
             max(ledger_entry) as success_entry,
-            max(case when metadata_json like '{"mode": "full"%' then ledger_entry end) as full_entry,
+            max(case when mode = 'full' then ledger_entry end) as full_entry,
             {{ tidemark.last_known('last_processed_timestamp', 'ledger_entry') }} as built_until
         from {{ ledger }}
         where job_type = 'model' and status = 'success'
@@ -181,11 +181,11 @@
 {%- endmacro %}
 
 {%- macro run_entry(status, run_id=none, job_name=none, error_message=none) -%}
-    {%- set is_backfill = invocation_args_dict.get('event_time_start') -%}
+    {%- set is_restatement = invocation_args_dict.get('event_time_start') -%}
     {{ return({
         'run_id': run_id,
         'job_name': job_name or ('coverage' if tidemark.is_coverage() else 'dbt ' ~ flags.WHICH),
-        'job_type': 'backfill' if is_backfill else 'gate' if tidemark.is_coverage() else 'model',
+        'job_type': 'restatement' if is_restatement else 'gate' if tidemark.is_coverage() else 'model',
         'status': status,
         'as_of': tidemark.as_of_value(),
         'error_message': error_message,
@@ -218,6 +218,7 @@
             'last_processed_timestamp': tidemark.timestamp_literal(entry.last_processed_timestamp),
             'records_processed': tidemark.number_literal(entry.records_processed),
             'partitions_touched': tidemark.number_literal(entry.partitions_touched),
+            'mode': tidemark.text_literal(entry.mode),
             'started_at': tidemark.timestamp_literal(entry.started_at or tidemark.utc_moment(run_started_at)),
             'completed_at': tidemark.timestamp_literal(
                 entry.completed_at or (now if entry.status != 'running' else none)

@@ -132,13 +132,14 @@
         })) -%}
         {%- set entry = tidemark.ledger_insert([{
             'job_name': model.name,
-            'job_type': 'backfill' if state.mode == 'restate' and not is_partial else 'model',
+            'job_type': 'restatement' if state.mode == 'restate' and not is_partial else 'model',
             'status': 'success',
             'as_of': tidemark.as_of_value(),
             'processed_from': state.since,
             'last_processed_timestamp': watermark,
             'records_processed': state.get('rows'),
             'partitions_touched': state.partitions,
+            'mode': state.mode,
             'started_at': state.began,
             'code_checksum': model.checksum.checksum,
             'metadata_sql': tidemark.run_metadata(state, watermark),
@@ -161,7 +162,7 @@
     {%- for source in tidemark.sources_above(model.unique_id) if watermark -%}
         {%- do counts.append("'\"" ~ source.name ~ "\": ' || " ~ tidemark.overlap_rows(source, watermark)) -%}
     {%- endfor -%}
-    {%- set known = tojson({'mode': state.mode, 'window': (state.window or []) | map('string') | list}) -%}
+    {%- set known = tojson({'window': (state.window or []) | map('string') | list}) -%}
     {%- set parts = ["'" ~ known[:-1] ~ ", \"overlap_rows\": {'"] + [counts | join(" || ', ' || ")] + ["'}}'"] -%}
     {{ return(parts | select | join(' || ')) }}
 {%- endmacro %}

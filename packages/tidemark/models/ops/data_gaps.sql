@@ -34,9 +34,9 @@ builds as (
         job_name,
         run_id,
         completed_at,
-        metadata_json like '{"mode": "full"%' as is_rebuild
+        mode = 'full' as is_rebuild
     from ledger
-    where job_type in ('model', 'backfill') and status = 'success'
+    where job_type in ('model', 'restatement') and status = 'success'
 
 ),
 
