@@ -175,7 +175,8 @@
     {%- set statements, migrations = [], tidemark.ops_migrations() -%}
     {%- for name, columns in tidemark.ops_tables().items() -%}
         {%- set table, ddl, known = tidemark.ops_table(name), [], [] -%}
-        {%- for column in adapter.get_columns_in_relation(table) if name not in absent -%}
+        {%- set stored = [] if name in absent else adapter.get_columns_in_relation(table) -%}
+        {%- for column in stored -%}
             {%- do known.append(column.name | lower) -%}
         {%- endfor -%}
         {%- for of_table, old, new in migrations.renamed if of_table == name and old in known and new not in known -%}
