@@ -61,6 +61,11 @@ class BuildReport:
     passed: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def is_anything(self) -> bool:
+        """Whether a relation was written."""
+        return any(built.status == "success" for built in self.models)
+
 
 def build(
     dbt: Dbt, judgement: Judgement, healed: Iterable[str] = (), refreshed: Iterable[str] = ()

@@ -12,6 +12,7 @@ from tidemark.commands import (
     init,
     load,
     look,
+    publish,
     repair,
     run,
     serve,
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 ingest.ingest.add_typer(ingest_events.app)
 # In this order the help lists them.
-for group in (run, ingest, load, look, serve, repair, demo, steer, init):
+for group in (run, ingest, load, look, publish, serve, repair, demo, steer, init):
     app.add_typer(group.app)
 
 

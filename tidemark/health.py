@@ -78,6 +78,12 @@ class Health:
         """What a scheduler may be told of it."""
         return _EXITS[self.level]
 
+    @property
+    def last_build(self) -> datetime | None:
+        """When a job last succeeded, by the wall clock."""
+        built = (figure.reference_time for figure in self.figures if figure.metric == "job_time")
+        return max((moment for moment in built if moment), default=None)
+
     def of(self, *metrics: str) -> dict[str, dict[str, Figure]]:
         """Figures by subject and metric, in the order of the subjects."""
         found: dict[str, dict[str, Figure]] = {}

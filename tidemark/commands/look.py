@@ -10,6 +10,7 @@ import typer
 from tidemark import logs
 from tidemark.cadence import DAYS, at, duration
 from tidemark.commands.options import AsOf, Json, Log, ProjectDir, Target, Vars, refused
+from tidemark.commands.publish import readers
 from tidemark.commands.session import begin, explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -45,17 +46,23 @@ def status(
 ) -> None:
     """Show how the pipeline is: sources, jobs and runs against the limits in vars: health:."""
     dbt = begin("status", log_format, project_dir, target, vars_, only_looks=True)
+    to = readers("status", json_, dbt)
     from tidemark import alerts
     from tidemark.health import look
     from tidemark.report.health import health_as_json, show_health
+    from tidemark.report.publish import age_as_json, show_age
     from tidemark.report.tables import console
 
     with explained("status", json_, "Nothing is known."), logs.progress(dbt, "Looking"):
         health = look(dbt, as_of)
-    show_health(console(quiet=json_), health)
+    out = console(quiet=json_)
+    show_health(out, health)
+    if to:
+        show_age(out, to, health.last_build)
     alerts.after_look(dbt, health)
     code = health.exit_code if exit_code else Exit.DONE
-    leave("status", json_, code, health_as_json(health))
+    published = age_as_json(to, health.last_build) if to else None
+    leave("status", json_, code, {**health_as_json(health), "published": published})
 
 
 @app.command(epilog="Example: tidemark cadence --every 15m")

@@ -22,6 +22,7 @@ from tidemark.commands.options import (
     read_clock,
     refused,
 )
+from tidemark.commands.publish import made_public, readers
 from tidemark.commands.session import begin, explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tidemark.backfill import How
     from tidemark.engine import Dbt
     from tidemark.gaps import Asked, Look
+    from tidemark.publish import Destination
 
 app = typer.Typer()
 
@@ -183,19 +185,26 @@ def backfill(
         if json_ and not (yes or explain):
             raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
     dbt = begin("backfill", log_format, project_dir, target, vars_, only_looks=not apply)
+    to = readers("backfill", json_, dbt) if apply or (start is not None and not explain) else None
     if start is not None and end is not None:
         window, every = (start, end), interval or Interval.DAILY
         asked = (as_of, yes, refresh_if_cheaper, explain)
-        _restate(dbt, window, every, select or [], *asked, json_)
+        _restate(dbt, window, every, select or [], *asked, json_, to)
     from tidemark.backfill import How
     from tidemark.gaps import Asked
 
     how = How(below_minimum, refresh_if_cheaper)
-    _repair(dbt, as_of, Asked(days, table, entity), how, apply, json_)
+    _repair(dbt, as_of, Asked(days, table, entity), how, apply, json_, to)
 
 
 def _repair(
-    dbt: Dbt, as_of: datetime | None, asked: Asked, how: How, apply: bool, json_: bool
+    dbt: Dbt,
+    as_of: datetime | None,
+    asked: Asked,
+    how: How,
+    apply: bool,
+    json_: bool,
+    to: Destination | None,
 ) -> NoReturn:
     from tidemark.backfill import Repairs, repair
     from tidemark.report.repair import plan_as_json, show_plan, show_repair, show_repairs_end
@@ -216,7 +225,8 @@ def _repair(
                 tell=lambda done: show_repair(out, done),
             )
         show_repairs_end(out, repairs)
-    leave("backfill", json_, repairs.exit_code, plan_as_json(repairs))
+    published = made_public("backfill", json_, dbt, to, known.as_of, bool(repairs.done))
+    leave("backfill", json_, repairs.exit_code, {**plan_as_json(repairs), **published})
 
 
 def _restate(
@@ -229,6 +239,7 @@ def _restate(
     refresh: bool,
     dry: bool,
     json_: bool,
+    to: Destination | None,
 ) -> NoReturn:
     from tidemark.backfill import (
         chosen_tables,
@@ -285,5 +296,6 @@ def _restate(
         with logs.progress(dbt, "Testing"):
             failures = failed_tests(dbt, clock, names)
         show_tested(out, failures)
+    published = made_public("backfill", json_, dbt, to, clock, bool(done))
     code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
-    leave("backfill", json_, code, restated_as_json(clock, done, failures))
+    leave("backfill", json_, code, {**restated_as_json(clock, done, failures), **published})

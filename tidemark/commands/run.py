@@ -17,6 +17,7 @@ from tidemark.commands.options import (
     Target,
     Vars,
 )
+from tidemark.commands.publish import made_public, readers
 from tidemark.commands.session import begin, explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
@@ -80,6 +81,7 @@ def run(
             "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
         )
     dbt = begin("run", log_format, project_dir, target, vars_, only_looks=explain)
+    to = None if explain else readers("run", json_, dbt)
     from tidemark import alerts
     from tidemark.build import build, exit_code
     from tidemark.explain import tables_to_build, to_refresh
@@ -123,13 +125,15 @@ def run(
             with logs.progress(dbt, "Comparing again"):
                 end_healing(dbt, judgement, healing, built.failures)
             show_healed(out, healing)
+    with alerts.told_when_it_fails(dbt):
+        published = made_public("run", json_, dbt, to, judgement.as_of, built.is_anything)
     alerts.after_run(dbt, judgement, built, alert_on_success, alerts.of_brought_in(brought))
     code = exit_code(judgement, built, skip_exit_code)
     if (healing and not healing.is_done) or (brought and not brought.is_done):
         code = Exit.FAILED
     told = run_as_json(judgement, built)
     also = {"healing": healing_as_json(healing), "brought_in": brought_in_as_json(brought)}
-    leave("run", json_, code, {**told, **also})
+    leave("run", json_, code, {**told, **also, **published})
 
 
 def _bring_in(dbt: Dbt, as_of: datetime | None, json_: bool) -> BroughtIn:
