@@ -157,9 +157,10 @@ class Warehouse:
     def rows_that_differ(self, model: str) -> int:
         """Rows that only one of the two has: the model's table, and the one made by hand."""
         with closing(self.connect()) as connection:
+            connection.execute("set search_path = 'marts,intermediate'")
             names = ", ".join(
                 column[0]
-                for column in connection.execute(f"describe marts.{model}").fetchall()
+                for column in connection.execute(f"describe {model}").fetchall()
                 if column[0] != "record_loaded_at"
             )
             # Hashes, so that it takes little memory; the union makes types equal.
@@ -167,7 +168,7 @@ class Warehouse:
                 connection,
                 f"""
                 with both_sides as (
-                    select {names}, 1 as side from marts.{model}
+                    select {names}, 1 as side from {model}
                     union all
                     select {names}, -1 as side from by_hand.{model}
                 ),

@@ -5,7 +5,7 @@
     {%- endif -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set sql -%}
-        delete from {{ target.database }}.marts.web_hourly_stats
+        delete from {{ target.database }}.intermediate.web_hourly_stats
         where
             team_id = 1
             and cast(period_bucket as date) >= {{ tidemark.date_literal('2025-10-07') }}

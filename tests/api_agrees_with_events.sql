@@ -1,4 +1,4 @@
-{{ config(enabled='company' in var('domains'), severity='warn') }}
+{{ config(group='company', enabled='company' in var('domains'), severity='warn') }}
 
 -- the API and the events come from elsewhere, so this is news and no fault of ours
 with reconciliation as (

@@ -1,4 +1,4 @@
-{{ config(enabled='consumers' in var('domains'), severity='warn') }}
+{{ config(group='consumers', enabled='consumers' in var('domains'), severity='warn') }}
 
 -- Customers whose table does not say what their events add up to. Both as of the mart's watermark, so that it also
 -- holds between a load and a run; who had an event on the day of the last copy or later is left to the next copy.

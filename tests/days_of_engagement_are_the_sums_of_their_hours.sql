@@ -1,4 +1,4 @@
-{{ config(enabled='engagement' in var('domains')) }}
+{{ config(group='engagement', enabled='engagement' in var('domains')) }}
 
 with hours as (
 

@@ -1,4 +1,4 @@
-{{ config(enabled='company' in var('domains')) }}
+{{ config(group='company', enabled='company' in var('domains')) }}
 
 -- no mart knows of a day that its source does not hold
 with sources as (

@@ -1,4 +1,4 @@
-{{ config(enabled='web' in var('domains')) }}
+{{ config(group='web', enabled='web' in var('domains')) }}
 
 -- a session begins with an event, so where bounces has an hour of a team, stats has it; and the views of a day belong
 -- to sessions that reach into that day

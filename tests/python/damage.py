@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import duckdb
-from exact.marts import day_column_of, entity_of
+from exact.marts import day_column_of, entity_of, place
 from exact.raw import TABLES
 
 # Inside the window that is compared, so that what a day's rows reach is in it, too.
@@ -89,7 +89,7 @@ def _some_rows(
     rows = _pick(
         connection,
         random,
-        f"select rowid from marts.{table} where {_days(table, strategy)} order by rowid",
+        f"select rowid from {place(table)} where {_days(table, strategy)} order by rowid",
         3,
     )
     return f"rowid in ({', '.join(str(row[0]) for row in rows)})"
@@ -102,18 +102,18 @@ def _partitions(
     if strategy != "full":
         key += f", cast({day_column_of(table)} as date)"
     partitions = connection.execute(
-        f"select distinct {key} from marts.{table} where {_days(table, strategy)} order by all"
+        f"select distinct {key} from {place(table)} where {_days(table, strategy)} order by all"
     ).fetchall()
     gone = random.sample(partitions, -(-len(partitions) // 10))
     for partition in gone:
         places = ", ".join("?" * len(partition))
-        connection.execute(f"delete from marts.{table} where ({key}) = ({places})", partition)
+        connection.execute(f"delete from {place(table)} where ({key}) = ({places})", partition)
     return f"{len(gone)} partitions"
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, random: Random, table: str, strategy: str) -> str:
     rows = _some_rows(connection, random, table, strategy)
-    connection.execute(f"delete from marts.{table} where {rows}")
+    connection.execute(f"delete from {place(table)} where {rows}")
     return rows
 
 
@@ -121,7 +121,7 @@ def _duplicates(
     connection: duckdb.DuckDBPyConnection, random: Random, table: str, strategy: str
 ) -> str:
     rows = _some_rows(connection, random, table, strategy)
-    connection.execute(f"insert into marts.{table} from marts.{table} where {rows}")
+    connection.execute(f"insert into {place(table)} from {place(table)} where {rows}")
     return rows
 
 
@@ -129,7 +129,8 @@ def _column(
     connection: duckdb.DuckDBPyConnection, random: Random, table: str, strategy: str
 ) -> str:
     columns = connection.execute(
-        "select column_name, data_type from duckdb_columns() where schema_name = 'marts' "
+        "select column_name, data_type from duckdb_columns() "
+        "where schema_name in ('marts', 'intermediate') "
         "and table_name = ? and column_name <> 'record_loaded_at' order by column_index",
         [table],
     ).fetchall()
@@ -143,7 +144,7 @@ def _column(
     if kind.startswith("DECIMAL(7") or kind.startswith("DECIMAL(8"):
         changed = f"coalesce({column}, 0) / 2 + 0.1"
     rows = _some_rows(connection, random, table, strategy)
-    connection.execute(f"update marts.{table} set {column} = {changed} where {rows}")
+    connection.execute(f"update {place(table)} set {column} = {changed} where {rows}")
     return f"{column} of {rows}"
 
 
@@ -153,7 +154,7 @@ def _interrupted(
     """A full refresh that ended half way: half of the table, and no success in the ledger."""
     share = random.randint(2, 5)
     connection.execute(
-        f"delete from marts.{table} where hash(rowid) % {share} = 0 and {_days(table, strategy)}"
+        f"delete from {place(table)} where hash(rowid) % {share} = 0 and {_days(table, strategy)}"
     )
     connection.execute(
         "delete from ops.etl_job_runs where job_name = ? and status = 'success'", [table]

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 from conftest import BuiltOnce
 from damage import RAW_TABLES, Damage, spoil
-from exact.marts import day_column_of, entity_of
+from exact.marts import day_column_of, entity_of, place
 from test_cli import Demo
 
 from tidemark.engine import Dbt, DbtError, Outcome
@@ -183,7 +183,7 @@ def key_of(mart: str, strategy: str) -> str:
 
 def forget_when_written(warehouse: Warehouse, marts: Marts) -> None:
     warehouse.sql(
-        *(f"update marts.{mart} set record_loaded_at = '2000-01-01'" for mart in marts.all)
+        *(f"update {place(mart)} set record_loaded_at = '2000-01-01'" for mart in marts.all)
     )
 
 
@@ -191,7 +191,7 @@ def rewritten(warehouse: Warehouse, marts: Marts) -> dict[str, set[Key]]:
     return {
         mart: set(
             warehouse.sql(
-                f"select distinct {key_of(mart, strategy)} from marts.{mart} "
+                f"select distinct {key_of(mart, strategy)} from {place(mart)} "
                 "where record_loaded_at <> '2000-01-01'"
             )
         )
@@ -206,7 +206,7 @@ def differences(warehouse: Warehouse, fresh: Warehouse, marts: Marts) -> dict[st
         connection.execute(f"attach '{warehouse.path}' as stored (read_only)")
         connection.execute(f"attach '{fresh.path}' as fresh (read_only)")
         for mart, strategy in marts.all.items():
-            rows = "select * exclude (record_loaded_at) from {}.marts." + mart
+            rows = "select * exclude (record_loaded_at) from {}." + place(mart)
             one, other = rows.format("stored"), rows.format("fresh")
             keys = connection.execute(
                 f"select distinct {key_of(mart, strategy)} from "
@@ -252,7 +252,7 @@ def unasked(
 def reaching_into(warehouse: Warehouse, mart: str, keys: set[Key]) -> set[Key]:
     """Partitions with sessions that reach into a damaged day: these are recomputed with it."""
     sessions = warehouse.sql(
-        f"select cast({entity_of(mart)} as varchar), session_start, session_end from marts.{mart}"
+        f"select cast({entity_of(mart)} as varchar), session_start, session_end from {place(mart)}"
     )
     return {
         (entity, start.date())
@@ -328,13 +328,13 @@ STATS = "web_hourly_stats"
 def lose(warehouse: Warehouse, team: int, days: int) -> list[date]:
     """Delete the newest ended days of one team; which those were, the newest first."""
     newest = warehouse.sql(
-        f"select distinct cast(period_bucket as date) from marts.{STATS} where team_id = {team} "
+        f"select distinct cast(period_bucket as date) from {place(STATS)} where team_id = {team} "
         f"and period_bucket < date '{TODAY}' order by 1 desc limit {days}"
     )
     lost = [day for (day,) in newest]
     assert len(lost) == days
     warehouse.sql(
-        f"delete from marts.{STATS} where team_id = {team} "
+        f"delete from {place(STATS)} where team_id = {team} "
         f"and cast(period_bucket as date) in ({', '.join(repr(str(day)) for day in lost)})"
     )
     return lost
@@ -381,7 +381,7 @@ def test_a_team_without_traffic_is_missing_only_by_the_calendar(warehouse: Wareh
     warehouse.check(STATS, calendar=True)
     quiet = warehouse.gaps()[STATS]
     with_rows = warehouse.sql(
-        f"select distinct cast(period_bucket as date) from marts.{STATS} where team_id = 7"
+        f"select distinct cast(period_bucket as date) from {place(STATS)} where team_id = 7"
     )
     days = {FIRST_DAY + timedelta(days=number) for number in range(30)}
     assert {day for team, day in quiet if team == "7"} == days - {day for (day,) in with_rows}
@@ -390,7 +390,7 @@ def test_a_team_without_traffic_is_missing_only_by_the_calendar(warehouse: Wareh
 
 
 def test_the_unfinished_day_never_counts(warehouse: Warehouse) -> None:
-    warehouse.sql(f"delete from marts.{STATS} where period_bucket >= date '{TODAY}'")
+    warehouse.sql(f"delete from {place(STATS)} where period_bucket >= date '{TODAY}'")
     warehouse.check(STATS)
     current = warehouse.sql(
         "select distinct day, state from ops.partition_coverage where is_current"
@@ -456,7 +456,7 @@ def test_a_query_that_fails_is_not_no_gaps(warehouse: Warehouse) -> None:
 
 
 def test_a_table_that_is_gone_is_said_so_and_not_built(warehouse: Warehouse) -> None:
-    warehouse.sql(f"drop table marts.{STATS} cascade")
+    warehouse.sql(f"drop table {place(STATS)} cascade")
     (result,) = warehouse.call("run", "--select", STATS, coverage={}).results_of("model")
     assert "its table is gone" in result.message
     assert warehouse.sql(f"select count(*) from duckdb_tables() where table_name = '{STATS}'") == [
@@ -466,7 +466,7 @@ def test_a_table_that_is_gone_is_said_so_and_not_built(warehouse: Warehouse) -> 
 
 def test_a_check_writes_nothing_else(warehouse: Warehouse, marts: Marts) -> None:
     lose(warehouse, team=2, days=3)
-    tables = [f"marts.{mart}" for mart in marts.all]
+    tables = [place(mart) for mart in marts.all]
     before = warehouse.sql(*(f"from {table} order by all" for table in tables))
     successes = "select count(*) from ops.etl_job_runs where job_type = 'model'"
     entries = warehouse.sql(successes)
@@ -537,7 +537,7 @@ def test_entities_of_priority_come_first(warehouse: Warehouse) -> None:
     lose(warehouse, team=2, days=7)
     oldest = lose(warehouse, team=1, days=14)[-1]
     warehouse.sql(
-        f"insert into marts.{STATS} select * from marts.{STATS} "
+        f"insert into {place(STATS)} select * from {place(STATS)} "
         f"where team_id = 3 and cast(period_bucket as date) = '{oldest}'"
     )
     backfill = {**BACKFILL, "priority_entities": ["3"]}
@@ -554,7 +554,7 @@ def test_entities_of_priority_come_first(warehouse: Warehouse) -> None:
 def test_a_table_that_others_are_built_on_comes_first(warehouse: Warehouse) -> None:
     warehouse.sql(
         "delete from marts.dim_companies where company_id in "
-        "(select company_id from marts.company_daily_usage limit 1)"
+        "(select company_id from intermediate.company_daily_usage limit 1)"
     )
     warehouse.check("dim_companies", "company_daily_usage")
     decisions = set(warehouse.plan("model_name", "decision", "reason"))
@@ -571,7 +571,7 @@ BEFORE_THE_WINDOW = {
         ("learner-01", date(2025, 9, 6)),
     ),
     "customer_states": (
-        "update marts.customer_states set existing_since = existing_since - interval 1 day "
+        "update intermediate.customer_states set existing_since = existing_since - interval 1 day "
         "where customer_id = 'aurum-003' and activity_date = '2025-09-05'",
         ("con-aurum", date(2025, 9, 5)),
     ),
@@ -599,7 +599,7 @@ def test_a_replay_is_repaired_from_where_damage_begins_though_a_look_begins_late
     told = tidemark.json("backfill", "--table", mart, "--apply", "--below-minimum")
     assert [(each["entity"], each["day"]) for each in told["plan"]] == [(entity, str(first_day))]
     assert [(each["repaired"], each["failed"]) for each in told["repairs"]] == [(1, 0)]
-    rows = f"select * exclude (record_loaded_at) from marts.{mart} order by all"
+    rows = f"select * exclude (record_loaded_at) from {place(mart)} order by all"
     assert warehouse.sql(rows) == sound.sql(rows)
     written = rewritten(warehouse, marts)[mart]
     assert min(day for who, day in written if who == entity and day) == first_day

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from exact.marts import day_column_of, entity_of
+from exact.marts import day_column_of, entity_of, place
 from exact.raw import TABLES, create
 from test_ledger import PROJECT, Warehouse
 
@@ -178,10 +178,10 @@ def test_impossible_days_that_are_stored_and_asked_for_go(built: Days) -> None:
             day = f"cast('{time}' as timestamp) as {day_column_of(mart)}"
             entity = f"cast({entity_of(mart)} as varchar)"
             built.sql(
-                f"insert into marts.{mart} select * replace ({day}) from marts.{mart} limit 1",
+                f"insert into {place(mart)} select * replace ({day}) from {place(mart)} limit 1",
                 f"insert into ops.requested_partitions select 'r', '{mart}', {entity},"
                 f" cast('{time}' as date), 'x', timestamp '2025-10-15 12:30:00', null, null"
-                f" from marts.{mart} limit 1",
+                f" from {place(mart)} limit 1",
             )
     built.operate("gate_facts", count_quarantined=True)
     built.succeed("run", "--select", STORED, coverage={"from_first_day": True})

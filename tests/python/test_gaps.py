@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from exact.marts import place
 from rich.console import Console
 from test_cli import Demo
 from typer.testing import CliRunner
@@ -261,7 +262,7 @@ def tidemark(sound: Demo, tmp_path: Path) -> Demo:
 def harm(tidemark: Demo) -> None:
     """Three days of a team are deleted, and a company's day is edited."""
     tidemark.sql(
-        "delete from marts.web_hourly_stats where team_id = 1"
+        "delete from intermediate.web_hourly_stats where team_id = 1"
         " and cast(period_bucket as date) between '2025-10-05' and '2025-10-07'"
     )
     tidemark.sql(
@@ -271,7 +272,7 @@ def harm(tidemark: Demo) -> None:
 
 
 def rows_of(tidemark: Demo, table: str) -> list[Any]:
-    return tidemark.sql(f"select * exclude (record_loaded_at) from marts.{table} order by all")
+    return tidemark.sql(f"select * exclude (record_loaded_at) from {place(table)} order by all")
 
 
 def test_gaps_are_told_as_ranges(tidemark: Demo) -> None:
@@ -385,7 +386,7 @@ def lose(tidemark: Demo, *days: str) -> None:
     """Delete days of a team; those before the window only a test of the whole table sees."""
     told = ", ".join(f"'{day}'" for day in days)
     tidemark.sql(
-        "delete from marts.web_hourly_stats where team_id = 1"
+        "delete from intermediate.web_hourly_stats where team_id = 1"
         f" and cast(period_bucket as date) in ({told})"
     )
 
@@ -430,7 +431,7 @@ def test_a_test_that_fails_in_a_run_that_heals_is_kept(tidemark: Demo) -> None:
 def test_a_table_without_days_is_repaired_before_what_is_built_on_it(
     tidemark: Demo, sound: Demo
 ) -> None:
-    tidemark.sql("delete from marts.reported_days where usage_date >= '2025-10-01'")
+    tidemark.sql("delete from intermediate.reported_days where usage_date >= '2025-10-01'")
     ran = tidemark("backfill", "--apply")
     assert ran.exit_code == 0
     assert rows_of(tidemark, "reported_days") == rows_of(sound, "reported_days")
@@ -441,8 +442,10 @@ def test_a_table_without_days_is_repaired_before_what_is_built_on_it(
 def test_a_window_is_restated_in_all_tables_of_the_domain(tidemark: Demo, sound: Demo) -> None:
     tables = ("web_hourly_stats", "web_sessions", "web_hourly_bounces")
     for table in tables:
-        tidemark.sql(f"update marts.{table} set record_loaded_at = '2000-01-01', team_id = team_id")
-    tidemark.sql("delete from marts.web_hourly_stats where period_bucket >= '2025-10-08'")
+        tidemark.sql(
+            f"update {place(table)} set record_loaded_at = '2000-01-01', team_id = team_id"
+        )
+    tidemark.sql("delete from intermediate.web_hourly_stats where period_bucket >= '2025-10-08'")
     asked = ("backfill", "--start", "2025-10-01", "--end", "2025-10-13", "--interval", "weekly")
     told = tidemark.json(*asked, "--select", "web_hourly_stats", "--yes", exit_code=1)
     by_day = [step for step in told["steps"] if "web_hourly_stats" in step["tables"]]
@@ -453,7 +456,7 @@ def test_a_window_is_restated_in_all_tables_of_the_domain(tidemark: Demo, sound:
     assert set(tables) == set(by_day[0]["tables"])
     for table, day in zip(tables, ("period_bucket", "session_start", "period_bucket"), strict=True):
         ((first, last),) = tidemark.sql(
-            f"select min({day})::date, max({day})::date from marts.{table}"
+            f"select min({day})::date, max({day})::date from {place(table)}"
             " where record_loaded_at <> '2000-01-01'"
         )
         assert first >= date(2025, 9, 30)
@@ -546,7 +549,7 @@ def test_explain_of_a_window(tidemark: Demo) -> None:
     assert touched["fact_events_daily"]["rows"] == rows
     # everything from the first day on
     ((rows,),) = tidemark.sql(
-        "select count(*) from marts.company_daily_usage where activity_date >= '2025-10-01'"
+        "select count(*) from intermediate.company_daily_usage where activity_date >= '2025-10-01'"
     )
     assert touched["company_daily_usage"]["rows"] == rows
     assert tidemark.sql("select * from ops.etl_job_runs where job_type = 'restatement'") == []
@@ -638,7 +641,7 @@ def test_what_cannot_be_explained_is_left_to_the_build(monkeypatch: pytest.Monke
 
 def test_a_repair_refreshes_fully_what_is_cheaper_when_told(tidemark: Demo, sound: Demo) -> None:
     tidemark.sql(
-        "update marts.web_hourly_stats set pageviews = pageviews + 1 where team_id = 1"
+        "update intermediate.web_hourly_stats set pageviews = pageviews + 1 where team_id = 1"
         " and cast(period_bucket as date) between '2025-10-05' and '2025-10-07'"
     )
     eager = where_any_refresh_is_cheaper(tidemark)
@@ -656,7 +659,7 @@ def test_a_window_that_is_refreshed_fully_keeps_what_retention_has_taken(
     pruning = {"dry_run": False, "sources": ["web_events"], "kept_from": "2025-09-25"}
     monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(tidemark.path))
     tidemark.dbt.operate("prune", pruning)
-    tidemark.sql("delete from marts.web_hourly_stats where period_bucket >= '2025-10-08'")
+    tidemark.sql("delete from intermediate.web_hourly_stats where period_bucket >= '2025-10-08'")
     eager = where_any_refresh_is_cheaper(tidemark)
     window = ("--start", "2025-10-01", "--end", "2025-10-15", "--interval", "weekly")
     told = eager.json("backfill", *window, "--select", "web", "--yes", "--refresh-if-cheaper")

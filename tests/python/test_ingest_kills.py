@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from exact.marts import place
 from test_load import Home, project
 from usage_api import Api, running
 
@@ -135,7 +136,7 @@ def held(home: Home) -> list[Any]:
     """Company, day, active users, events, and how many of seven days are reported."""
     return home.sql(
         "select company_id, activity_date::varchar, active_users, events, days_reported_7d"
-        f" from marts.{MART} order by all"
+        f" from {place(MART)} order by all"
     )
 
 

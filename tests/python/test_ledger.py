@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import BuiltOnce
+from exact.marts import place
 
 from tidemark.engine import Dbt, DbtError, Outcome
 
@@ -56,7 +57,7 @@ class Warehouse:
         return {"status": status, "mode": mode, "error": error}
 
     def mart(self, name: str) -> list[Any]:
-        return self.sql(f"select * exclude (record_loaded_at) from marts.{name} order by all")
+        return self.sql(f"select * exclude (record_loaded_at) from {place(name)} order by all")
 
 
 @pytest.fixture(scope="module")
@@ -270,15 +271,15 @@ def test_no_flag_takes_a_snapshot_back(warehouse: Warehouse) -> None:
         " (select (min(consumer_id), min(customer_id)) from raw.customers)"
     )
     assert warehouse.call("snapshot", "--select", snapshot, as_of=NEXT_MORNING).success
-    history = warehouse.sql(f"from marts.{snapshot} order by all")
+    history = warehouse.sql(f"from {place(snapshot)} order by all")
     refreshing = ("--full-refresh", "--select", snapshot)
     for command in [("snapshot",), ("build", *refreshing), ("build", "--full-refresh")]:
         with pytest.raises(DbtError, match=f"{snapshot} is known up to 2025-10-16 03:00:00"):
             warehouse.call(*command, as_of=SEED_CLOCK)
-    assert warehouse.sql(f"from marts.{snapshot} order by all") == history
+    assert warehouse.sql(f"from {place(snapshot)} order by all") == history
     # what is rebuilt may go back beside it
     warehouse.run("--full-refresh", "--select", "fact_events_daily", as_of=EARLIER)
-    assert warehouse.sql(f"from marts.{snapshot} order by all") == history
+    assert warehouse.sql(f"from {place(snapshot)} order by all") == history
 
 
 def test_a_snapshot_that_the_ledger_has_lost_does_not_go_back(warehouse: Warehouse) -> None:
@@ -386,8 +387,8 @@ def test_a_request_reaches_an_entity_of_any_name(warehouse: Warehouse) -> None:
         # which no raw row explains, as what was built before a rule was made
         written = entity.replace("'", "''")
         warehouse.sql(
-            f"insert into marts.{table} select * replace ('{written}' as company_id)"
-            f" from marts.{table} where company_id = 'acme'"
+            f"insert into {place(table)} select * replace ('{written}' as company_id)"
+            f" from {place(table)} where company_id = 'acme'"
         )
         asked = {"model": table, "entity": entity, "day": "2025-01-01", "reason": "a doubt"}
         warehouse.dbt.operate("request_partition", asked, SEED_CLOCK)

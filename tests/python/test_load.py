@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from exact import raw
-from exact.marts import connect, differences, fetch, rows_differing
+from exact.marts import connect, differences, fetch, place, rows_differing
 from faults.page import INGESTION_HEAD, put_row
 from rich.console import Console
 from typer.testing import CliRunner
@@ -673,7 +673,7 @@ def _split(
 
 def marts(home: Home) -> Mapping[str, Any]:
     with connect(home.path) as connection:
-        return {name: fetch(connection, f"marts.{name}") for name in ALL_KINDS}
+        return {name: fetch(connection, place(name)) for name in ALL_KINDS}
 
 
 @pytest.fixture(scope="module")

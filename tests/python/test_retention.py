@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exact.marts import place
 from test_ledger import NEXT_MORNING, PROJECT, SEED_CLOCK, Warehouse
 
 from tidemark.engine import Dbt, Outcome
@@ -64,7 +65,8 @@ def listening(warehouse: Warehouse) -> Iterator[list[str]]:
 
 def marts(warehouse: Warehouse) -> dict[str, list[Any]]:
     names = warehouse.sql(
-        "select table_name from information_schema.tables where table_schema = 'marts'"
+        "select table_name from information_schema.tables "
+        "where table_schema in ('marts', 'intermediate')"
     )
     return {name: warehouse.mart(name) for (name,) in names}
 
@@ -258,7 +260,7 @@ def request(warehouse: Warehouse) -> None:
             "insert into ops.requested_partitions by name select distinct 'x' as request_id, "
             f"'{name}' as model_name, cast({entities.get(name[:4], 'server_id')} as varchar) "
             "as entity, date '2025-09-05' as day, '?' as reason, now() at time zone 'UTC' "
-            f"as requested_at from marts.{name}"
+            f"as requested_at from {place(name)}"
             for name in TABLES
         )
     )
@@ -352,19 +354,19 @@ def test_a_session_over_the_floor_stays_as_it_was(late: Warehouse) -> None:
         assert session() == whole
     # the event itself belongs to a day that is there
     ((views,),) = late.sql(
-        "select sum(pageviews) from marts.web_hourly_stats "
+        "select sum(pageviews) from intermediate.web_hourly_stats "
         "where period_bucket = '2025-09-15 00:00:00' and host = 'story.example'"
     )
     assert views >= 2
 
 
 def test_a_table_that_is_gone_begins_with_the_floor(late: Warehouse) -> None:
-    late.sql("drop table marts.server_engagement_daily")
+    late.sql("drop table intermediate.server_engagement_daily")
     with listening(late) as told:
         late.run("--select", "server_engagement_daily")
     assert any("restore it from a backup" in line for line in told)
     # a window needs its seven days
-    days = late.sql("select min(activity_date) from marts.server_engagement_daily")
+    days = late.sql("select min(activity_date) from intermediate.server_engagement_daily")
     assert days == [(date(2025, 9, 21),)]
 
 
@@ -373,7 +375,7 @@ def test_a_table_that_is_gone_begins_with_the_floor(late: Warehouse) -> None:
 
 def test_aggregates_go_for_good(late: Warehouse) -> None:
     old = [
-        f"update marts.{name} set {day} = {day} - interval 8 years "
+        f"update {place(name)} set {day} = {day} - interval 8 years "
         f"where cast({day} as date) = '2025-09-06'"
         for name, day in [
             ("fact_events_daily", "activity_date"),
@@ -405,7 +407,10 @@ def test_aggregates_go_for_good(late: Warehouse) -> None:
             "where job_name = 'web_sessions'",
             "web_sessions is not final, rows wait",
         ),
-        ("drop table marts.web_hourly_stats", "web_hourly_stats is not final, it was not built"),
+        (
+            "drop table intermediate.web_hourly_stats",
+            "web_hourly_stats is not final, it was not built",
+        ),
         (
             "insert into ops.requested_partitions by name select 'x' as request_id, "
             "'web_sessions' as model_name, '3' as entity, date '2025-09-05' as day, "
@@ -419,7 +424,8 @@ def test_aggregates_go_for_good(late: Warehouse) -> None:
         ),
         (
             "insert into ops.etl_job_runs by name select * replace (10000 as ledger_entry, "
-            "'full' as mode) from ops.etl_job_runs """
+            "'full' as mode) from ops.etl_job_runs "
+            ""
             "where job_name = 'web_sessions' and status = 'success'",
             "web_hourly_bounces is not final, what it reads was rebuilt whole",
         ),

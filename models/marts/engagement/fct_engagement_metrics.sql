@@ -1,3 +1,5 @@
+{{ config(cluster_by='to_date(metric_hour)') }}
+
 with events as (
 
     select * from {{ ref('stg_engagement_events') }}

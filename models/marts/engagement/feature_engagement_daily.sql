@@ -1,3 +1,5 @@
+{{ config(cluster_by='activity_date') }}
+
 with events as (
 
     select * from {{ ref('stg_engagement_events') }}

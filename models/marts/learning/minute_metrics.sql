@@ -1,3 +1,5 @@
+{{ config(cluster_by='partition_date') }}
+
 with events as (
 
     select * from {{ ref('stg_learner_events') }}

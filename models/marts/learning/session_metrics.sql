@@ -1,4 +1,4 @@
-{{ config(incremental_strategy='sessions') }}
+{{ config(incremental_strategy='sessions', cluster_by='to_date(session_start)') }}
 
 with events as (
 

@@ -46,7 +46,8 @@ class Project:
         self.dbt = Dbt(root, target, {"domains": list(domains)}, target_path)
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
         nodes = self.dbt.manifest.nodes.values()
-        marts = {n.name: n for n in nodes if n.resource_type == "model" and n.schema == "marts"}
+        stored = [n for n in nodes if n.schema in ("marts", "intermediate")]
+        marts = {n.name: n for n in stored if n.resource_type == "model"}
         self.marts = [mart for domain in domains for mart in MARTS_OF[domain]]
         assert marts.keys() == set(self.marts), f"marts.py: {marts.keys() ^ set(self.marts)}"
         kinds = {name: node.config.materialized for name, node in marts.items()}

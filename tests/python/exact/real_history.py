@@ -24,6 +24,7 @@ from .marts import (
     create_reference,
     differences,
     fetch,
+    place,
     references,
     rows_differing,
 )
@@ -96,8 +97,8 @@ def replay(data: Path, dirt: int | None, folder: Path) -> None:
         steps.execute(f"set variable as_of = timestamp '{CLOCKS[-1]}'")
         made: set[str] = set()
         for mart in project.marts:
-            actual = fetch(steps, f"marts.{mart}")
-            from_refresh = _differing(mart, actual, fetch(full, f"marts.{mart}"))
+            actual = fetch(steps, place(mart))
+            from_refresh = _differing(mart, actual, fetch(full, place(mart)))
             from_definition = "no definition"
             if mart in references():
                 create_reference(steps, mart, made, "temporary table")

@@ -15,6 +15,7 @@ from .marts import (
     differences,
     entity_of,
     fetch,
+    place,
     references,
 )
 from .project import FILE_NAME, Project
@@ -106,7 +107,7 @@ def _repair(step: Step, project: Project, database: Path) -> None:
     entity, day = entity_of(model), f"cast({day_column_of(model)} as date)"
     with project.connect(database) as connection:
         stored = connection.execute(
-            f"select distinct {entity}, {day} from marts.{model} order by all"
+            f"select distinct {entity}, {day} from {place(model)} order by all"
         ).fetchall()
     if stored:
         wanted, on_day = stored[step.picks[1] % len(stored)]
@@ -158,13 +159,14 @@ def _spoil(
     with project.connect(database) as connection:
         if ghost:
             connection.execute(
-                f"insert into marts.{model} select * replace ('0' as {entity}) "
-                f"from marts.{model} where {condition} limit 1",
+                f"insert into {place(model)} select * replace ('0' as {entity}) "
+                f"from {place(model)} where {condition} limit 1",
                 values,
             )
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns() "
-            "where database_name = current_database() and schema_name ilike 'marts' "
+            "where database_name = current_database() "
+            "and lower(schema_name) in ('marts', 'intermediate') "
             "and table_name ilike ? and column_name not ilike ?",
             [model, entity],
         ).fetchall()
@@ -173,7 +175,7 @@ def _spoil(
             for column, kind in columns
             if kind in ("BIGINT", "INTEGER") or kind.startswith("DECIMAL")
         )
-        connection.execute(f"update marts.{model} set {wrong} where {condition}", values)
+        connection.execute(f"update {place(model)} set {wrong} where {condition}", values)
 
 
 def _compare_with_references(
@@ -187,7 +189,7 @@ def _compare_with_references(
         for name in project.marts:
             if name in references():
                 create_reference(connection, name, made, "temporary table")
-                actual = fetch(connection, f"marts.{name}", in_order)
+                actual = fetch(connection, place(name), in_order)
                 expected = fetch(connection, name, in_order)
                 found.extend(differences(name, actual, expected, "the definition"))
     _fail_with(found, history, number)

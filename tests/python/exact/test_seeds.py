@@ -9,7 +9,7 @@ import pytest
 
 from tidemark.engine import Dbt
 
-from .marts import MARTS, all_differences, connect, fetch
+from .marts import MARTS, all_differences, connect, fetch, place
 from .project import FILE_NAME, ROOT
 
 # The seed clock, the hour after it, the late answer, and after the last load.
@@ -40,7 +40,7 @@ def test_builds_at_a_rising_clock_equal_a_full_refresh(
 
     with connect(rising) as one, connect(refreshed) as other:
         found = all_differences(one, other, MARTS, "the full refresh")
-        empty = [mart for mart in MARTS if not fetch(one, f"marts.{mart}").rows]
+        empty = [mart for mart in MARTS if not fetch(one, place(mart)).rows]
     assert not found, "\n".join(found)
     # only what lies before the last 90 days of the clock may be empty
     assert empty == []

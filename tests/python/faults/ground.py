@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 from exact import raw
-from exact.marts import MARTS_OF, Table, connect, differences, fetch, rows_differing
+from exact.marts import MARTS_OF, Table, connect, differences, fetch, place, rows_differing
 
 from tidemark.engine import Dbt, Outcome
 
@@ -205,7 +205,7 @@ class Ground:
         differing = 0
         with connect(self.path) as connection:
             for mart, table in expected.items():
-                actual = fetch(connection, f"marts.{mart}")
+                actual = fetch(connection, place(mart))
                 for line in differences(mart, actual, table, "the full refresh"):
                     print(line)
                 differing += rows_differing(actual, table)
@@ -222,7 +222,7 @@ class Ground:
             assert outcome.success, outcome.errors
             marts = [mart for domain in domains for mart in MARTS_OF[domain]]
             with connect(path) as connection:
-                self._refreshed[known] = {m: fetch(connection, f"marts.{m}") for m in marts}
+                self._refreshed[known] = {m: fetch(connection, place(m)) for m in marts}
         return self._refreshed[known]
 
     def _dbt(self, domains: tuple[str, ...], path: Path) -> Dbt:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 import pytest
-from exact.marts import connect
+from exact.marts import connect, place
 
 from tidemark.engine import DbtError
 
@@ -292,7 +292,7 @@ def test_a_read_only_folder(ground: Ground, page: Page) -> None:
 
 @at_length
 def test_a_failing_post_hook(ground: Ground, page: Page) -> None:
-    ((before,),) = ground.sql(f"select bit_xor(hash(t)) from marts.{FACTS} as t")
+    ((before,),) = ground.sql(f"select bit_xor(hash(t)) from {place(FACTS)} as t")
     ((create,),) = ground.sql(
         "select sql from duckdb_tables() where schema_name = 'ops' and table_name = 'etl_job_runs'"
     )
@@ -307,7 +307,7 @@ def test_a_failing_post_hook(ground: Ground, page: Page) -> None:
     command = ground.start(CLOCK)
     assert command.end() == 1
     seen = message(command, f"The model {FACTS} failed:.*")
-    ((after,),) = ground.sql(f"select bit_xor(hash(t)) from marts.{FACTS} as t")
+    ((after,),) = ground.sql(f"select bit_xor(hash(t)) from {place(FACTS)} as t")
     assert after == before
     # `create table as` drops the constraint
     ground.sql("create or replace table ops.etl_job_runs as from ops.etl_job_runs")
@@ -445,7 +445,7 @@ def test_a_zero_time(ground: Ground, page: Page) -> None:
 
 @at_length
 def test_a_load_time_in_2099(ground: Ground, page: Page) -> None:
-    total = f"select sum(events) from marts.{FACTS}"
+    total = f"select sum(events) from {place(FACTS)}"
     ground.sql(
         "insert into raw.fact_events select * replace ('far' as event_id, 5 as events,"
         " timestamp '2099-01-01' as loaded_at) from raw.fact_events where company_id is not null"

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from exact.marts import MARTS, Table, connect, differences, fetch
+from exact.marts import MARTS, Table, connect, differences, fetch, place
 from exact.project import FILE_NAME, ROOT
 from exact.raw import TABLES, create
 from typer.testing import CliRunner
@@ -121,7 +121,7 @@ class Both:
             for mart in MARTS:
                 stored = self.mart(mart)
                 rows += stored.rows.total()
-                expected = fetch(connection, f"marts.{mart}", keys_in_order=False)
+                expected = fetch(connection, place(mart), keys_in_order=False)
                 found += differences(mart, stored, expected, "DuckDB")
         assert not found, "\n".join([f"{step}:", *found])
         nodes = Counter(str(result.node.resource_type) for result in built.results) if built else {}
@@ -203,15 +203,17 @@ def test_a_restatement_and_a_request_put_right_what_was_spoiled(both: Both) -> N
         f" where activity_date between {date('2025-09-20')} and {date('2025-09-25')}",
         "delete from TIDEMARK.marts.web_sessions"
         f" where to_date(session_start) = {date('2025-09-21')}",
-        "update TIDEMARK.marts.server_engagement_daily set active_users = 0"
+        "update TIDEMARK.intermediate.server_engagement_daily set active_users = 0"
         f" where activity_date = {date('2025-10-01')} and server_id ="
-        " (select min(server_id) from TIDEMARK.marts.server_engagement_daily)",
+        " (select min(server_id) from TIDEMARK.intermediate.server_engagement_daily)",
     )
     window = ("--event-time-start", "2025-09-20", "--event-time-end", "2025-09-26")
     both.on_snowflake(
         AN_HOUR_LATER, "run", "--select", "fact_events_daily", "web_sessions+", *window
     )
-    ((server,),) = both.sql("select min(server_id) from TIDEMARK.marts.server_engagement_daily")
+    ((server,),) = both.sql(
+        "select min(server_id) from TIDEMARK.intermediate.server_engagement_daily"
+    )
     asked = {"model": "server_engagement_daily", "entity": server, "day": "2025-10-01"}
     both.snowflake.operate("request_partition", {**asked, "reason": "a doubt"}, AN_HOUR_LATER)
     both.on_snowflake(AN_HOUR_LATER, "run", "--select", "server_engagement_daily")
@@ -262,7 +264,7 @@ def test_snapshots_and_freshness(both: Both) -> None:
     both.on_both(AFTER_ALL, "snapshot")
     for name in SNAPSHOTS:
         with connect(both.home / FILE_NAME) as connection:
-            expected = fetch(connection, f"marts.{name}")
+            expected = fetch(connection, place(name))
         said = tuple(column for column in expected.columns if column not in NOT_ALIKE)
         stored = both.mart(name)
         assert not [*differences(name, stored.select(said), expected.select(said), "DuckDB")]
@@ -360,13 +362,21 @@ def test_sessions_are_tagged_with_project_model_and_run(both: Both) -> None:
 
 def test_what_can_be_rebuilt_is_transient_and_what_grows_is_clustered(both: Both) -> None:
     made = " ".join(sent.sql for sent in both.emulator.statements)
-    transient = set(re.findall(r"create or replace transient table TIDEMARK\.marts\.(\w+)", made))
-    lasting = set(re.findall(r"create or replace table TIDEMARK\.marts\.(\w+)", made))
+    transient = set(
+        re.findall(
+            r"create or replace transient table TIDEMARK\.(?:marts|intermediate)\.(\w+)", made
+        )
+    )
+    lasting = set(
+        re.findall(r"create or replace table TIDEMARK\.(?:marts|intermediate)\.(\w+)", made)
+    )
     assert not transient & lasting
     # raw rows of these may be pruned, and snapshots have none
     assert lasting >= {"web_hourly_stats", "web_sessions", "fact_events_daily", *SNAPSHOTS}
     assert transient >= {"dim_companies", "minute_metrics", "customer_states"}
-    clustered = set(re.findall(r"alter table TIDEMARK\.marts\.(\w+) cluster by", made))
+    clustered = set(
+        re.findall(r"alter table TIDEMARK\.(?:marts|intermediate)\.(\w+) cluster by", made)
+    )
     assert clustered == CLUSTERED
 
 

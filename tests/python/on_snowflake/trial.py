@@ -24,7 +24,7 @@ from unittest import mock
 from uuid import uuid4
 
 import duckdb
-from exact.marts import MARTS_OF, NOT_COMPARED, Table, connect, differences, fetch
+from exact.marts import MARTS_OF, NOT_COMPARED, Table, connect, differences, fetch, place
 from exact.project import FILE_NAME, ROOT
 from exact.raw import TABLES
 from typer.testing import CliRunner
@@ -120,7 +120,7 @@ class Trial:
         """Lose a day of a mart of each domain, let coverage find it, and have it repaired."""
         for mart, column in (DAMAGED[domain] for domain in self.domains if domain in DAMAGED):
             day = f"cast({column} as date) = '{LOST_DAY}'"
-            self.sql(f"delete from {self.database}.marts.{mart} where {day}")
+            self.sql(f"delete from {self.database}.{place(mart)} where {day}")
         with mock.patch.object(session, "dbt_of", return_value=self.snowflake):
             asked = ["backfill", "--apply", "--json", "--as-of", clock.isoformat()]
             ran = CliRunner().invoke(cli.app, asked, catch_exceptions=False)
@@ -133,12 +133,12 @@ class Trial:
             for mart in (mart for domain in self.domains for mart in MARTS_OF[domain]):
                 stored = self._mart(mart)
                 rows += stored.rows.total()
-                expected = fetch(file, f"marts.{mart}", keys_in_order=False)
+                expected = fetch(file, place(mart), keys_in_order=False)
                 found += differences(mart, stored, expected, "DuckDB")
         return rows, found
 
     def _mart(self, name: str) -> Table:
-        cursor = self.sql(f"select * from {self.database}.marts.{name}")
+        cursor = self.sql(f"select * from {self.database}.{place(name)}")
         columns = tuple(column.name.lower() for column in cursor.description)
         is_json = [column.type_code in _JSON for column in cursor.description]
         rows: Counter[tuple[Any, ...]] = Counter()

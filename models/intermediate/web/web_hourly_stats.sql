@@ -1,3 +1,5 @@
+{{ config(cluster_by='to_date(period_bucket)') }}
+
 with events as (
 
     select

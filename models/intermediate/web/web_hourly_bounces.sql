@@ -1,3 +1,5 @@
+{{ config(cluster_by='to_date(period_bucket)') }}
+
 with sessions as (
 
     select * from {{ ref('web_sessions') }}
