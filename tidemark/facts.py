@@ -20,6 +20,8 @@ class SourceFacts:
     exists: bool
     has_rows: bool
     newest_visible: datetime | None
+    # why nothing can be built on it, whose columns are not those of the contract
+    misfit: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 exists=facts["exists"],
                 has_rows=facts["has_rows"],
                 newest_visible=parse_if_known(facts["newest_visible"]),
+                misfit=facts["misfit"],
             )
             for source, facts in payload["sources"].items()
         },

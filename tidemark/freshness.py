@@ -64,6 +64,8 @@ def _assess(facts: SourceFacts, result: Freshness, as_of: datetime) -> SourceChe
     problem = ""
     if not facts.exists:
         state, problem = SourceState.ERROR, "its raw table does not exist"
+    elif facts.misfit:
+        state, problem = SourceState.ERROR, facts.misfit
     elif not result.computed:
         state, problem = SourceState.ERROR, result.message
     elif not facts.has_rows:

@@ -116,13 +116,13 @@ def test_what_fits_is_converted_and_what_does_not_is_a_bad_row(warehouse: Wareho
 @pytest.mark.usefixtures("told")
 def test_load_times_that_are_none_are_told(warehouse: Warehouse) -> None:
     said: list[str] = []
-    warehouse.sql("alter table raw.engagement_events alter updated_at type varchar")
+    warehouse.sql("alter table raw.engagement_events alter updated_at type bigint using 1")
     warehouse.dbt.listeners.append(lambda event: said.append(str(event.info.msg)))
     warehouse.call("run", "--select", "stg_engagement_events", as_of=CLOCK)
     warehouse.dbt.listeners.pop()
-    (told,) = [text for text in said if "has other types than its contract" in text]
-    assert "updated_at is VARCHAR, not timestamp" in told
-    assert "Without load times nothing above it can be built: make updated_at" in told
+    (told,) = [text for text in said if "does not fit its contract" in text]
+    assert "its load time updated_at is BIGINT, no timestamp" in told
+    assert "`tidemark check --contract engagement_events`" in told
 
 
 _CONVERSIONS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -166,15 +167,61 @@ def _explain(dbt: Dbt, judgement: Judgement, json_: bool) -> NoReturn:
 
 @app.command(epilog="Example: tidemark check --target duckdb")
 def check(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RAW_TABLE]...", help="With --contract: compare these.", show_default=False
+        ),
+    ] = None,
     target: Target = None,
     as_of: AsOf = None,
     json_: Json = False,
     vars_: Vars = None,
     project_dir: ProjectDir = None,
     log_format: Log = LogFormat.TEXT,
+    contract: Annotated[
+        bool,
+        typer.Option(
+            "--contract", help="Compare the raw tables, as they are, with what the models expect."
+        ),
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="VIEW",
+            help="With --contract: write into this staging view what its columns are called.",
+            show_default=False,
+        ),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=WHAT",
+            help="With --write: the raw column, or the SQL, that a column of the contract is.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Show what `run` would do, and why: sources, ages, decisions. Builds nothing."""
+    """Show what `run` would do, and why: sources, ages, decisions. Builds nothing.
+
+    With --contract it shows instead how raw tables differ from what the models expect of them.
+    """
+    if (tables or write) and not contract:
+        raise typer.BadParameter("raw tables and --write go with --contract")
+    if map_ and not write:
+        raise typer.BadParameter("it goes with --write", param_hint="--map")
     dbt = begin("check", log_format, project_dir, target, vars_, only_looks=True)
+    if contract:
+        from tidemark.commands.contract import compare, read_map, write_view
+
+        if write:
+            write_view(dbt, as_of, write, read_map(map_ or []), target, json_)
+        compare(dbt, as_of, tables or [], target, json_)
+    _check(dbt, as_of, json_)
+
+
+def _check(dbt: Dbt, as_of: datetime | None, json_: bool) -> NoReturn:
     from tidemark.build import exit_code
     from tidemark.judgement import judge
     from tidemark.report.build import run_as_json

@@ -27,7 +27,7 @@
     {%- set relation = tidemark.relation_of(source) -%}
     {%- set loads = [] -%}
     {%- if load_relation(relation) is not none -%}
-        {%- set loaded_at = source.loaded_at_field -%}
+        {%- set loaded_at = tidemark.load_time(source) -%}
         {%- set second = tidemark.whole_quotient('(' ~ tidemark.epoch_millisecond(loaded_at) ~ ' + 999)', 1000) -%}
         {%- set sql -%}
             select

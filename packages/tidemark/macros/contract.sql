@@ -1,13 +1,30 @@
-{#- Raw tables and files whose types are not the contract's. What a type of the contract holds exactly is converted;
-    what it does not hold is left alone: a row of a raw table is set aside, a file is not loaded. -#}
+{#- Raw tables and files whose names or types are not the contract's. What a type of the contract holds exactly is
+    converted; what it does not hold is left alone: a row of a raw table is set aside, a file is not loaded. -#}
 
-{#- The rows of a raw table with the types of the contract, for staging. Where all types are the contract's, these are
-    its columns as they are stored, so that the engine can skip what it stores of other days. Else there is a further
-    column for each of another type, `unfit_<column>`: whether its value is none of the contract's type. -#}
+{#- The rows of a raw table with the names and types of the contract, for staging. Where all are the contract's, these
+    are its columns as they are stored, so that the engine can skip what it stores of other days. Else there is a
+    further column for each of another type, `unfit_<column>`: whether its value is none of the contract's type. -#}
 {%- macro contract_rows(relation) -%}
-    {%- set converted = tidemark.conversions_of_table(relation) -%}
+    {%- set mapped = tidemark.raw_columns(tidemark.source_of(relation)) -%}
+    {{- tidemark.rows_by_contract(relation, mapped, tidemark.conversions_of_table(relation)) -}}
+{%- endmacro %}
+
+{%- macro rows_by_contract(relation, mapped, converted) -%}
+    {%- set rows -%}
+        {%- if mapped -%}
+            (
+                select
+                {%- for name, expression in mapped.items() %}
+                    {{ expression }} as {{ name }}{{ ',' if not loop.last }}
+                {%- endfor %}
+                from {{ relation }}
+            ) as mapped
+        {%- else -%}
+            {{ relation }}
+        {%- endif -%}
+    {%- endset -%}
     {%- if not converted -%}
-        select * from {{ relation }}
+        select * from {{ rows }}
     {%- else -%}
         select
             * replace (
@@ -18,8 +35,67 @@
             {%- for name, conversion in converted.items() %},
             {{ tidemark.is_unfit(name, conversion) }} as unfit_{{ name }}
             {%- endfor %}
-        from {{ relation }}
+        from {{ rows }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- The source that a relation is; none while files are read, and in a unit test, whose rows are a fixture's. -#}
+{%- macro source_of(relation) -%}
+    {%- if execute and model.resource_type != 'unit_test' -%}
+        {#- with --empty the relation is a query of it -#}
+        {%- set key = (relation.database, relation.schema, relation.identifier) -%}
+        {%- for source in tidemark.raw_sources() if (source.database, source.schema, source.identifier) == key -%}
+            {{ return(source) }}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{#- What stands for each column of the contract in a raw table that has other names: SQL, from the config of the view
+    that reads it, meta: {raw_columns: {company_id: account_id}}. Nothing where no view says so. -#}
+{%- macro raw_columns(source) -%}
+    {%- set key, names = 'tidemark_raw_columns' ~ invocation_id, {} -%}
+    {%- set known = graph.setdefault(key, {}) if source else {} -%}
+    {%- if source and source.unique_id not in known -%}
+        {%- for node in graph.nodes.values() if source.unique_id in node.depends_on.nodes -%}
+            {%- do names.update((node.config.meta or {}).get('raw_columns') or {}) -%}
+        {%- endfor -%}
+        {%- set mapped = {} -%}
+        {%- for column in source.columns.values() if names -%}
+            {%- do mapped.update({column.name: names.get(column.name, column.name) | string}) -%}
+        {%- endfor -%}
+        {%- do known.update({source.unique_id: mapped}) -%}
+    {%- endif -%}
+    {{ return(known[source.unique_id] if source else {}) }}
+{%- endmacro %}
+
+{#- The name of the raw column that an expression is, if it is no more than that. -#}
+{%- macro named_column(expression) -%}
+    {%- set text = expression | trim -%}
+    {%- if modules.re.fullmatch('"[^"]+"', text) -%}
+        {{ return(text[1:-1] | lower) }}
+    {%- endif -%}
+    {%- set is_name = modules.re.fullmatch('[A-Za-z_][A-Za-z0-9_$]*', text) -%}
+    {{ return(text | lower if is_name and text | lower not in ('null', 'true', 'false') else none) }}
+{%- endmacro %}
+
+{#- A column of the contract as an expression on a row of the raw table. One that is there under its own name stays as
+    it is stored, which the engine can skip by, unless nothing could be compared with it. -#}
+{%- macro raw_expression(source, name) -%}
+    {%- set mapped = tidemark.raw_columns(source).get(name) -%}
+    {%- set conversion = tidemark.conversions_of_table(tidemark.relation_of(source)).get(name) -%}
+    {%- if mapped is none and not (conversion and tidemark.kind_of_type(conversion.actual) == 'text') -%}
+        {{ return(name) }}
+    {%- endif -%}
+    {%- set column = name if mapped is none else mapped -%}
+    {%- set column = column if tidemark.named_column(column) else '(' ~ column ~ ')' -%}
+    {{ return(
+        tidemark.exact_conversion(column, conversion.actual, conversion.wanted | upper).value if conversion else column
+    ) }}
+{%- endmacro %}
+
+{%- macro load_time(source) -%}
+    {{ return(tidemark.raw_expression(source, source.loaded_at_field)) }}
 {%- endmacro %}
 
 {#- The branches of a staging view's `case` for such values, and for those that a pipe could not read; none where all
@@ -35,25 +111,36 @@
     ({{ adapter.quote(name) }} is not null and not coalesce({{ conversion.fits }}, false))
 {%- endmacro %}
 
-{#- Of a raw table that is there, its columns of other types; asked once per command. In a unit test the rows are a
-    fixture's. -#}
+{#- Of a raw table that is there, its columns of other types. -#}
 {%- macro conversions_of_table(relation) -%}
-    {%- if not execute or model.resource_type == 'unit_test' -%}
-        {{ return({}) }}
+    {%- set source = tidemark.source_of(relation) -%}
+    {%- set known = graph.setdefault('tidemark_conversions' ~ invocation_id, {}) if source else {} -%}
+    {%- if source and source.unique_id not in known -%}
+        {%- set types = tidemark.types_by_contract(tidemark.stored_types(source), tidemark.raw_columns(source)) -%}
+        {%- do known.update({source.unique_id: tidemark.conversions_of(source, types)}) -%}
     {%- endif -%}
-    {%- set known = graph.setdefault('tidemark_conversions' ~ invocation_id, {}) -%}
-    {#- with --empty the relation is a query of it -#}
-    {%- set key = (relation.database, relation.schema, relation.identifier) | join('.') -%}
-    {%- for source in tidemark.raw_sources() if key not in known -%}
-        {%- if (source.database, source.schema, source.identifier) | join('.') == key -%}
-            {%- set types = {} -%}
-            {%- for column in tidemark.stored_columns(tidemark.relation_of(source)) -%}
-                {%- do types.update({column.name | lower: column.dtype}) -%}
-            {%- endfor -%}
-            {%- do known.update({key: tidemark.conversions_of(source, types)}) -%}
-        {%- endif -%}
+    {{ return(known[source.unique_id] if source else {}) }}
+{%- endmacro %}
+
+{#- Types by column of a raw table that is there; asked once per command. -#}
+{%- macro stored_types(source) -%}
+    {%- set known, types = graph.setdefault('tidemark_stored_types' ~ invocation_id, {}), {} -%}
+    {%- if source.unique_id not in known -%}
+        {%- for column in tidemark.stored_columns(tidemark.relation_of(source)) -%}
+            {%- do types.update({column.name | lower: column.dtype}) -%}
+        {%- endfor -%}
+        {%- do known.update({source.unique_id: types}) -%}
+    {%- endif -%}
+    {{ return(known[source.unique_id]) }}
+{%- endmacro %}
+
+{#- Of what an expression makes nobody knows the type before it is asked. -#}
+{%- macro types_by_contract(stored, mapped) -%}
+    {%- set types = {} -%}
+    {%- for name, expression in mapped.items() if stored -%}
+        {%- do types.update({name: stored.get(tidemark.named_column(expression), 'EXPRESSION')}) -%}
     {%- endfor -%}
-    {{ return(known.get(key, {})) }}
+    {{ return(types if mapped else stored) }}
 {%- endmacro %}
 
 {%- macro conversions_of(source, types) -%}
@@ -75,18 +162,39 @@
         {%- for name, conversion in converted.items() -%}
             {%- do words.append(name ~ ' is ' ~ conversion.actual ~ ', not ' ~ conversion.wanted) -%}
         {%- endfor -%}
-        {%- set load_time = converted.get(source.loaded_at_field, {}) -%}
-        {%- set kinds_of_time = ['time', 'time with zone', 'date'] -%}
-        {%- set is_lost = load_time and tidemark.kind_of_type(load_time.actual) not in kinds_of_time -%}
-        {%- if words -%}
+        {%- set name = source.schema ~ '.' ~ source.identifier -%}
+        {%- if tidemark.misfit_of(source) -%}
+            {%- do exceptions.warn(name ~ ' does not fit its contract: ' ~ tidemark.misfit_of(source) ~ '.') -%}
+        {%- elif words -%}
             {%- do exceptions.warn(
-                source.schema ~ '.' ~ source.identifier ~ ' has other types than its contract: ' ~ words | join(', ')
+                name ~ ' has other types than its contract: ' ~ words | join(', ')
                 ~ '. What fits is converted; rows with other values are in ops.quarantined_rows.'
-                ~ (' Without load times nothing above it can be built: make ' ~ source.loaded_at_field
-                ~ ' a timestamp.' if is_lost else '')
             ) -%}
         {%- endif -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- Why nothing can be built on a raw table, whose columns or load times are none of the contract's; no words where
+    something can. -#}
+{%- macro misfit_of(source) -%}
+    {%- set stored, missing, reasons = tidemark.stored_types(source), [], [] -%}
+    {%- set mapped = tidemark.raw_columns(source) -%}
+    {%- for column in source.columns.values() if stored and column.data_type -%}
+        {%- set name = tidemark.named_column(mapped.get(column.name, column.name)) -%}
+        {%- if name is not none and name not in stored -%}
+            {%- do missing.append(name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {%- do reasons.append('it has no ' ~ missing | join(', ')) -%}
+    {%- endif -%}
+    {%- set load_time = tidemark.types_by_contract(stored, mapped).get(source.loaded_at_field, 'EXPRESSION') -%}
+    {%- set kinds = ['time', 'time with zone', 'date', 'text'] -%}
+    {%- if load_time != 'EXPRESSION' and tidemark.kind_of_type(load_time | upper) not in kinds -%}
+        {%- do reasons.append('its load time ' ~ source.loaded_at_field ~ ' is ' ~ load_time ~ ', no timestamp') -%}
+    {%- endif -%}
+    {%- set advice = '; `tidemark check --contract ' ~ source.name ~ '` says what to write where' -%}
+    {{ return(reasons | join(', and ') ~ advice if reasons else '') }}
 {%- endmacro %}
 
 {#- Text, number, time, time with zone, date, boolean, nothing or other. Binary floats are numbers that name no one: of
@@ -94,12 +202,12 @@
 {%- macro kind_of_type(type) -%}
     {%- set name = type.split('(')[0].strip().strip('"') -%}
     {%- set numbers = ['TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'DECIMAL'] -%}
-    {%- set kinds = {'VARCHAR': 'text', 'ENUM': 'text', 'UUID': 'text', 'JSON': 'text', 'DATE': 'date',
-        'BOOLEAN': 'boolean', 'NULL': 'nothing', 'FLOAT': 'float', 'DOUBLE': 'float'} -%}
+    {%- set kinds = {'VARCHAR': 'text', 'TEXT': 'text', 'ENUM': 'text', 'UUID': 'text', 'JSON': 'text', 'DATE': 'date',
+        'BOOLEAN': 'boolean', 'NULL': 'nothing', 'FLOAT': 'float', 'DOUBLE': 'float', 'NUMBER': 'number'} -%}
     {%- if type.endswith(']') -%}
         {{ return('other') }}
     {%- elif name.startswith('TIMESTAMP') -%}
-        {{ return('time with zone' if 'ZONE' in name else 'time') }}
+        {{ return('time with zone' if 'ZONE' in name or name.endswith('TZ') else 'time') }}
     {%- endif -%}
     {{ return('number' if name in numbers or name[1:] in numbers else kinds.get(name, 'other')) }}
 {%- endmacro %}
@@ -111,7 +219,12 @@
     {%- set value = 'try_cast(' ~ column ~ ' as ' ~ wanted ~ ')' -%}
     {%- set returns = 'try_cast(' ~ value ~ ' as ' ~ actual ~ ') = ' ~ column -%}
     {%- set is_time = to in ('time', 'time with zone', 'date') -%}
-    {%- if from == 'nothing' or (to == 'text' and from not in ('float', 'other')) -%}
+    {%- if actual == 'EXPRESSION' -%}
+        {#- times of a zone are those of the session's, which is UTC -#}
+        {%- set utc = "timezone('UTC', try_cast(" ~ column ~ ' as timestamp))' -%}
+        {%- set value = utc if to == 'time with zone' else value -%}
+        {{ return({'value': value, 'fits': value ~ ' is not null'}) }}
+    {%- elif from == 'nothing' or (to == 'text' and from not in ('float', 'other')) -%}
         {{ return({'value': value, 'fits': 'true'}) }}
     {%- elif to == 'number' and from == 'text' -%}
         {#- of text, the digits that the type keeps -#}

@@ -5,6 +5,7 @@
 {%- macro default__collect_freshness(source, loaded_at_field, filter) -%}
     {%- set limited = graph.sources.values() | selectattr('relation_name', 'equalto', source | string) | first -%}
     {%- set answers = [] -%}
+    {%- set loaded_at_field = tidemark.load_time(limited) if limited else loaded_at_field -%}
     {%- for earliest in [tidemark.stale_before(limited) if limited else none, none] | unique -%}
         {%- if loop.first or not answers[0].table.rows[0][0] -%}
             {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) %}
@@ -44,7 +45,11 @@
     {%- do tidemark.create_ops_tables() -%}
     {%- do tidemark.refuse_earlier_clock() -%}
     {%- set facts = {'as_of': tidemark.as_of_value().isoformat(), 'sources': {}, 'models': {}} -%}
-    {%- set counts = tidemark.counted_rows(unreadable) -%}
+    {%- set misfits = [] -%}
+    {%- for source in tidemark.raw_sources() if tidemark.misfit_of(source) -%}
+        {%- do misfits.append(source.name) -%}
+    {%- endfor -%}
+    {%- set counts = tidemark.counted_rows(unreadable + misfits) -%}
     {%- for source in tidemark.raw_sources() -%}
         {%- do facts.sources.update({source.name: tidemark.source_facts(source, counts)}) -%}
     {%- endfor -%}
@@ -76,6 +81,7 @@
         ~ names | join(', ') ~ '. '
         ~ ('Who does not have them may ' ~ switch if kept else 'Are database and schema of the source right')
         ~ ('.' if kept else '?') ~ ' Who loads them makes them empty by dbt run-operation create_landing.'
+        ~ ' Who has them under other names: `tidemark check --contract`.'
     )) }}
 {%- endmacro %}
 
@@ -143,6 +149,7 @@
     {{ return({
         'exists': load_relation(tidemark.relation_of(source)) is not none,
         'is_readable': source.name in counts,
+        'misfit': tidemark.misfit_of(source),
         'has_rows': counted.get('rows', 0) > 0,
         'newest_visible': tidemark.utc_moment(counted.newest).isoformat() if counted.newest else none,
         'waiting_rows': counted.get('others'),
@@ -151,9 +158,9 @@
 
 {%- macro newest_visible(source, earliest) -%}
     (
-        select {{ tidemark.within_calendar('max(' ~ source.loaded_at_field ~ ')', 'timestamp') }}
+        select {{ tidemark.within_calendar('max(' ~ tidemark.load_time(source) ~ ')', 'timestamp') }}
         from {{ source.relation_name }}
-        where {{ tidemark.loaded_between(source.loaded_at_field, earliest) }}
+        where {{ tidemark.loaded_between(tidemark.load_time(source), earliest) }}
     )
 {%- endmacro %}
 

@@ -41,7 +41,9 @@
 
 {%- macro is_event_earlier(source, day) -%}
     {%- set event_time = tidemark.event_time_of(source.name) -%}
-    {{ return(tidemark.earlier_than(event_time, day, source.columns[event_time].data_type)) }}
+    {{ return(tidemark.earlier_than(
+        tidemark.raw_expression(source, event_time), day, source.columns[event_time].data_type
+    )) }}
 {%- endmacro %}
 
 {#- The column itself, compared with a literal of its own type: so the engine can skip what it stores of other days. -#}
@@ -287,8 +289,8 @@
             (
                 select count(*) from {{ source.relation_name }}
                 where
-                    {{ source.loaded_at_field }} > {{ tidemark.timestamp_literal(job.watermark) }}
-                    and {{ source.loaded_at_field }} <= {{ tidemark.as_of() }}
+                    {{ tidemark.load_time(source) }} > {{ tidemark.timestamp_literal(job.watermark) }}
+                    and {{ tidemark.load_time(source) }} <= {{ tidemark.as_of() }}
                     and {{ tidemark.is_event_earlier(source, floor) }}
             ) as unprocessed,
             {{ tidemark.overlap_rows(source, job.watermark) }} as overlap_rows,
@@ -334,7 +336,7 @@
     {%- endfor -%}
     {%- set condition -%}
         {{ tidemark.is_event_earlier(source, kept_from) }}
-        and {{ source.loaded_at_field }} <= {{ tidemark.timestamp_literal(processed | min) }}
+        and {{ tidemark.load_time(source) }} <= {{ tidemark.timestamp_literal(processed | min) }}
     {%- endset -%}
     {{ return(tidemark.pruning_of(source.name, 'source', source.relation_name, kept_from, condition)) }}
 {%- endmacro %}

@@ -60,6 +60,11 @@ def utc(text: str) -> str:
     return '{{ tidemark.to_utc("' + zoned(text) + '") }}'
 
 
+def local(value: str, zone: str) -> str:
+    moved = f"{{{{ tidemark.local_time_to_utc('moment', '{zone}') }}}}"
+    return f"(select {moved} from (select {value} as moment) as given)"
+
+
 def millisecond(value: str) -> str:
     whole = "{{ tidemark.epoch_millisecond('moment') }}"
     return f"(select {whole} from (select {value} as moment) as given)"
@@ -183,6 +188,24 @@ CASES: dict[str, dict[str, Case]] = {
         "with a zone": Case(millisecond(zoned("1970-01-01 00:00:00+02:00")), "-7200000"),
         "a leap day": Case(millisecond(day("2024-02-29")), "1709164800000"),
         "null": Case(millisecond("{{ tidemark.timestamp_literal(none) }}"), "cast(null as bigint)"),
+    },
+    "time_of_epoch": {
+        "seconds": Case("{{ tidemark.time_of_epoch('1760529600', 1) }}", time("2025-10-15 12:00")),
+        "milliseconds": Case(
+            "{{ tidemark.time_of_epoch('1760529600123', 1000) }}", time("2025-10-15 12:00:00.123")
+        ),
+        "null": Case(
+            "{{ tidemark.time_of_epoch('cast(null as bigint)', 1) }}",
+            "{{ tidemark.timestamp_literal(none) }}",
+        ),
+    },
+    "local_time_to_utc": {
+        "summer in New York": Case(
+            local(time("2025-07-01 20:00:00"), "America/New_York"), time("2025-07-02 00:00:00")
+        ),
+        "winter in Berlin": Case(
+            local(time("2025-01-01 00:30:00"), "Europe/Berlin"), time("2024-12-31 23:30:00")
+        ),
     },
     "each_day": {
         "a leap February": Case(days(day("2024-02-01"), day("2024-03-01"), "count(*)"), "30"),

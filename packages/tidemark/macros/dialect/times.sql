@@ -24,6 +24,29 @@
     {{ return(tidemark.whole_quotient('date_part(epoch_microsecond, ' ~ column ~ ')', 1000)) }}
 {%- endmacro %}
 
+{#- A number of seconds since 1970, or of parts of them (so many to the second), as a UTC time. -#}
+{%- macro time_of_epoch(number, per_second) -%}
+    {{ return(adapter.dispatch('time_of_epoch', 'tidemark')(number, per_second)) }}
+{%- endmacro %}
+{%- macro duckdb__time_of_epoch(number, per_second) -%}
+    {%- set factor = 1000000 // per_second or 1000000 / per_second -%}
+    {{ return('make_timestamp(try_cast(try_cast(' ~ number ~ ' as double) * ' ~ factor ~ ' as bigint))') }}
+{%- endmacro %}
+{%- macro snowflake__time_of_epoch(number, per_second) -%}
+    {{ return('to_timestamp_ntz(' ~ number ~ ', ' ~ (per_second | string | length - 1) ~ ')') }}
+{%- endmacro %}
+
+{#- A time without zone that a clock of some zone shows, in UTC. -#}
+{%- macro local_time_to_utc(column, zone) -%}
+    {{ return(adapter.dispatch('local_time_to_utc', 'tidemark')(column, zone)) }}
+{%- endmacro %}
+{%- macro duckdb__local_time_to_utc(column, zone) -%}
+    {{ return("timezone('UTC', timezone('" ~ zone ~ "', " ~ column ~ '))') }}
+{%- endmacro %}
+{%- macro snowflake__local_time_to_utc(column, zone) -%}
+    {{ return("convert_timezone('" ~ zone ~ "', 'UTC', " ~ column ~ ')') }}
+{%- endmacro %}
+
 {#- A date some days later; `dbt.dateadd` on a date gives a timestamp on DuckDB, which knows fewer years. -#}
 {%- macro days_after(date, days) -%}
     {{ return(adapter.dispatch('days_after', 'tidemark')(date, days)) }}

@@ -168,7 +168,7 @@
 {%- endmacro %}
 
 {%- macro overlap_rows(source, watermark) -%}
-    {%- set loaded_at = source.loaded_at_field -%}
+    {%- set loaded_at = tidemark.load_time(source) -%}
     (
         select count(*) from {{ source.relation_name }}
         where
@@ -179,7 +179,7 @@
 
 {#- How many rows were loaded after one time, up to another if there is one, as an expression. -#}
 {%- macro rows_loaded(source, after, until) -%}
-    {%- set loaded_at = source.loaded_at_field -%}
+    {%- set loaded_at = tidemark.load_time(source) -%}
     (
         select count(*) from {{ source.relation_name }}
         where
