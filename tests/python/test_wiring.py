@@ -149,18 +149,23 @@ HALVES: list[tuple[Change, str]] = [
     ),
 ]
 
-RETURNED = f"return({INTERFACE})"
-INTERFACE_MACRO = f"{{%- macro interface_version() -%}}\n    {{{{ {RETURNED} }}}}\n{{%- endmacro %}}"
+
+def interface_macro(version: int) -> str:
+    returned = "{{ return(" + str(version) + ") }}"
+    return f"{{%- macro interface_version() -%}}\n    {returned}\n{{%- endmacro %}}"
+
+
+INTERFACE_MACRO = interface_macro(INTERFACE)
 
 # Packages that this command line does not understand; dbt by itself has nobody to misunderstand.
 OTHER_PACKAGES: dict[str, tuple[Change, str]] = {
     "an older package": (
-        another_package((INTERFACE_MACRO, INTERFACE_MACRO.replace(RETURNED, f"return({INTERFACE - 1})"))),
+        another_package((INTERFACE_MACRO, interface_macro(INTERFACE - 1))),
         f"The dbt package tidemark speaks version {INTERFACE - 1} of the interface, this command"
         f" line {INTERFACE}: the package is the older one. Install both from one release.",
     ),
     "a newer package": (
-        another_package((INTERFACE_MACRO, INTERFACE_MACRO.replace(RETURNED, f"return({INTERFACE + 1})"))),
+        another_package((INTERFACE_MACRO, interface_macro(INTERFACE + 1))),
         "the command line is the older one. Install both from one release.",
     ),
     "a package from before versions": (
