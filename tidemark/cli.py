@@ -16,6 +16,7 @@ from tidemark.commands import (
     repair,
     run,
     serve,
+    settings,
     steer,
 )
 
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 ingest.ingest.add_typer(ingest_events.app)
 # In this order the help lists them.
-for group in (run, ingest, load, look, publish, serve, repair, demo, steer, init):
+for group in (run, ingest, load, look, publish, serve, repair, demo, steer, settings, init):
     app.add_typer(group.app)
 
 

@@ -19,10 +19,14 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
 from dbt_common.exceptions import DbtRuntimeError
 
+from tidemark.settings import untold
+
 _LOCK = re.compile(r"could not set lock on file", re.IGNORECASE)
 _HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 # in memory, or a service
 _ELSEWHERE = re.compile(r":memory:|\w{2,}:")
+# The variable that names the file of somebody's own data: the demo's has no settings.
+_OWN_DATA = "TIDEMARK_DUCKDB_PATH"
 _LOGGER = AdapterLogger("DuckDB")
 
 # Whether the command that goes on only looks; dbt opens the file in threads of its own.
@@ -62,6 +66,23 @@ def problem_of(path: Path, setting: str, only_looks: bool, other: Path | None) -
     return None
 
 
+def refuse_untold_settings() -> None:
+    """Stop plain dbt, which reads no settings but its own, where a deployment has others."""
+    from dbt.flags import get_flags
+
+    flags = get_flags()  # type: ignore[no-untyped-call]
+    folder, told = getattr(flags, "PROJECT_DIR", None), getattr(flags, "VARS", None)
+    try:
+        names = untold(Path(folder), getattr(flags, "TARGET", None), told or {}) if folder else []
+    except ValueError as error:
+        raise DbtRuntimeError(f"{error}. Nothing was touched.") from None
+    if names:
+        raise DbtRuntimeError(
+            f"dbt was not told of the settings {', '.join(names)}. Nothing was touched. Add"
+            ' --vars "$(tidemark settings --vars)", or leave them out with TIDEMARK_SETTINGS= .'
+        )
+
+
 def waits(attempts: int) -> Iterator[int]:
     """How many seconds to wait before each further attempt."""
     return (2**number for number in range(attempts - 1))
@@ -88,6 +109,8 @@ class Plugin(BasePlugin):
         path = Path(creds.path)
         if problem := problem_of(path, self._setting, _only_looks, self._other):
             raise DbtRuntimeError(problem)
+        if self._setting == _OWN_DATA:
+            refuse_untold_settings()
         # Kept until dbt has connected, too: to open the file once takes no longer.
         self._waiting = self._connect(path, config)
 

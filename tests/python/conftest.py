@@ -26,6 +26,8 @@ BuiltOnce = Callable[..., Path]
 # readline, which pytest imports, puts it into the environment of parallel workers: 80 columns,
 # though nobody looks at a terminal.
 os.environ.pop("COLUMNS", None)
+# Nor are the settings of who works here those of the tests.
+os.environ["TIDEMARK_SETTINGS"] = ""
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,18 @@ def test_columns_are_taken_by_name() -> None:
     assert (parsed.bad, parsed.warnings) == ([], [])
 
 
+def test_columns_of_other_names_are_taken_by_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = "acme,Acme,US,x,2025-08-30 15:00:00"
+    content = text(row, header="Account ID,Account Name,country,industry_tag,Last Contact")
+    said = ["company_id=Account ID", "name=Account Name", "last_contact_at=Last Contact"]
+    expected = [("acme", "Acme", "US", "x", datetime(2025, 8, 30, 15))]
+    assert parse(content, DAY, Form.of(columns=said)).rows == expected
+    monkeypatch.setenv("TIDEMARK_CRM_MAP", ", ".join(said))
+    assert parse(content, DAY, Form.of()).rows == expected
+    with pytest.raises(IngestError, match="'company_id' is not said as COLUMN=NAME"):
+        Form.of(columns=["company_id"])
+
+
 @pytest.mark.parametrize("day", ["2025-10-14", "20251014", "2025-287", "2025-W42-2"])
 @pytest.mark.parametrize(
     "moment", ["2025-08-30 15:00:00+00", "2025-08-30 17+02", "20250830T15Z", "2025-08-30t15:00:00z"]

@@ -163,6 +163,15 @@ def crm(
             help="Between fields: ';', 'tab', ... Default: a comma.",
         ),
     ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=NAME",
+            help="What a column is called in the file. Default: TIDEMARK_CRM_MAP, behind commas.",
+            show_default=False,
+        ),
+    ] = None,
     landing: LandingRoot = None,
     as_of: LoadTime = None,
     json_: Json = False,
@@ -179,7 +188,7 @@ def crm(
         # The enumeration is that of whichever click typer carries with it.
         if getattr(context.get_parameter_source("source"), "name", "") == "ENVIRONMENT":
             source = of_setting(source, project(project_dir))
-        form = Form.of(encoding, delimiter)
+        form = Form.of(encoding, delimiter, map_)
         came = take(area, source, lambda: as_of or now(), partial(logs.counted, "Reading"), form)
     from tidemark.report.ingest import crm_as_json, show_crm
     from tidemark.report.tables import console

@@ -13,7 +13,7 @@ from uuid import uuid4
 import typer
 
 from tidemark import interrupts, logs
-from tidemark.commands.options import project
+from tidemark.commands.options import project, refused
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 from tidemark.shown import hidden, hidden_in, plain
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 
 def dbt_of(project_dir: Path | None, target: str | None, variables: dict[str, Any] | None) -> Dbt:
-    """dbt as the options describe it."""
+    """dbt as the options and the settings describe it; an option comes before a setting."""
     from tidemark.engine import Dbt
+    from tidemark.settings import for_target
 
-    return Dbt(project(project_dir), target, variables or {})
+    folder = project(project_dir)
+    with refused():
+        target, settings = for_target(folder, target)
+    return Dbt(folder, target, {**settings, **(variables or {})})
 
 
 def begin(

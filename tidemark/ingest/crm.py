@@ -205,6 +205,7 @@ class Reading:
             raise IngestError(f"its header cannot be read: {first.fault}; {told}")
         # A mark of the byte order is left where the encoding was told.
         header = [name.strip().removeprefix("\ufeff") for name in first.cells] if first else []
+        header = [self._text.form.names.get(name, name) for name in header]
         self.warnings += _check(header, self._date_in_name, told)
         self._header = header
         lines = first.lines[1:] if first else []

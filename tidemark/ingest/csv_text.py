@@ -13,9 +13,9 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -62,10 +62,17 @@ class Form:
 
     encoding: str | None = None
     delimiter: str = ","
+    # our columns by what they are called in the file
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, encoding: str | None = None, delimiter: str | None = None) -> Form:
-        """What was said, else TIDEMARK_CRM_ENCODING and TIDEMARK_CRM_DELIMITER.
+    def of(
+        cls,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Form:
+        """What was said, else TIDEMARK_CRM_ENCODING, TIDEMARK_CRM_DELIMITER and TIDEMARK_CRM_MAP.
 
         Raises IngestError for what neither can be.
         """
@@ -87,7 +94,22 @@ class Form:
                 f"The delimiter {delimiter!r} is no single character between fields, such as ';'"
                 " or 'tab'. Nothing was touched."
             )
-        return cls(encoding, delimiter)
+        return cls(encoding, delimiter, _names(columns))
+
+
+def _names(columns: Sequence[str] | None) -> dict[str, str]:
+    """Our columns by theirs, of `company_id=Account ID` each."""
+    names = {}
+    for pair in columns or os.environ.get("TIDEMARK_CRM_MAP", "").split(","):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if ours and equals and theirs:
+            names[theirs] = ours
+        elif pair.strip():
+            raise IngestError(
+                f"The column {pair.strip()!r} is not said as COLUMN=NAME, such as"
+                " company_id='Account ID'. Nothing was touched."
+            )
+    return names
 
 
 @dataclass(frozen=True)
