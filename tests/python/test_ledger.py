@@ -106,6 +106,44 @@ def test_a_killed_run_is_closed_by_the_next(warehouse: Warehouse) -> None:
     assert closed == [("failed",), ("running",)]
 
 
+def test_old_records_go_but_the_last_of_each_kind(warehouse: Warehouse) -> None:
+    """All jobs stay known as they were, however often they ran long ago; once a day is enough."""
+    times = ("started_at", "completed_at")
+    aged = ", ".join(f"{time} = {time} - interval 401 day" for time in times)
+    older = ", ".join(f"{time} - interval 99 day as {time}" for time in times)
+    warehouse.sql(
+        f"update ops.etl_job_runs set {aged}",
+        f"insert into ops.etl_job_runs by name select runs.* replace ({older}, "
+        "ledger_entry - 1000 as ledger_entry) from ops.etl_job_runs as runs cross join range(3)",
+        "insert into ops.gate_log by name select -i as ledger_entry, 'waiting_rows' as metric, "
+        "'crm' as subject, current_timestamp - to_days(i) as measured_at from range(29, 34) t(i)",
+        "insert into ops.alerts by name select 1 as alert_entry, timestamp '2020-01-01' as told_at",
+        "insert into ops.changed_keys by name select -1 as ledger_entry",
+    )
+    others = "job_name not in ('reported_days', 'dbt run')"
+    known = (
+        "select * exclude (last_run_at) from ops.etl_job_watermarks "
+        f"where {others} order by job_name"
+    )
+    before = warehouse.sql(known)
+    warehouse.run("--select", "reported_days")
+    assert warehouse.sql(known) == before
+    kinds = "(job_name, job_type, status, mode, last_processed_timestamp is null)"
+    counts = f"select count(*), count(distinct {kinds}) from ops.etl_job_runs where {others}"
+    ((rows, of_each_kind),) = warehouse.sql(counts)
+    assert rows == of_each_kind > 20
+    assert warehouse.sql("select ledger_entry from ops.gate_log") == [(-29,)]
+    assert warehouse.sql("select alert_entry from ops.alerts") == [(1,)]
+    assert warehouse.sql("select count(*) from ops.changed_keys where ledger_entry < 0") == [(0,)]
+
+    warehouse.sql(
+        "insert into ops.gate_log by name select -99 as ledger_entry, 'waiting_rows' as metric, "
+        "'crm' as subject, timestamp '2020-01-01' as measured_at"
+    )
+    warehouse.run("--select", "reported_days")
+    assert (-99,) in warehouse.sql("select ledger_entry from ops.gate_log")
+
+
 def test_a_job_that_was_last_built_long_ago_is_still_known(warehouse: Warehouse) -> None:
     """Five weeks of the ledger are read, and all of it for a job that was not built in them."""
     warehouse.sql("update ops.etl_job_runs set started_at = started_at - interval 60 day")

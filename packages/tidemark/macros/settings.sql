@@ -56,6 +56,8 @@
         },
         'retention': {'raw_months': 18, 'aggregate_years': 7},
         'pruned_sources': {},
+        'ops_days': 400,
+        'gate_log_days': 30,
         'run_lock_minutes': 60,
         'warehouses': {},
         'refresh_above': {'share': 0.85, 'rows': 100000},

@@ -41,7 +41,7 @@
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
-        {%- set jobs, failures, requests, floors = {}, {}, {}, {} -%}
+        {%- set jobs, failures, requests, floors, last_run = {}, {}, {}, {}, [] -%}
         {%- if load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
             {%- set entries = tidemark.recent_entries() -%}
             {%- set rows = tidemark.named_rows(tidemark.last_runs(entries)) -%}
@@ -66,12 +66,20 @@
                     {%- do failures.update({row['subject']: row['ledger_entry']}) -%}
                 {%- elif row['kind'] == 'floor' -%}
                     {%- do floors.update({row['subject']: row['day']}) -%}
+                {%- elif row['kind'] == 'run' -%}
+                    {%- do last_run.append(row['requested_at']) -%}
                 {%- else -%}
                     {%- do requests.setdefault(row['subject'], []).append(row) -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
-        {%- do graph.update({key: {'jobs': jobs, 'failures': failures, 'requests': requests, 'floors': floors}}) -%}
+        {%- do graph.update({key: {
+            'jobs': jobs,
+            'failures': failures,
+            'requests': requests,
+            'floors': floors,
+            'last_run': last_run | first | default(none),
+        }}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
 {%- endmacro %}
@@ -94,8 +102,8 @@
     {{ return(not unknown) }}
 {%- endmacro %}
 
-{#- What failed last, a test of it included; from which day the raw tables are complete; what someone asked for: one
-    statement, since every run asks. -#}
+{#- What failed last, a test of it included; when a run last ended; from which day the raw tables are complete; what
+    someone asked for: one statement, since every run asks. -#}
 {%- macro failures_floors_and_requests(entries) -%}
     select
         'failure' as kind,
@@ -107,6 +115,16 @@
     from {{ entries }} as entries
     where job_type = 'model' and status = 'failed'
     group by job_name
+    union all
+    select
+        'run' as kind,
+        'last' as subject,
+        null as ledger_entry,
+        null as entity,
+        null as day,
+        max(completed_at) as requested_at
+    from {{ entries }} as entries
+    where job_name like 'dbt %'
     union all
     select
         'request' as kind,

@@ -61,7 +61,8 @@
             {%- do entries.append(tidemark.run_entry('failed' if failures else 'success', error_message=message)) -%}
         {%- endif -%}
         {%- if entries -%}
-            {%- do tidemark.write_down(tidemark.ledger_insert(entries)) -%}
+            {%- set expired = tidemark.expired_records() if flags.WHICH != 'test' else [] -%}
+            {%- do tidemark.write_down([tidemark.ledger_insert(entries)] + expired) -%}
         {%- endif -%}
         {%- if flags.WHICH != 'test' -%}
             {%- do tidemark.release_run_lock() -%}
