@@ -151,12 +151,20 @@ def failures_of(results: Iterable[Any], lineage: Lineage) -> list[Failure]:
         Failure(
             result.node.name,
             kind,
-            telling_lines(result.message or "no message"),
+            telling_lines(result.message or "no message") + _advice(result.node, lineage),
             result.node.name if kind in _RELATIONS else _tested(result.node, lineage),
         )
         for result in results
         if str(result.status) in FAILED and (kind := str(result.node.resource_type))
     ]
+
+
+def _advice(node: Any, lineage: Lineage) -> str:
+    """What to do where a view of a raw table fails: its columns are mostly not those expected."""
+    parents = getattr(getattr(node, "depends_on", None), "nodes", ())
+    raw = [lineage.names[each] for each in parents if each in lineage.sources]
+    is_view = raw and str(node.config.materialized) == "view"
+    return f"\n`tidemark check --contract {raw[0]}` says what differs." if is_view else ""
 
 
 def exit_code(

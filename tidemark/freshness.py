@@ -67,7 +67,9 @@ def _assess(facts: SourceFacts, result: Freshness, as_of: datetime) -> SourceChe
     elif facts.misfit:
         state, problem = SourceState.ERROR, facts.misfit
     elif not result.computed:
-        state, problem = SourceState.ERROR, result.message
+        state = SourceState.ERROR
+        advice = f"`tidemark check --contract {facts.source}` says whether its columns fit"
+        problem = f"{result.message.rstrip('.')}; {advice}"
     elif not facts.has_rows:
         state = SourceState.EMPTY
     elif facts.newest_visible is None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -19,10 +20,14 @@ from exact.mutants import ROOT, _not_dbt
 from typer.testing import CliRunner
 
 from tidemark import cli
+from tidemark.build import failures_of
 from tidemark.commands import session
 from tidemark.contract import Column, Level, RawTable, judged, judged_missing, proposed, sample_of
 from tidemark.contract_check import written
 from tidemark.engine import Dbt
+from tidemark.facts import SourceFacts
+from tidemark.freshness import Freshness, assess
+from tidemark.lineage import Lineage
 
 CLOCK = datetime(2025, 10, 15, 12)
 EPOCH = datetime(1970, 1, 1)
@@ -318,6 +323,26 @@ def test_without_a_load_time_nothing_is_invented() -> None:
     ((level, what, meaning),) = [(f.level, f.what, f.meaning) for f in verdict.findings]
     assert (level, what) == (Level.MUST, "nothing says when a row was loaded")
     assert "now() is none" in meaning
+
+
+def test_where_nothing_could_be_compared_the_command_is_named_as_well() -> None:
+    """As on Snowflake, whose catalog the gate does not ask."""
+    facts = {"events": SourceFacts("events", True, True, CLOCK)}
+    (check,) = assess(facts, [Freshness("events", "runtime error", message="boom.")], CLOCK)
+    assert check.problem == "boom; `tidemark check --contract events` says whether its columns fit"
+
+    lineage = Lineage({"source.events": "events"}, {}, frozenset({"source.events"}))
+    view = SimpleNamespace(
+        name="stg_events",
+        resource_type="model",
+        config=SimpleNamespace(materialized="view"),
+        depends_on=SimpleNamespace(nodes=["source.events"]),
+    )
+    result = SimpleNamespace(node=view, status="error", message="invalid identifier 'ID'")
+    (failure,) = failures_of([result], lineage)
+    assert failure.message.splitlines()[1:] == [
+        "`tidemark check --contract events` says what differs."
+    ]
 
 
 def test_the_likeliest_name_is_taken_once() -> None:
