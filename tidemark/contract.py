@@ -181,7 +181,9 @@ def _mapped_already(table: RawTable) -> dict[str, str]:
     return {
         name: made
         for name, made in table.mapped.items()
-        if not re.fullmatch(r"\w+", made) or table.stored_as(made) or made.lower() in _LITERALS
+        if not re.fullmatch(r"[A-Za-z_]\w*", made)
+        or table.stored_as(made)
+        or made.lower() in _LITERALS
     }
 
 

@@ -85,6 +85,18 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, tuple[list[Any], str]]]] = {
             "figures": ([*NO_LIST, [{}], None], "mappings with metric"),
         },
     ),
+    "contract_catalog": ({}, {"tables": ([*NO_LIST, [QUOTE]], "a list of consumers, crm_daily")}),
+    "contract_samples": (
+        {"samples": []},
+        {
+            "samples": ([*NO_LIST, [{}], None], "mappings with source"),
+            "rows": ([0, "7", 10**9, True, None], "a whole number"),
+        },
+    ),
+    "publish": (
+        {},
+        {"path": ([True, LIST], "must be text"), "folder": ([True, LIST], "must be text")},
+    ),
     "cadence_facts": ({"days": 1}, {"days": ([0, "7", 10**9, True, None], "a whole number")}),
     "alert_facts": ({}, {"jobs": (NO_LIST, "a list of names")}),
     "record_alerts": (

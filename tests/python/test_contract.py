@@ -345,6 +345,13 @@ def test_where_nothing_could_be_compared_the_command_is_named_as_well() -> None:
     ]
 
 
+def test_what_a_view_says_already_stands() -> None:
+    stored = {name: kind for name, kind in EVENTS.stored.items() if name != "amount"}
+    table = replace(EVENTS, stored=stored, mapped={"amount": "0", "event_id": "gone"})
+    assert (proposed(table)["amount"], proposed(table)["event_id"]) == ("0", "event_id")
+    assert judged(table, proposed(table), None, CLOCK).changed == {"amount": "0"}
+
+
 def test_the_likeliest_name_is_taken_once() -> None:
     stored = {name: kind for name, kind in EVENTS.stored.items() if name not in ("loaded_at",)}
     both = {"updated_at": ("TIMESTAMP", "time"), "received_at": ("TIMESTAMP", "time")}

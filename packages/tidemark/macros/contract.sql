@@ -159,7 +159,7 @@
 {%- macro tell_types_of_raw_tables() -%}
     {%- for source in tidemark.raw_sources() if execute -%}
         {%- set converted, words = tidemark.conversions_of_table(tidemark.relation_of(source)), [] -%}
-        {%- for name, conversion in converted.items() -%}
+        {%- for name, conversion in converted.items() if conversion.actual != 'EXPRESSION' -%}
             {%- do words.append(name ~ ' is ' ~ conversion.actual ~ ', not ' ~ conversion.wanted) -%}
         {%- endfor -%}
         {%- set name = source.schema ~ '.' ~ source.identifier -%}

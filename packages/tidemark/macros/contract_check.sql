@@ -72,7 +72,8 @@
 {%- macro contract_samples(samples, rows=10000) -%}
     {%- do tidemark.rows_argument('samples', samples, ['source', 'columns', 'keys', 'event_time', 'maybe_epochs']) -%}
     {%- do tidemark.number_argument('rows', rows, 1, 1000000) -%}
-    {%- set told = {} -%}
+    {%- set told, known = {}, tidemark.raw_sources() | map(attribute='name') | list -%}
+    {%- do tidemark.names_argument('source', samples | map(attribute='source') | list, known) -%}
     {%- for sample in samples -%}
         {%- set source = tidemark.raw_sources() | selectattr('name', 'equalto', sample.source) | first -%}
         {%- do told.update({source.name: tidemark.sample_of(source, sample, rows)}) -%}
