@@ -31,17 +31,26 @@ _LOGGER = AdapterLogger("DuckDB")
 
 # Whether the command that goes on only looks; dbt opens the file in threads of its own.
 _only_looks = False
+# Connections that keep the file open for as long as a call lasts. None: nobody would close them.
+_kept: list[duckdb.DuckDBPyConnection] | None = None
 
 
 @contextmanager
 def opened(only_to_look: bool) -> Iterator[None]:
-    """Around a call of dbt: one that only looks creates no file."""
-    global _only_looks
+    """Around a call of dbt: one that only looks creates no file.
+
+    The file stays open until the call ends. dbt closes it whenever no node is at work, and to open
+    and write it anew between nodes took a sixth of a run on a small database.
+    """
+    global _only_looks, _kept
     before, _only_looks = _only_looks, only_to_look
+    outer, _kept = _kept, []
     try:
         yield
     finally:
-        _only_looks = before
+        for connection in _kept:
+            connection.close()
+        _only_looks, _kept = before, outer
 
 
 def problem_of(path: Path, setting: str, only_looks: bool, other: Path | None) -> str | None:
@@ -111,14 +120,20 @@ class Plugin(BasePlugin):
             raise DbtRuntimeError(problem)
         if self._setting == _OWN_DATA:
             refuse_untold_settings()
+        if _kept and _answers(_kept[-1]):
+            return
         # Kept until dbt has connected, too: to open the file once takes no longer.
         self._waiting = self._connect(path, config)
 
     def configure_connection(self, _conn: duckdb.DuckDBPyConnection) -> None:
         """When dbt has the file."""
-        if self._waiting is not None:
+        if self._waiting is None:
+            return
+        if _kept is None:
             self._waiting.close()
-            self._waiting = None
+        else:
+            _kept.append(self._waiting)
+        self._waiting = None
 
     def _connect(self, path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection | None:
         left = list(waits(1 if Plugin._in_vain else self._attempts))
@@ -139,6 +154,16 @@ class Plugin(BasePlugin):
             else:
                 Plugin._in_vain = False
                 return connection
+
+
+def _answers(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether its database does: after a failed commit only opening the file again helps."""
+    try:
+        connection.execute("select 1")
+    except duckdb.Error:
+        connection.close()
+        return False
+    return True
 
 
 def _waiting_for(path: Path, error: str, seconds: int) -> str:

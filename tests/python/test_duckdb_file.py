@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import duckdb
 import pytest
@@ -39,7 +40,7 @@ def held(path: Path) -> Iterator[subprocess.Popen[str]]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as holder:  # type: ignore[call-overload]
         assert holder.stdout is not None
-        holder.stdout.readline()
+        assert holder.stdout.readline() == "\n", "another has it"
         yield holder
         holder.kill()
 
@@ -69,6 +70,37 @@ def test_a_lock_is_waited_for_and_that_is_told_first(tmp_path: Path, told: list[
     assert waiting.endswith(f"(PID {holder.pid}) has open: up to 31 s.")
     assert waited == ["1 s", "2 s"]
     # nothing of it stays open
+    with held(path):
+        pass
+
+
+def test_a_call_opens_the_file_once_and_leaves_it_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tidemark.duckdb"
+    connects: list[str] = []
+    connect = Plugin._connect
+
+    def counted(*args: Any) -> Any:
+        connects.append("file")
+        return connect(*args)
+
+    monkeypatch.setattr(Plugin, "_connect", counted)
+    with duckdb_file.opened(only_to_look=False):
+        for _ in range(3):
+            open_as_dbt_does(path, attempts=1)
+        assert len(connects) == 1
+        # A failed commit leaves a database that answers nothing more.
+        (kept,) = duckdb_file._kept or []
+        kept.close()
+        open_as_dbt_does(path, attempts=1)
+        assert len(connects) == 2
+    with held(path):
+        pass
+    # dbt alone opens it each time: nobody says when its call is over
+    for _ in range(2):
+        open_as_dbt_does(path, attempts=1)
+    assert len(connects) == 4
     with held(path):
         pass
 
