@@ -13,8 +13,9 @@ FEWER_DBT_FILES := DBT_LOG_LEVEL_FILE=info DBT_WRITE_JSON=false
 # What dbt warns of fails, but the tests that are to warn of the demo's data. A warning is given where a file is read, so
 # all are read.
 WARNINGS_FAIL := --no-partial-parse --warn-error-options '{"error": "all", "warn": ["LogTestResult"]}'
-# Tests of one file share what is slow to set up.
-IN_PARALLEL := --numprocesses auto --dist loadfile
+# Tests of one file share what is slow to set up. In our order, the longest first; xdist's own begins with the files of the
+# most tests, and one of the longest has few.
+IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 BIN := .venv/bin
 
@@ -66,7 +67,8 @@ SQL := models analyses snapshots tests packages/tidemark/models packages/tidemar
 # Those with SQL of their own for increments, and that SQL is theirs to lint; what macros make of them is not.
 BRANCHING = $(shell grep --recursive --files-with-matches 'is_incremental()' --include '*.sql' $(SQL))
 AND_ALL_ABOVE = $(addprefix +,$(basename $(notdir $(BRANCHING))))
-LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb
+# A target of its own: `.ci/run` tests at the same time.
+LINT_DATABASE := TIDEMARK_DEMO_PATH=target/lint/tidemark.duckdb DBT_TARGET_PATH=target/lint/dbt DBT_LOG_PATH=target/lint
 NO_TESTS := --exclude-resource-type test --exclude-resource-type unit_test
 
 lint: setup ## Check style and types: ruff, mypy, sqlfluff

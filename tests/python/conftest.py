@@ -23,6 +23,21 @@ PROJECT = Path(__file__).parents[2]
 
 BuiltOnce = Callable[..., Path]
 
+# Minutes each. Begun last, one of them would leave every other processor idle until it ends.
+LONGEST = (
+    *("on_snowflake/test_end_to_end.py", "test_cli.py", "test_gaps.py", "test_coverage.py"),
+    *("faults/test_faults.py", "test_alerts.py", "on_snowflake/test_operations.py"),
+    *("test_load.py", "test_metrics.py", "test_example.py", "on_snowflake/test_example.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; those that follow even out what is left."""
+    ranks = {PROJECT / "tests" / "python" / name: rank for rank, name in enumerate(LONGEST)}
+    assert all(path.exists() for path in ranks), "LONGEST names a file that is not there"
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 # readline, which pytest imports, puts it into the environment of parallel workers: 80 columns,
 # though nobody looks at a terminal.
 os.environ.pop("COLUMNS", None)
