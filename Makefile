@@ -13,8 +13,8 @@ FEWER_DBT_FILES := DBT_LOG_LEVEL_FILE=info DBT_WRITE_JSON=false
 # What dbt warns of fails, but the tests that are to warn of the demo's data. A warning is given where a file is read, so
 # all are read.
 WARNINGS_FAIL := --no-partial-parse --warn-error-options '{"error": "all", "warn": ["LogTestResult"]}'
-# Tests of one file share what is slow to set up. In our order, the longest first; xdist's own begins with the files of the
-# most tests, and one of the longest has few.
+# Tests of one file share what is slow to set up. The longest files come first, in our order: xdist would begin with
+# those of the most tests, and one of the longest has few.
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 BIN := .venv/bin
@@ -124,7 +124,7 @@ PIP      := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 	echo "Name another one: make demo PYTHON=/path/to/python3.12" >&2; \
 	exit 1
 	@echo "Setting up .venv with $$($(BIN)/python --version): about a minute, once"
-	@$(PIP) install --no-compile --requirement requirements-dev.txt
+	@$(BIN)/python .ci/install.py requirements-dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@# On all cores, which pip does not; where the environment forbids byte code, each process would compile again (3 s).
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib tidemark || true
