@@ -10,3 +10,12 @@
 {%- macro generate_schema_name(custom_schema_name, node) -%}
     {{ return(custom_schema_name or target.schema) }}
 {%- endmacro %}
+
+{#- What a staging view is where there is no raw table for it: its columns, without rows. -#}
+{%- macro no_rows(columns) -%}
+    select
+    {%- for name, type in columns.items() %}
+        cast(null as {{ type }}) as {{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+    where false
+{%- endmacro %}

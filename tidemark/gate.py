@@ -194,7 +194,10 @@ def _predicate(check: SourceCheck) -> str:
         case SourceState.EMPTY:
             return "is empty: it holds no rows"
         case SourceState.FUTURE:
-            return "is in the future: it holds rows, but none loaded by the clock of this run"
+            return (
+                "is in the future: it holds rows, but none loaded by the clock of this run. A load"
+                " time of now() never is: stamp rows when they are loaded"
+            )
         case SourceState.ERROR:
             return f"could not be checked: {check.problem or 'no reason was given'}"
         case SourceState.FRESH:

@@ -1,3 +1,19 @@
+{% if 'crm_daily' in var('absent_sources') -%}
+
+{{ no_rows({
+    'company_id': 'varchar',
+    'company_name': 'varchar',
+    'country': 'varchar',
+    'industry_tag': 'varchar',
+    'last_contact_at': tidemark.timestamp_type(),
+    'load_date': 'date',
+    'occurred_at': 'date',
+    'loaded_at': tidemark.timestamp_type(),
+    'quarantine_reason': 'varchar'
+}) }}
+
+{%- else -%}
+
 with source as (
 
     {{ tidemark.contract_rows(source('raw', 'crm_daily')) }}
@@ -30,3 +46,5 @@ final as (
 )
 
 select * from final
+
+{%- endif %}

@@ -1,3 +1,17 @@
+{% if 'product_usage_daily' in var('absent_sources') -%}
+
+{{ no_rows({
+    'company_id': 'varchar',
+    'usage_date': 'date',
+    'occurred_at': 'date',
+    'active_users': 'integer',
+    'events': 'integer',
+    'loaded_at': tidemark.timestamp_type(),
+    'quarantine_reason': 'varchar'
+}) }}
+
+{%- else -%}
+
 with source as (
 
     {{ tidemark.contract_rows(source('raw', 'product_usage_daily')) }}
@@ -32,3 +46,5 @@ final as (
 )
 
 select * from final
+
+{%- endif %}

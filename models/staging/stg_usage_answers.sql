@@ -1,3 +1,14 @@
+{% if 'usage_answers' in var('absent_sources') -%}
+
+{{ no_rows({
+    'usage_date': 'date',
+    'occurred_at': 'date',
+    'loaded_at': tidemark.timestamp_type(),
+    'quarantine_reason': 'varchar'
+}) }}
+
+{%- else -%}
+
 with source as (
 
     {{ tidemark.contract_rows(source('raw', 'usage_answers')) }}
@@ -23,3 +34,5 @@ final as (
 )
 
 select * from final
+
+{%- endif %}

@@ -1,4 +1,11 @@
-{{ config(incremental_strategy='full', transient=true, unique_key=['company_id', 'valid_from']) }}
+{#- without a CRM there is no source above it that a record could go by -#}
+{{ config(
+    materialized='view' if 'crm_daily' in var('absent_sources') else 'incremental',
+    meta={'is_recorded': 'crm_daily' not in var('absent_sources')},
+    incremental_strategy='full',
+    transient=true,
+    unique_key=['company_id', 'valid_from']
+) }}
 
 with crm as (
 
