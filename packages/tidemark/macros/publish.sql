@@ -46,13 +46,15 @@
     ) }}
 {%- endmacro %}
 
-{#- Those that are there: recorded models and what is built on them, unless they are private, and all of ops but the bad
-    rows. These are a look at all raw tables, which costs as much and fails with any of them; pipeline_health counts
-    them. -#}
+{#- Those that are there: recorded models and what is built on them, and all of ops but the bad rows. These are a look at
+    all raw tables, which costs as much and fails with any of them; pipeline_health counts them. Where a project calls
+    models public, only these are; else all that are not private. Snapshots know no such word. -#}
 {%- macro published_relations() -%}
     {%- set wanted, ops, found = {}, tidemark.setting('ops_schema'), [] -%}
+    {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') -%}
+    {%- set hidden = ['private', 'protected'] if 'public' in models | map(attribute='access') else ['private'] -%}
     {%- for node in graph.nodes.values() if node.resource_type in ('model', 'snapshot') -%}
-        {%- if node.access != 'private' and tidemark.is_recorded_or_above(node.unique_id) -%}
+        {%- if node.access not in hidden and tidemark.is_recorded_or_above(node.unique_id) -%}
             {%- do wanted.update({(node.schema, node.alias): node.package_name != 'tidemark'}) -%}
         {%- endif -%}
     {%- endfor -%}
