@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import PROJECT
 from exact.marts import all_differences, connect, create_reference, differences, fetch
+from exact.raw import TABLES as RAW_TABLES
 from exact.raw import create
 
 from tidemark.engine import Dbt
@@ -74,6 +75,16 @@ ACCOUNTS = f"""
         loaded_at as synced_at
     from ({CRM})
 """
+# As `tidemark check --contract --write` writes it; a load is the file of its day.
+ACCOUNTS_COLUMNS = {
+    "company_id": "id",
+    "name": "account_name",
+    "country": "billing_country",
+    "industry_tag": "industry",
+    "last_contact_at": "last_activity_at",
+    "load_date": "cast(synced_at as date)",
+    "loaded_at": "synced_at",
+}
 # Two events a day and person, one of which arrives after midnight; all of two days on the next; one
 # in forty much later, and again; some that are none.
 TRACKS = f"""
@@ -129,6 +140,14 @@ TRACKS = f"""
         timezone('UTC', happened_at) as timestamp
     from sent where number % 40 = 7
 """
+TRACKS_COLUMNS = {
+    "event_id": "id",
+    "company_id": "account_id",
+    "event_timestamp": "timestamp",
+    "events": "1",
+    "is_deleted": "null",
+    "loaded_at": "received_at",
+}
 # What a person would count who sees all that was received by the clock.
 _GOOD = """
     from own.raw.tracks
@@ -171,37 +190,34 @@ class Input:
     absent: tuple[str, ...]
     own: Mapping[str, str]
     contract: Mapping[str, str]
+    # recipes that take the place of staging views
     staging: tuple[str, ...] = ()
-    # by source: its table, and what says when it was loaded
-    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    # by staging view, what its raw table has for the contract's columns
+    mapped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # tables that are called otherwise
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def project(self, folder: Path) -> Path:
         """The project, or a copy of it with these staging views."""
-        if not self.staging:
+        if not self.staging and not self.mapped:
             return PROJECT
-        for name in ("macros", "models", "packages", "snapshots", "tests/generic"):
-            if (PROJECT / name).exists():
-                shutil.copytree(PROJECT / name, folder / name)
-        for name in ("dbt_project.yml", "packages.yml", "profiles.yml", "docs"):
+        for name in ("macros", "models", "snapshots"):
+            shutil.copytree(PROJECT / name, folder / name)
+        linked = ("dbt_project.yml", "packages.yml", "profiles.yml", "docs", "dbt_packages")
+        for name in linked:
             (folder / name).symlink_to(PROJECT / name)
-        (folder / "dbt_packages").symlink_to(PROJECT / "dbt_packages")
+        views = folder / "models" / "staging"
         for view in self.staging:
-            shutil.copy(EXAMPLE / f"{view}.sql", folder / "models" / "staging")
-        described = folder / "models" / "staging" / "_staging.yml"
-        text = described.read_text()
-        for source, (_, loaded_at) in self.sources.items():
-            before, after = text.split(f"      - name: {source}\n", 1)
-            assert "loaded_at_field: loaded_at\n" in after
-            after = after.replace(
-                "loaded_at_field: loaded_at\n", f"loaded_at_field: {loaded_at}\n", 1
+            shutil.copy(EXAMPLE / f"{view}.sql", views)
+        for view, columns in self.mapped.items():
+            (file := next(views.rglob(f"{view}.sql"))).write_text(
+                f"{{{{ config(meta={{'raw_columns': {dict(columns)}}}) }}}}\n{file.read_text()}"
             )
-            text = f"{before}      - name: {source}\n{after}"
-        described.write_text(text)
         return folder
 
     @property
     def variables(self) -> dict[str, object]:
-        identifiers = {source: table for source, (table, _) in self.sources.items()}
+        identifiers = {source: self.names.get(source, source) for source in RAW_TABLES}
         named = {"domains": ["company"], "absent_sources": list(self.absent)}
         return {**named, "raw_identifiers": identifiers}
 
@@ -222,15 +238,16 @@ INPUTS = {
         absent=("usage_answers",),
         own={"accounts": ACCOUNTS, "product_usage_daily": USAGE},
         contract={"crm_daily": FILES_OF_ACCOUNTS, "product_usage_daily": USAGE},
-        staging=("stg_crm_daily",),
-        sources={"crm_daily": ("accounts", "synced_at")},
+        mapped={"stg_crm_daily": ACCOUNTS_COLUMNS},
+        names={"crm_daily": "accounts"},
     ),
     "own events alone": Input(
         absent=("crm_daily", "product_usage_daily", "usage_answers"),
         own={"tracks": TRACKS},
         contract={"product_usage_daily": USAGE_OF_TRACKS, "usage_answers": ANSWERS_OF_TRACKS},
         staging=("stg_product_usage_daily", "stg_usage_answers"),
-        sources={"fact_events": ("tracks", "received_at")},
+        mapped={"stg_fact_events": TRACKS_COLUMNS},
+        names={"fact_events": "tracks"},
     ),
 }
 
