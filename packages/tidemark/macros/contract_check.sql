@@ -141,10 +141,8 @@
         {%- endif -%}
     {%- endfor -%}
     {%- for name in sample.maybe_epochs -%}
-        {%- set number = 'cast(' ~ sample.columns[name] ~ ' as double)' -%}
-        {%- if tidemark.kind_of_type(converted.get(name, {}).get('actual', '')) == 'text' -%}
-            {%- set number = 'try_' ~ number -%}
-        {%- endif -%}
+        {#- by way of text: a number is tried like digits, on both engines -#}
+        {%- set number = 'try_cast(cast(' ~ sample.columns[name] ~ ' as varchar) as double)' -%}
         {%- for aggregate in ('min', 'max') -%}
             {%- set figure = '(select ' ~ aggregate ~ '(' ~ number ~ ') from given)' -%}
             {%- do wanted.update({aggregate ~ ' ' ~ name: figure}) -%}
