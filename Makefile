@@ -35,7 +35,7 @@ demo: setup ## Walk through the seeded story, in its own database file
 
 test: setup ## Build and test everything on the demo data, then run the Python tests (minutes)
 	@rm -rf target/test && mkdir -p target/test
-	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(BIN)/dbt $(WARNINGS_FAIL) build
+	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(FEWER_DBT_FILES) $(BIN)/dbt $(WARNINGS_FAIL) build
 	$(FEWER_DBT_FILES) $(BIN)/pytest -m exact
 	@echo "The rest on a machine that lives in New York, which must not matter:"
 	$(FEWER_DBT_FILES) TZ=America/New_York $(BIN)/pytest $(IN_PARALLEL) --durations=20 -m "not exact and not mutants"
@@ -79,7 +79,7 @@ lint: setup ## Check style and types: ruff, mypy, sqlfluff
 	@rm -rf target/lint && mkdir -p target/lint
 	$(LINT_DATABASE) $(BIN)/sqlfluff lint --processes 2 $(SQL)
 	@echo "Once more with the tables there, for the other branch of is_incremental():"
-	$(LINT_DATABASE) $(BIN)/dbt --quiet build $(NO_TESTS) --select $(AND_ALL_ABOVE)
+	$(LINT_DATABASE) $(FEWER_DBT_FILES) $(BIN)/dbt --quiet build $(NO_TESTS) --select $(AND_ALL_ABOVE)
 	$(LINT_DATABASE) $(BIN)/sqlfluff lint --processes 1 $(BRANCHING)
 
 docs: setup ## Write the documentation site as one file, target/site/index.html
