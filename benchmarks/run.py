@@ -237,6 +237,8 @@ class Bench:
             self.measure_full_refresh(everything, quarter, table)
         with console.status("hourly increments"):
             self.measure_increments(everything, quarter, table)
+        with console.status("hours with their tests"):
+            self.measure_tests(everything, table)
         with console.status("coverage"):
             self.measure_coverage(everything, quarter, table)
         if COMPARED_WITH_MICROBATCH in self.subject.models:
@@ -248,8 +250,13 @@ class Bench:
                 self.measure_shares(everything, table)
 
     def build(self, label: str, warehouse: Warehouse, *args: str, **variables: object) -> Call:
+        return self.call("run", label, warehouse, *args, **variables)
+
+    def call(
+        self, command: str, label: str, warehouse: Warehouse, *args: str, **variables: object
+    ) -> Call:
         clock = str(warehouse.clock)
-        call = self.tidemark.call(warehouse.path, "run", *args, as_of=clock, **variables)
+        call = self.tidemark.call(warehouse.path, command, *args, as_of=clock, **variables)
         self.calls.setdefault(label, []).append(call)
         return call
 
@@ -345,6 +352,32 @@ class Bench:
         limits = "DuckDB may use 8 GB"
         table.add_row(f"peak memory, full refresh; {limits}", f"{self.full_peak:.1f} GB")
         table.add_row(f"peak memory, hours; {limits}", f"{peak:.1f} GB")
+
+    def measure_tests(self, warehouse: Warehouse, table: Table) -> None:
+        """Everything with its tests, then hours with theirs: what they take beside the models."""
+        nodes = (
+            *("--select", *self.subject.views, *self.subject.models, "etl_job_watermarks"),
+            *("--indirect-selection", "buildable"),
+            *("--exclude-resource-type", "unit_test"),
+        )
+        self.call("build", "full, tested", warehouse, "--full-refresh", *nodes)
+        for _ in range(self.repeats):
+            warehouse.load(HOUR)
+            self.call("build", "hour, tested", warehouse, *nodes)
+        full, hour = self.best("full, tested"), self.median("hour, tested")
+        aim = 100 if self.scale >= 100 else 25
+        ratio = full.engine_seconds / hour.engine_seconds
+        what = "full build with its tests, against one hour with its tests"
+        row(table, what, seconds(full), seconds(hour), ratio, aim, at_least=True)
+        tests = {
+            node.name
+            for node in self.tidemark.manifest.nodes.values()
+            if str(node.resource_type) == "test"
+        }
+        of_tests = sum(each.seconds for each in hour.statements if each.node in tests)
+        of_models = hour.engine_seconds - of_tests
+        what = "tests of an hour, against its models"
+        row(table, what, f"{of_tests:.2f}", f"{of_models:.2f}", of_tests / of_models, 1)
 
     def measure_coverage(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
         """Both hold the same rate of events, so the window holds as many rows in both."""
