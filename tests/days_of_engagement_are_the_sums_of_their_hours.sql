@@ -3,12 +3,14 @@
 with hours as (
 
     select * from {{ ref('fct_engagement_metrics') }}
+    where {{ tidemark.written_days('metric_hour', ['fct_engagement_metrics', 'server_engagement_daily']) }}
 
 ),
 
 days as (
 
     select * from {{ ref('engagement_daily') }}
+    where {{ tidemark.written_days('activity_date', ['fct_engagement_metrics', 'server_engagement_daily']) }}
 
 ),
 

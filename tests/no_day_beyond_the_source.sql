@@ -1,5 +1,7 @@
 {{ config(group='company', enabled='company' in var('domains')) }}
 
+{% set tables = ['company_daily_usage', 'fact_events_daily'] %}
+
 -- no mart knows of a day that its source does not hold
 with sources as (
 
@@ -12,7 +14,9 @@ with sources as (
         'fact_events_daily' as mart,
         max(activity_date) as last_day
     from {{ ref('stg_fact_events') }}
-    where {{ tidemark.valid_and_visible() }}
+    where
+        {{ tidemark.valid_and_visible() }}
+        and {{ tidemark.written_days('occurred_at', tables, onwards=true) }}
 
 ),
 
@@ -22,12 +26,15 @@ marts as (
         'company_daily_activity' as mart,
         activity_date
     from {{ ref('company_daily_activity') }}
+    where {{ tidemark.written_days('activity_date', tables) }}
     union all
     select
         'fact_events_daily' as mart,
         activity_date
     from {{ ref('fact_events_daily') }}
-    where {{ tidemark.not_earlier_than('activity_date', tidemark.first_kept_day(model)) }}
+    where
+        {{ tidemark.not_earlier_than('activity_date', tidemark.first_kept_day(model)) }}
+        and {{ tidemark.written_days('activity_date', tables) }}
 
 ),
 

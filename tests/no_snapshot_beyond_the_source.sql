@@ -1,16 +1,21 @@
 {{ config(enabled='consumers' in var('domains')) }}
 
+{% set tables = ['consumer_events_daily', 'customer_states'] %}
+
 -- no snapshot is later than the end of the last day that the source holds
 with source_rows as (
 
     select max(activity_date) as last_day from {{ ref('stg_customer_events') }}
-    where {{ tidemark.valid_and_visible() }}
+    where
+        {{ tidemark.valid_and_visible() }}
+        and {{ tidemark.written_days('occurred_at', tables, onwards=true) }}
 
 ),
 
 snapshots as (
 
     select * from {{ ref('consumer_analytics') }}
+    where {{ tidemark.written_days('snapshot_timestamp', tables, onwards=true) }}
 
 ),
 

@@ -13,6 +13,23 @@ sessions as (
 
 ),
 
+-- in a build those that it wrote: whole, on however many days their minutes lie
+tested_sessions as (
+
+    select
+        learner_id,
+        session_id
+    from minutes
+    where {{ tidemark.written_days('minute_timestamp', ['minute_metrics', 'session_metrics']) }}
+    union
+    select
+        learner_id,
+        session_id
+    from sessions
+    where {{ tidemark.written_days('session_start', ['minute_metrics', 'session_metrics']) }}
+
+),
+
 sums as (
 
     select
@@ -27,7 +44,27 @@ sums as (
         sum(assessments_started) as assessments_attempted,
         sum(assessments_completed) as assessments_completed
     from minutes
+    where
+        (learner_id, session_id) in (
+            select
+                tested_sessions.learner_id,
+                tested_sessions.session_id
+            from tested_sessions
+        )
     group by learner_id, session_id
+
+),
+
+stored_sessions as (
+
+    select * from sessions
+    where
+        (learner_id, session_id) in (
+            select
+                tested_sessions.learner_id,
+                tested_sessions.session_id
+            from tested_sessions
+        )
 
 ),
 
@@ -39,7 +76,7 @@ final as (
         sums.total_events as events_of_minutes,
         sessions.total_events
     from sums
-    full outer join sessions
+    full outer join stored_sessions as sessions
         on
             sums.learner_id = sessions.learner_id
             and sums.session_id = sessions.session_id

@@ -1,16 +1,20 @@
 {{ config(group='web', enabled='web' in var('domains')) }}
 
+{% set tables = ['web_hourly_stats', 'web_sessions', 'web_hourly_bounces'] %}
+
 -- a session begins with an event, so where bounces has an hour of a team, stats has it; and the views of a day belong
 -- to sessions that reach into that day
 with stats as (
 
     select * from {{ ref('web_hourly_stats') }}
+    where {{ tidemark.written_days('period_bucket', tables) }}
 
 ),
 
 bounces as (
 
     select * from {{ ref('web_hourly_bounces') }}
+    where {{ tidemark.written_days('period_bucket', tables) }}
 
 ),
 
@@ -91,6 +95,7 @@ begun_sessions as (
         period_bucket,
         count(*) as sessions
     from sessions
+    where {{ tidemark.written_days('period_bucket', tables) }}
     group by team_id, period_bucket
 
 ),

@@ -19,6 +19,14 @@
     {{ return(tidemark.ledger_state().jobs.get(model.name, {}).get('watermark')) }}
 {%- endmacro %}
 
+{#- The same of any model, as it is by now: one that was built in this command has it from there. -#}
+{%- macro watermark_now(name) -%}
+    {%- set id = (tidemark.model_named(name) or {}).get('unique_id', '') -%}
+    {%- set built = graph.get('tidemark_states', {}).get(invocation_id ~ id, {}) -%}
+    {%- set is_moved = built.mode in ('full', 'incremental') -%}
+    {{ return(tidemark.as_of_value() if is_moved else tidemark.ledger_state().jobs.get(name, {}).get('watermark')) }}
+{%- endmacro %}
+
 {#- Up to where a table claims to hold everything: a restatement and the gate do not add to that, a reset takes nothing
     away. Of a table that the ledger does not know everything is expected. -#}
 {%- macro known_clock() -%}
@@ -41,7 +49,7 @@
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
-        {%- set jobs, failures, requests, floors, last_run = {}, {}, {}, {}, [] -%}
+        {%- set jobs, failures, requests, floors, last_run, tests = {}, {}, {}, {}, [], {} -%}
         {%- if load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
             {%- set entries = tidemark.recent_entries() -%}
             {%- set rows = tidemark.named_rows(tidemark.last_runs(entries)) -%}
@@ -53,8 +61,10 @@
                 {%- do jobs.update({row['job_name']: {
                     'watermark': row['last_processed_timestamp'],
                     'built_until': row['built_until'],
+                    'known_until': row['known_until'],
                     'read_entry': row['success_entry'] or 0,
                     'full_entry': row['full_entry'] or 0,
+                    'written_entry': row['written_entry'] or 0,
                     'is_reset': row['job_type'] == 'reset',
                     'code_checksum': row['code_checksum'],
                     'metadata': fromjson(row['metadata_json'] or '{}', {}),
@@ -68,6 +78,12 @@
                     {%- do floors.update({row['subject']: row['day']}) -%}
                 {%- elif row['kind'] == 'run' -%}
                     {%- do last_run.append(row['requested_at']) -%}
+                {%- elif row['kind'] == 'test' -%}
+                    {%- do tests.update({row['subject']: {
+                        'ledger_entry': row['ledger_entry'],
+                        'checksum': row['entity'],
+                        'as_of': row['requested_at'],
+                    }}) -%}
                 {%- else -%}
                     {%- do requests.setdefault(row['subject'], []).append(row) -%}
                 {%- endif -%}
@@ -79,6 +95,7 @@
             'requests': requests,
             'floors': floors,
             'last_run': last_run | first | default(none),
+            'tests': tests,
         }}) -%}
     {%- endif -%}
     {{ return(graph[key]) }}
@@ -103,7 +120,7 @@
 {%- endmacro %}
 
 {#- What failed last, a test of it included; when a run last ended; from which day the raw tables are complete; what
-    someone asked for: one statement, since every run asks. -#}
+    someone asked for; which tests have passed, and up to where: one statement, since every run asks. -#}
 {%- macro failures_floors_and_requests(entries) -%}
     select
         'failure' as kind,
@@ -149,6 +166,18 @@
     where subject_type = 'source'
     group by subject
     {%- endif %}
+    {%- if load_relation(tidemark.ops_table('test_results')) is not none %}
+    union all
+    select
+        'test' as kind,
+        test_id as subject,
+        ledger_entry,
+        checksum as entity,
+        null as day,
+        as_of as requested_at
+    from {{ tidemark.ops_table('test_results') }}
+    where status in ('pass', 'warn')
+    {%- endif %}
 {%- endmacro %}
 
 {#- Per job: its last success or reset in ledger order, its last clock, and the clock up to which it is known. An
@@ -165,7 +194,8 @@
         successes.full_entry,
         successes.built_until,
         clocks.as_of,
-        clocks.known_until
+        clocks.known_until,
+        clocks.written_entry
     from {{ ledger }} as runs
     left join (
         select
@@ -174,7 +204,8 @@
             {#- a restatement writes at its clock, and knows only the days of its window up to then. #}
             {{ tidemark.last_known(
                 'entries.as_of', "case when entries.job_type <> 'restatement' then entries.ledger_entry end"
-            ) }} as known_until
+            ) }} as known_until,
+            max(case when entries.status = 'success' then entries.ledger_entry end) as written_entry
         from {{ ledger }} as entries
         where entries.status = 'success' or (entries.job_type = 'gate' and entries.status = 'skipped')
         group by entries.job_name

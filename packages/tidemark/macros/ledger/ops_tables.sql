@@ -130,13 +130,24 @@
             'kept_from': 'date',
             'rows_deleted': 'bigint',
             'reason': 'varchar'
+        },
+        'test_results': {
+            'test_id': 'varchar',
+            'model_name': 'varchar',
+            'ledger_entry': 'bigint',
+            'checksum': 'varchar',
+            'status': 'varchar',
+            'run_id': 'varchar',
+            'as_of': time,
+            'tested_at': time,
+            'whole_as_of': time
         }
     }) }}
 {%- endmacro %}
 
 {#- It stands in the name of a view, so that a run knows it without a statement: dbt lists a schema anyway. -#}
 {%- macro ops_schema_version() -%}
-    {{ return(2) }}
+    {{ return(3) }}
 {%- endmacro %}
 
 {#- What brings rows of an earlier version to this one, besides new tables and columns, which come by themselves.

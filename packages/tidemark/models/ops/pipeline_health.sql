@@ -15,6 +15,7 @@
     ('open_gaps', 'gaps', 'gaps', 'null', 'checked_at'),
     ('repair_success', 'repairs', 'success_percent', 'null', 'finished_at'),
     ('repair_time', 'repairs', 'seconds', 'null', 'finished_at'),
+    ('test_age', 'tested', 'seconds', 'null', 'whole_as_of'),
 ] -%}
 
 with clock as (
@@ -115,6 +116,21 @@ repairs as (
 
 ),
 
+-- how long ago every test of a model looked at all of it
+tested as (
+
+    select
+        results.model_name as subject,
+        {{ dbt.datediff('min(results.whole_as_of)', 'max(clock.as_of)', 'second') }} as seconds,
+        min(results.whole_as_of) as whole_as_of,
+        max(clock.as_of) as as_of
+    from {{ source('ops', 'test_results') }} as results
+    cross join clock
+    where results.model_name is not null
+    group by results.model_name
+
+),
+
 figures as (
 
     {% for metric, part, amount, detail, reference_time in figures_of_the_ledger -%}
@@ -149,7 +165,7 @@ judged as (
     select
         figures.*,
         case
-            when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag', 'repair_time') then 'seconds'
+            when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag', 'repair_time', 'test_age') then 'seconds'
             when figures.metric = 'repair_success' then 'percent'
             else 'count'
         end as unit,

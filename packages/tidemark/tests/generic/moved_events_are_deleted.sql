@@ -2,10 +2,16 @@
     not. -#}
 {% test moved_events_are_deleted(model, event_id) %}
 
+{% set is_new = tidemark.loaded_since_passed() %}
+
 with latest_versions as (
 
     select * from {{ model }}
-    where {{ tidemark.valid_and_visible() }}
+    where
+        {{ tidemark.valid_and_visible() }}
+        {%- if is_new != 'true' %}
+        and {{ event_id }} in (select {{ event_id }} from {{ model }} where {{ is_new }})
+        {%- endif %}
     qualify {{ tidemark.latest_version(model) }}
 
 )

@@ -6,7 +6,10 @@
 
 select {{ identity }}, {{ tidemark.staged('loaded_at') }}, count(*) as versions
 from {{ model }}
-where {{ tidemark.staged('quarantine_reason') }} is null and {{ tidemark.staged('loaded_at') }} is not null
+where
+    {{ tidemark.staged('quarantine_reason') }} is null
+    and {{ tidemark.staged('loaded_at') }} is not null
+    and {{ tidemark.loaded_since_passed() }}
 group by {{ identity }}, {{ tidemark.staged('loaded_at') }}
 having count(*) > 1
 

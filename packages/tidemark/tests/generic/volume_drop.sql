@@ -16,13 +16,9 @@
 {{ config(severity='warn') }}
 
 {% set is_staging = model.identifier in tidemark.setting('versions') %}
-{% set watermarks = ref('etl_job_watermarks') %}
 {% set clock = tidemark.as_of_value() %}
-{% if execute and not is_staging and flags.WHICH in ('build', 'test') %}
-    {% set sql %}
-        select last_processed_timestamp from {{ watermarks }} where job_name = '{{ model.identifier }}'
-    {% endset %}
-    {% set clock = run_query(sql).rows | map(attribute=0) | select | map('string') | first or clock %}
+{% if not is_staging and tidemark.follows_now() %}
+    {% set clock = tidemark.watermark_now(model.identifier) or clock %}
 {% endif %}
 {# what is loaded every hour is late after two: a day is complete two hours after its end #}
 {% set today = tidemark.shifted(tidemark.utc_moment(clock), modules.datetime.timedelta(hours=-2)).date() %}
