@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tidemark.engine import Dbt, DbtError, Outcome
@@ -142,6 +143,25 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
     # A selection that matches nothing is a success to dbt.
     if not report.models:
         raise DbtError("dbt build selected nothing, though the gate found something to build.")
+    return report
+
+
+def run_tests(dbt: Dbt, as_of: datetime | None, days: int | None) -> BuildReport:
+    """Run all data tests: on everything, or on the days so far back where a test can be bounded."""
+    outcome = dbt.call(
+        "test",
+        *("--exclude-resource-type", "unit_test"),
+        as_of=as_of,
+        variables={"test_days": days} if days else {},
+    )
+    results = outcome.results_of("test")
+    report = BuildReport(
+        tests=Counter(str(result.status) for result in results),
+        failures=failures_of(results, dbt.lineage),
+        seconds=getattr(outcome.result, "elapsed_time", 0.0),
+    )
+    if not results or (not outcome.success and not report.failures):
+        raise outcome.failure("The project has no data tests.")
     return report
 
 

@@ -55,6 +55,11 @@ _GAUGES = {
     "skipped_files": ("skipped_files", "Files that a pipe did not load.", ("source",)),
     "open_gaps": ("open_gaps", "Partitions of a table that are not as they should be.", ("table",)),
     "repair_success": ("repair_success_percent", "Repairs of 30 days that succeeded.", ()),
+    "test_age": (
+        "test_age_seconds",
+        "Since all tests of a model last looked at everything, by the clock.",
+        ("job",),
+    ),
     "repair_time": ("repair_seconds", "From found to repaired, on average of 30 days.", ()),
 }
 

@@ -126,6 +126,22 @@ def test_nothing_new_builds_nothing(story: Story) -> None:
     assert told["build"]["models"] == []
 
 
+def test_everything_is_tested_when_somebody_asks(story: Story) -> None:
+    def ages() -> set[float]:
+        figures = story.orders.ask(REFUNDED, "status")["figures"]
+        ages = [f for f in figures if f["metric"] == "test_age" and f["subject"] in GRAINS]
+        assert {figure["subject"] for figure in ages} == GRAINS.keys()
+        return {figure["amount"] for figure in ages}
+
+    # the first build looked at everything, those after it at what they wrote
+    assert ages() == {(REFUNDED - FIRST).total_seconds()}
+    told = story.orders.ask(REFUNDED, "test", "--days", "3")
+    assert (told["exit_code"], told["days"], told["failures"]) == (0, 3, [])
+    assert ages() == {(REFUNDED - FIRST).total_seconds()}
+    assert story.orders.ask(REFUNDED, "test")["tests"]["pass"] >= len(GRAINS)
+    assert ages() == {0}
+
+
 def test_damage_is_found_and_repaired(story: Story) -> None:
     story.sql("delete from buyer_days where buyer = 'ada' and sales_day = '2025-03-01'")
     story.sql(

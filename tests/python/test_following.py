@@ -138,7 +138,7 @@ class Sales:
                 f"delete from main.sales where buyer = '{buyer}'",
             )
 
-    def dbt(self, *args: str, **variables: Any) -> Any:
+    def dbt(self, *args: str, **variables: Any) -> Outcome:
         self.clock += timedelta(hours=1)
         return self.orders.dbt.call(*args, as_of=self.clock, variables=variables)
 

@@ -65,6 +65,34 @@ def status(
     leave("status", json_, code, {**health_as_json(health), "published": published})
 
 
+@app.command("test", epilog="Example: tidemark test --days 30")
+def sweep(
+    target: Target = None,
+    as_of: AsOf = None,
+    json_: Json = False,
+    vars_: Vars = None,
+    project_dir: ProjectDir = None,
+    log_format: Log = LogFormat.TEXT,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", min=1, max=36500, help="Look so many days back, not at everything."),
+    ] = None,
+) -> None:
+    """Test everything that is stored; a build's tests look at what the build wrote."""
+    dbt = begin("test", log_format, project_dir, target, vars_)
+    from tidemark.build import run_tests
+    from tidemark.report.build import show_tests
+    from tidemark.report.tables import console
+    from tidemark.report.values import as_values
+
+    with explained("test", json_, "No table was touched."), logs.progress(dbt, "Testing"):
+        report = run_tests(dbt, as_of, days)
+    show_tests(console(quiet=json_), report, days)
+    code = Exit.FAILED if report.failures else Exit.DONE
+    told = {"days": days, "tests": dict(report.tests), "failures": as_values(report.failures)}
+    leave("test", json_, code, told)
+
+
 @app.command(epilog="Example: tidemark cadence --every 15m")
 def cadence(
     target: Target = None,

@@ -34,6 +34,13 @@ def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
     show_cheaper(out, [built.model for built in report.models if built.is_refresh_cheaper])
 
 
+def show_tests(out: Console, report: BuildReport, days: int | None) -> None:
+    """What failed, and how the others ended."""
+    show_failures(out, report.failures)
+    far = f"the last {count(days, 'day')}" if days else "everything"
+    out.print(f"Tested {far} in {report.seconds:.1f} s: {_tests(report.tests)}.")
+
+
 def _built_table(models: Sequence[Built]) -> Table:
     columns = ("built", "mode", "rows", "partitions", "seconds", "tests")
     built_models = table(*columns, right=(2, 3, 4), whole=columns[1:5])

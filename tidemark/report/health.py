@@ -62,10 +62,10 @@ def _sources_table(health: Health) -> Table:
 
 
 def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
-    columns = ("watermark", "lag", "pending", "last run", "seconds", "rows", "parts")
-    shown = table("job", *columns, right=(2, 3, 5, 6, 7), whole=("watermark", *columns[2:]))
+    columns = ("watermark", "lag", "pending", "last run", "seconds", "rows", "parts", "tested")
+    shown = table("job", *columns, right=(2, 3, 5, 6, 7, 8), whole=("watermark", *columns[2:]))
     metrics = ("watermark_lag", "pending_rows", "job_failures", "code_drift")
-    results = ("job_time", "job_rows", "job_partitions")
+    results = ("job_time", "job_rows", "job_partitions", "test_age")
     for job, figures in health.of(*metrics, *results).items():
         if job not in jobs:
             continue
@@ -81,6 +81,7 @@ def _jobs_table(health: Health, jobs: Sequence[str]) -> Table:
             f"{took:.2f}" if took is not None else "-",
             number(figures["job_rows"].amount),
             number(figures["job_partitions"].amount),
+            seconds(tested.amount if (tested := figures.get("test_age")) else None),
         )
     return shown
 
