@@ -132,7 +132,7 @@ class Both:
 
     def mart(self, name: str) -> Table:
         account = self.emulator.account.duck_conn
-        return fetch(account, f"{DATABASE}.MARTS.{name}", keys_in_order=False)
+        return fetch(account, f"{DATABASE}.{place(name)}", keys_in_order=False)
 
     def sql(self, *statements: str) -> list[Any]:
         """What a hand does in the emulated account, in Snowflake's SQL."""
