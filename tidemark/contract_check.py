@@ -69,18 +69,24 @@ def refuse_unknown(verdict: Verdict, given: Mapping[str, str]) -> None:
             raise ValueError(f"{verdict.table.source} has no column {name}: {', '.join(names)}")
 
 
-def table_of(dbt: Dbt, file: Path) -> str:
-    """The raw table that a staging view reads. Raises ValueError where the file is no such view."""
-    views = {}
+def table_of(dbt: Dbt, view: Path) -> str:
+    """The raw table that a staging view reads, which is named by its file or by its own name.
+
+    Raises ValueError where there is no such view.
+    """
+    views: dict[Path, str] = {}
+    files: list[str] = []
     for node in dbt.manifest.nodes.values():
         if str(node.resource_type) == "model" and node.config.materialized == "view":
             for parent in node.depends_on.nodes:
                 if parent in dbt.lineage.sources:
-                    views[dbt.project_dir / node.original_file_path] = dbt.lineage.names[parent]
-    if file.resolve() in views:
-        return views[file.resolve()]
-    files = sorted(str(view.relative_to(dbt.project_dir)) for view in views)
-    raise ValueError(f"{file} is no staging view of a raw table: {', '.join(files)}")
+                    file = dbt.project_dir / node.original_file_path
+                    views |= dict.fromkeys((file, Path(node.name)), dbt.lineage.names[parent])
+                    files.append(str(node.original_file_path))
+    found = views.get(view) or views.get(view.resolve())
+    if found is None:
+        raise ValueError(f"{view} is no staging view of a raw table: {', '.join(sorted(files))}")
+    return found
 
 
 def block_of(columns: Mapping[str, str]) -> str:

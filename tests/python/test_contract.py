@@ -23,7 +23,7 @@ from tidemark import cli
 from tidemark.build import failures_of
 from tidemark.commands import session
 from tidemark.contract import Column, Level, RawTable, judged, judged_missing, proposed, sample_of
-from tidemark.contract_check import written
+from tidemark.contract_check import table_of, written
 from tidemark.engine import Dbt
 from tidemark.facts import SourceFacts
 from tidemark.freshness import Freshness, assess
@@ -371,6 +371,24 @@ def test_a_table_by_another_name_is_found_and_one_that_is_not_there_is_not() -> 
     assert judged_missing(missing, [other], []).settings == "raw_identifiers: {events: events_v2}"
     unlike = {"name": "people", "columns": columns[:1]}
     assert judged_missing(missing, [unlike], ["shop", "web"]).settings == "domains: [web]"
+
+
+def test_a_view_is_named_by_its_file_or_its_name(tmp_path: Path, monkeypatch: Any) -> None:
+    view = SimpleNamespace(
+        name="stg_events",
+        resource_type="model",
+        original_file_path="models/stg_events.sql",
+        config=SimpleNamespace(materialized="view"),
+        depends_on=SimpleNamespace(nodes=["source.events"]),
+    )
+    lineage = Lineage({"source.events": "events"}, {}, frozenset({"source.events"}))
+    manifest = SimpleNamespace(nodes={"model.stg_events": view})
+    dbt: Any = SimpleNamespace(manifest=manifest, lineage=lineage, project_dir=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for named in ("stg_events", "models/stg_events.sql", tmp_path / "models/stg_events.sql"):
+        assert table_of(dbt, Path(named)) == "events"
+    with pytest.raises(ValueError, match=r"stg_event is no staging view .*: models/stg_events.sql"):
+        table_of(dbt, Path("stg_event"))
 
 
 def test_a_view_says_its_columns_once_and_the_rest_stays() -> None:

@@ -189,7 +189,8 @@ def check(
         Path | None,
         typer.Option(
             metavar="VIEW",
-            help="With --contract: write into this staging view what its columns are called.",
+            help="With --contract: write into this staging view, by its file or its name, what its"
+            " columns are called.",
             show_default=False,
         ),
     ] = None,
