@@ -25,7 +25,8 @@
     {%- for relation in relations if folder and relation.schema != ops -%}
         {%- set file = folder ~ '/' ~ relation.identifier ~ '.parquet' -%}
         {%- set rows = copies.get(relation | string, relation) -%}
-        {%- do run_query('copy ' ~ rows ~ ' to ' ~ tidemark.text_literal(file) ~ ' (format parquet, compression zstd)') -%}
+        {%- set to = tidemark.text_literal(file) ~ ' (format parquet, compression zstd)' -%}
+        {%- do run_query('copy ' ~ rows ~ ' to ' ~ to) -%}
     {%- endfor -%}
     {%- if path -%}
         {#- without it the last rows would lie in a log beside the file -#}
@@ -46,9 +47,9 @@
     ) }}
 {%- endmacro %}
 
-{#- Those that are there: recorded models and what is built on them, and all of ops but the bad rows. These are a look at
-    all raw tables, which costs as much and fails with any of them; pipeline_health counts them. Where a project calls
-    models public, only these are; else all that are not private. Snapshots know no such word. -#}
+{#- Those that are there: recorded models and what is built on them, and all of ops but the bad rows. These are a look
+    at all raw tables, which costs as much and fails with any of them; pipeline_health counts them. Where a project
+    calls models public, only these are; else all that are not private. Snapshots know no such word. -#}
 {%- macro published_relations() -%}
     {%- set wanted, ops, found = {}, tidemark.setting('ops_schema'), [] -%}
     {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') -%}

@@ -1,5 +1,5 @@
-{#- One run at a time. On DuckDB the lock on the file sees to that (macros/dialect/tables.sql); elsewhere a row, ops.run_lock.
-    A lease, because a run that is killed releases nothing.
+{#- One run at a time. On DuckDB the lock on the file sees to that (macros/dialect/tables.sql); elsewhere a row,
+    ops.run_lock. A lease, because a run that is killed releases nothing.
 
     Whoever changes the row has the turn, ops.run_lock_turn: a row that every change updates first, in the same
     transaction. An update waits until the transaction before it has ended. Whether it then looks again at what that one

@@ -176,7 +176,8 @@
         {%- do adapter.create_schema(marker.without_identifier()) -%}
         {%- set statements = tidemark.ops_statements(absent) -%}
         {%- set version = tidemark.ops_schema_version() -%}
-        {%- do statements.append('create or replace view ' ~ marker ~ ' as select ' ~ version ~ ' as schema_version') -%}
+        {%- set known = 'select ' ~ version ~ ' as schema_version' -%}
+        {%- do statements.append('create or replace view ' ~ marker ~ ' as ' ~ known) -%}
         {%- do run_query(statements | join(';\n')) -%}
     {%- endif -%}
 {%- endmacro %}

@@ -165,7 +165,8 @@ judged as (
     select
         figures.*,
         case
-            when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag', 'repair_time', 'test_age') then 'seconds'
+            when figures.metric in ('run_time', 'job_time', 'source_age', 'watermark_lag', 'repair_time', 'test_age')
+                then 'seconds'
             when figures.metric = 'repair_success' then 'percent'
             else 'count'
         end as unit,
