@@ -157,8 +157,8 @@ def _repair_days(
 def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) -> Repair:
     """Request, build and compare again."""
     picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": how.even_few}
-    if asked.table is not None:
-        picked["models"] = [asked.table]
+    if asked.tables:
+        picked["models"] = list(asked.tables)
     if asked.entity is not None:
         picked["entity"] = asked.entity
     started = start(dbt, as_of, picked)

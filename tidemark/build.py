@@ -48,6 +48,16 @@ class Failure:
     job: str = ""
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A test, its model (none if it is one of several), and dbt's word on it."""
+
+    test: str
+    model: str
+    status: str
+    message: str | None = None
+
+
 @dataclass
 class BuildReport:
     """What one `dbt build` did: relations, tests, failures, and what it did not reach.
@@ -57,6 +67,7 @@ class BuildReport:
 
     models: list[Built] = field(default_factory=list)
     tests: Counter[str] = field(default_factory=Counter)
+    checks: list[Checked] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
     passed: list[tuple[str, str]] = field(default_factory=list)
@@ -84,8 +95,8 @@ def build(
     ]
     if not (new or also):
         return BuildReport()
-    judged = [decision.model for decision in judgement.decisions]
-    selected = selection(dbt.lineage, [*new, *also], judged, judgement.out_of_reach)
+    named = [*new, *also]
+    selected = selection(dbt.lineage, named, judgement.judged, judgement.out_of_reach)
     # Unit tests judge the code on rows of their own: new input cannot make them fail.
     outcome = dbt.call(
         "build",
@@ -127,8 +138,10 @@ def read_build(outcome: Outcome, lineage: Lineage) -> BuildReport:
     for result in outcome.results:
         kind, status = str(result.node.resource_type), str(result.status)
         if kind in _TESTS:
+            model = _tested(result.node, lineage)
             report.tests[status] += 1
-            tests[_tested(result.node, lineage)][status] += 1
+            tests[model][status] += 1
+            report.checks.append(Checked(result.node.name, model, status, result.message))
         elif kind in _RELATIONS:
             report.models.append(_built(result, jobs))
         if status == "skipped" and kind in _RELATIONS:

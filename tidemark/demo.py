@@ -222,7 +222,7 @@ class Compare(Step):
 
     def look(self, dbt: Dbt) -> gaps.Look:
         """Compare the table with what its raw rows say."""
-        return gaps.look(dbt, self.as_of, gaps.Asked(table=self.table))
+        return gaps.look(dbt, self.as_of, gaps.Asked(tables=(self.table,)))
 
 
 class Backfill(Compare):
@@ -236,7 +236,7 @@ class Backfill(Compare):
         known = self.look(dbt)
         show_plan(out, known)
         repairs = repair(
-            *(dbt, known, gaps.Asked(table=self.table), How()),
+            *(dbt, known, gaps.Asked(tables=(self.table,)), How()),
             progress=lambda _: nullcontext(),
             tell=lambda done: show_repair(out, done),
         )

@@ -23,16 +23,20 @@ _STRIP_CELLS = 52
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be compared: ended days before the clock's, one table, one entity."""
+    """What is to be compared: ended days before the clock's, some tables, one entity.
+
+    `max_days` is how many days the plan may take of a domain, where it is not var `backfill`'s.
+    """
 
     days: int | None = None
-    table: str | None = None
+    tables: tuple[str, ...] = ()
     entity: str | None = None
+    max_days: int | None = None
 
     @property
     def coverage(self) -> dict[str, Any]:
         """As the var `coverage` takes it."""
-        asked = {"days": self.days, "entity": self.entity}
+        asked = {"days": self.days, "entity": self.entity, "max_days": self.max_days}
         return {name: value for name, value in asked.items() if value is not None}
 
 
@@ -152,7 +156,7 @@ def named_table(marts: Mapping[str, StoredMart], name: str) -> StoredMart:
 
 def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = None) -> Look:
     """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
-    tables = [asked.table] if asked.table is not None else sorted(among or dbt.stored_marts)
+    tables = sorted(asked.tables or among or dbt.stored_marts)
     compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
     found, failures = settled(dbt, as_of, asked, compared.compared)
     return Look(
@@ -258,7 +262,8 @@ def findings(dbt: Dbt, as_of: datetime, asked: Asked) -> list[Finding]:
             strategy=row["strategy"],
         )
         for row in dbt.show("coverage_findings", as_of)
-        if asked.table in (None, row["model_name"]) and asked.entity in (None, row["entity"])
+        if row["model_name"] in (asked.tables or (row["model_name"],))
+        and asked.entity in (None, row["entity"])
     ]
 
 

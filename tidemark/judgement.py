@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.facts import GateFacts, read_facts
 from tidemark.freshness import Freshness, assess
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState, decide
+from tidemark.lineage import Lineage
 from tidemark.logs import tell
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The gate's table; `absent` names judged models that do not exist in the warehouse yet."""
+    """The gate's table; `absent` names judged models that do not exist in the warehouse yet.
+
+    Those `beside` were judged and recorded like all, but nobody asked to have them built.
+    """
 
     as_of: datetime
     checks: list[SourceCheck]
@@ -25,6 +29,24 @@ class Judgement:
     seeded: bool = False
     # what to do about raw tables that are missing
     advice: str = ""
+    beside: frozenset[str] = frozenset()
+
+    def of(self, wanted: Iterable[str], lineage: Lineage) -> Judgement:
+        """What concerns some models alone: them, all judged ones above them, and their sources."""
+        named = frozenset(wanted)
+        kept = named | lineage.models_above(named)
+        sources = frozenset[str]().union(*(lineage.sources_above(model) for model in named))
+        return replace(
+            self,
+            checks=[check for check in self.checks if check.source in sources],
+            decisions=[decision for decision in self.decisions if decision.model in kept],
+            beside=frozenset(decision.model for decision in self.decisions) - kept,
+        )
+
+    @property
+    def judged(self) -> frozenset[str]:
+        """All models that were judged, asked for or not."""
+        return self.beside | {decision.model for decision in self.decisions}
 
     def models(self, state: ModelState) -> list[str]:
         """The names of the models in a state, parents before children."""

@@ -60,6 +60,23 @@ def domain_of(node: Any) -> str:
     return str(node.config.meta.get("domain") or node.fqn[-2])
 
 
+def chosen_models(manifest: Any, chosen: Iterable[str]) -> frozenset[str]:
+    """The models of domains, and models and snapshots by name. Raises ValueError for any other."""
+    models, domains = set[str](), dict[str, set[str]]()
+    for node in manifest.nodes.values():
+        if str(node.resource_type) in _BUILT and node.package_name != ENGINE:
+            models.add(node.name)
+            if str(node.resource_type) == "model":
+                domains.setdefault(domain_of(node), set()).add(node.name)
+    unknown = [name for name in chosen if name not in models and name not in domains]
+    if unknown:
+        raise ValueError(
+            f"there is no domain or model {', '.join(unknown)}; domains:"
+            f" {', '.join(sorted(domains))}"
+        )
+    return frozenset().union(*(domains.get(name, {name}) for name in chosen))
+
+
 def stored_marts(manifest: Any) -> dict[str, StoredMart]:
     """The incremental models of the project, by name."""
     return {

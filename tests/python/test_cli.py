@@ -611,6 +611,30 @@ def test_a_watermark_is_set_only_when_that_is_confirmed(
     assert "Nothing was changed." in refused.stderr
 
 
+def test_a_run_builds_what_was_selected_and_what_is_above_it(tidemark: Demo) -> None:
+    told = tidemark.json("run", "--as-of", AN_HOUR_LATER, "--select", "engagement_daily")
+    above = {"engagement_daily", "server_engagement_daily"}
+    assert states(told) == dict.fromkeys(above, "new")
+    assert source_states(told).keys() == {"engagement_events"}
+    assert built(told).keys() & NEW_IN_AN_HOUR == above
+    checked = {check["model"]: check["status"] for check in told["build"]["checks"]}
+    assert checked["engagement_daily"] == "pass"
+
+    # the rest waits, and is not forgotten
+    again = ("run", "--as-of", AN_HOUR_LATER, "--skip-exit-code", "99")
+    tidemark.json(*again, "--select", "engagement_daily", exit_code=99)
+    rest = tidemark.json(*again, "--select", "engagement")
+    assert set(states(rest)) == ENGAGEMENT
+    assert states(rest)["fct_engagement_metrics"] == "new"
+    assert states(rest)["engagement_daily"] == "unchanged"
+    assert states(tidemark.json(*again))["fact_events_daily"] == "new"
+    tidemark.json(*again, exit_code=99)
+
+    refused = tidemark("run", "--select", "tide")
+    assert refused.exit_code == 2
+    assert "there is no domain or model tide" in " ".join(refused.stderr.split())
+
+
 def test_one_run_id_in_the_log_and_in_the_ledger(tidemark: Demo) -> None:
     ran = tidemark("run", "--as-of", AN_HOUR_LATER, "--log-format", "json")
     lines = [json.loads(line) for line in ran.stderr.splitlines()]

@@ -223,7 +223,9 @@ def test_exit_codes_of_repairs() -> None:
         (["--start", "soon", "--end", "2025-10-02"], "not an ISO 8601 time"),
         (["--start", "2025-10-01", "--end", "2025-10-02", "--apply"], "belong to the plan"),
         (["--start", "2025-10-01", "--end", "2025-10-02", "--json"], "add --yes"),
-        (["--select", "web"], "belong to a window"),
+        (["--interval", "daily"], "belong to a window"),
+        (["--start", "2025-10-01", "--end", "2025-10-02", "--max-days", "3"], "belong to the plan"),
+        (["--max-days", "0"], "greater than or equal to 1"),
         (["--refresh-if-cheaper"], "belongs to --apply or to a window"),
         (["--interval", "hourly"], "hourly"),
         (["--days", "0"], "greater than or equal to 1"),
@@ -302,6 +304,29 @@ def test_gaps_are_told_as_ranges(tidemark: Demo) -> None:
     assert "No gaps." in fewer
     assert "Besides, 3 partitions outside of that" in fewer
     assert tidemark("gaps", "--table", "tides").exit_code == 2
+
+
+def test_a_domain_is_looked_at_and_planned_alone_within_the_cap(tidemark: Demo) -> None:
+    harm(tidemark)
+    found = tidemark.json("gaps", "--select", "company")
+    assert {gap["model"] for gap in found["gaps"]} == {"fact_events_daily"}
+    assert {each["table"] for each in found["tables"]} >= {"fact_events_daily", "dim_companies"}
+
+    def decided(*options: str) -> list[tuple[str, str, str]]:
+        plan = tidemark.json("backfill", "--select", "web", "--below-minimum", *options)["plan"]
+        return sorted((each["model"], each["day"], each["decision"]) for each in plan)
+
+    asked = ["2025-10-05", "2025-10-06", "2025-10-07"]
+    all_of_them = [("web_hourly_stats", day, "planned") for day in asked]
+    assert decided() == all_of_them
+    newest = [(*each[:2], "later") for each in all_of_them[:2]] + all_of_them[2:]
+    assert decided("--max-days", "1") == newest
+    applied = ("backfill", "--select", "web", "--max-days", "1", "--apply", "--below-minimum")
+    repaired = tidemark.json(*applied)["repairs"]
+    assert [(each["day"], each["repaired"]) for each in repaired] == [("2025-10-07", 1)]
+    refused = tidemark("gaps", "--select", "tide")
+    assert refused.exit_code == 2
+    assert "there is no domain or table tide" in " ".join(refused.stderr.split())
 
 
 def test_today_is_told_only_when_all_is(tidemark: Demo) -> None:

@@ -52,12 +52,31 @@ TableName = Annotated[
 Entity = Annotated[
     str | None, typer.Option("--entity", help="One entity alone.", show_default=False)
 ]
+MaxDays = Annotated[
+    int | None,
+    typer.Option(
+        "--max-days",
+        min=1,
+        help="How many days of a domain to plan, the newest first. Default: var backfill.",
+        show_default=False,
+    ),
+]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        "-s",
+        help="A domain, or one of its tables, which stands for it. Default: all domains.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(epilog="Example: tidemark gaps --days 90 --table web_hourly_stats --entity 7")
 def gaps(
     days: Days = None,
     table: TableName = None,
+    select: Select = None,
     entity: Entity = None,
     all_: Annotated[
         bool,
@@ -80,18 +99,32 @@ def gaps(
     from tidemark.report.tables import console
 
     with explained("gaps", json_, "Nothing is known."):
-        found = _look(dbt, as_of, Asked(days, table, entity))
+        tables = _tables(dbt, table, select)
+        found = _look(dbt, as_of, Asked(days, tables, entity))
     show_gaps(console(quiet=json_), found, all_)
     code = Exit.FAILED if found.failures else Exit.DONE
     leave("gaps", json_, code, look_as_json(found, all_))
 
 
-def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
-    from tidemark.gaps import look, named_table, the_clock
+def _tables(dbt: Dbt, table: str | None, selected: list[str] | None) -> tuple[str, ...]:
+    """The tables that are asked for; none for all of them."""
+    from tidemark.backfill import chosen_tables
+    from tidemark.gaps import named_table
 
-    if asked.table is not None:
+    if table is not None and selected:
+        raise typer.BadParameter("give --table or --select", param_hint="--table")
+    if table is not None:
         with refused("--table"):
-            named_table(dbt.stored_marts, asked.table)
+            return (named_table(dbt.stored_marts, table).name,)
+    if not selected:
+        return ()
+    with refused("--select"):
+        return tuple(mart.name for mart in chosen_tables(dbt.stored_marts, selected))
+
+
+def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
+    from tidemark.gaps import look, the_clock
+
     with logs.progress(dbt, "Comparing"):
         return look(dbt, the_clock(dbt, as_of), asked)
 
@@ -131,15 +164,8 @@ def backfill(
         Interval | None,
         typer.Option("--interval", help="How much of the window at once. Default: daily."),
     ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--select",
-            "-s",
-            help="A domain, or one of its tables, which stands for it. Default: all domains.",
-            show_default=False,
-        ),
-    ] = None,
+    select: Select = None,
+    max_days: MaxDays = None,
     yes: Yes = False,
     refresh_if_cheaper: RefreshIfCheaper = False,
     explain: Explain = False,
@@ -157,10 +183,10 @@ def backfill(
     """
     if (start is None) != (end is None):
         raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
-    if start is not None and (apply or below_minimum or days or table or entity):
+    if start is not None and (apply or below_minimum or days or table or entity or max_days):
         raise typer.BadParameter(
-            "a window is restated whole; --apply, --below-minimum, --days, --table and --entity"
-            " belong to the plan",
+            "a window is restated whole; --apply, --below-minimum, --days, --max-days, --table and"
+            " --entity belong to the plan",
             param_hint="--start",
         )
     if refresh_if_cheaper and start is None and not apply:
@@ -173,10 +199,8 @@ def backfill(
             "--explain belongs to a window; without --apply the plan is shown anyway",
             param_hint="--explain",
         )
-    if start is None and (interval or select or yes):
-        raise typer.BadParameter(
-            "--interval, --select and --yes belong to a window", param_hint="--start"
-        )
+    if start is None and (interval or yes):
+        raise typer.BadParameter("--interval and --yes belong to a window", param_hint="--start")
     if start is not None and end is not None:
         from tidemark.backfill import whole_days
 
@@ -194,7 +218,9 @@ def backfill(
     from tidemark.gaps import Asked
 
     how = How(below_minimum, refresh_if_cheaper)
-    _repair(dbt, as_of, Asked(days, table, entity), how, apply, json_, to)
+    with explained("backfill", json_, "Nothing was repaired."):
+        plan = Asked(days, _tables(dbt, table, select), entity, max_days)
+    _repair(dbt, as_of, plan, how, apply, json_, to)
 
 
 def _repair(

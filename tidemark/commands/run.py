@@ -17,6 +17,7 @@ from tidemark.commands.options import (
     RefreshIfCheaper,
     Target,
     Vars,
+    refused,
 )
 from tidemark.commands.publish import made_public, readers
 from tidemark.commands.session import begin, explained, leave
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
     from tidemark.load import BroughtIn
 
 app = typer.Typer()
+
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        "-s",
+        help="A domain or a model, with all that is above it; may be repeated. Default: all.",
+        show_default=False,
+    ),
+]
 
 SkipExitCode = Annotated[
     int,
@@ -72,6 +83,7 @@ def run(
         ),
     ] = False,
     refresh_if_cheaper: RefreshIfCheaper = False,
+    select: Select = None,
     explain: Explain = False,
 ) -> None:
     """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
@@ -97,8 +109,11 @@ def run(
     out = console(quiet=json_)
     brought = _bring_in(dbt, as_of, json_) if ingest else None
     with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
+        wanted = _chosen(dbt, select or [])
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
+        if wanted:
+            judgement = judgement.of(wanted, dbt.lineage)
         show_judgement(out, judgement)
     if explain:
         _explain(dbt, judgement, json_)
@@ -135,6 +150,13 @@ def run(
     told = run_as_json(judgement, built)
     also = {"healing": healing_as_json(healing), "brought_in": brought_in_as_json(brought)}
     leave("run", json_, code, {**told, **also, **published})
+
+
+def _chosen(dbt: Dbt, names: list[str]) -> frozenset[str]:
+    from tidemark.lineage import chosen_models
+
+    with refused("--select"):
+        return chosen_models(dbt.manifest, names)
 
 
 def _bring_in(dbt: Dbt, as_of: datetime | None, json_: bool) -> BroughtIn:

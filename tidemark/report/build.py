@@ -103,6 +103,7 @@ def _as_json(report: BuildReport) -> dict[str, Any]:
     return {
         "models": as_values(report.models),
         "tests": dict(report.tests),
+        "checks": as_values(report.checks),
         "failures": [
             {"node": failure.node, "kind": failure.kind, "message": failure.message}
             for failure in report.failures

@@ -12,7 +12,7 @@
     {%- if asked is none or flags.WHICH not in ('run', 'build') -%}
         {{ return('') }}
     {%- endif -%}
-    {%- set known = ['days', 'from_first_day', 'start', 'end', 'entity', 'calendar'] -%}
+    {%- set known = ['days', 'from_first_day', 'start', 'end', 'entity', 'calendar', 'max_days'] -%}
     {%- for name in ['start', 'end'] if asked is mapping and asked.get(name) is not none -%}
         {%- do tidemark.moment_argument(name, asked[name]) -%}
     {%- endfor -%}
@@ -44,6 +44,12 @@
     {%- set days = tidemark.setting('coverage_days') if asked.get('days') is none else asked.days -%}
     {%- set first_day = tidemark.before_all_days() if asked.get('from_first_day') else tidemark.days_ago(days) -%}
     {{ return((first_day, tidemark.day_plus(tidemark.as_of_value().date(), 1))) }}
+{%- endmacro %}
+
+{#- How many days of a domain a plan takes: what this look was told, else the setting. -#}
+{%- macro days_to_plan() -%}
+    {%- set asked = (var('coverage', none) or {}).get('max_days') -%}
+    {{ return(tidemark.setting('backfill').max_days if asked is none else asked) }}
 {%- endmacro %}
 
 {#- Where a look from an entity's first day on begins: no event is older, and days before it can still be told. -#}

@@ -37,7 +37,7 @@ decided as (
         *,
         case
             when not is_candidate then standing
-            when day_rank > {{ limits.max_days }} then 'later'
+            when day_rank > {{ tidemark.days_to_plan() }} then 'later'
             when is_outdated_unit or may_begin_earlier then 'doubtful'
             when damaged_partitions < {{ limits.min_partitions }} then 'below minimum'
             else 'planned'
