@@ -20,6 +20,7 @@ class Touched:
     `table_rows`, those that are stored of them now. A table without these is rebuilt whole. What
     the tables it `follows` change in the same run is touched besides, and not known before. Of so
     many rows `is_refresh_cheaper` says, by var refresh_above, that making all of them takes less.
+    Of each of its `tests` it is said whether it decides before the rows are published, and why.
     """
 
     table: str
@@ -30,6 +31,7 @@ class Touched:
     is_refresh_cheaper: bool = False
     why: Mapping[str, int] = field(default_factory=dict)
     follows: Sequence[str] = ()
+    tests: Sequence[Mapping[str, Any]] = ()
 
     @property
     def share(self) -> float | None:
@@ -109,4 +111,5 @@ def _touched(table: str, event: Mapping[str, Any] | None) -> Touched:
         is_refresh_cheaper=event["is_refresh_cheaper"],
         why=event["why"],
         follows=event["follows"],
+        tests=event["tests"],
     )

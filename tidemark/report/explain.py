@@ -26,6 +26,7 @@ def show_touched(out: Console, touched: Sequence[Touched]) -> None:
         )
     if touched:
         out.print(touched_tables)
+    _show_tests(out, touched)
     out.print("Nothing was built." if touched else "No table would be touched.")
     show_cheaper(out, cheaper_whole(touched))
 
@@ -43,6 +44,17 @@ def show_refreshed(out: Console, tables: Sequence[str]) -> None:
     """Tables that are refreshed fully because of that."""
     if tables:
         out.print(f"Refreshed fully, which is cheaper: {', '.join(tables)}.")
+
+
+def _show_tests(out: Console, touched: Sequence[Touched]) -> None:
+    """How many tests decide before rows are published; of the others, why they do not."""
+    before = sum(test["when"] == "before" for each in touched for test in each.tests)
+    if before:
+        out.print(f"Before anything of them is published: {before} tests.")
+    for each in touched:
+        for test in each.tests:
+            if test["when"] != "before":
+                out.print(f"After it: {test['test']}, {test['why']}.", markup=False)
 
 
 def _why(touched: Touched) -> str:

@@ -31,6 +31,10 @@ def show_health(out: Console, health: Health) -> None:
             ended = f"{figure.subject} ended in {figure.detail} after {figure.amount:.1f} s"
             at = short_time(figure.reference_time)
             out.print(f"The last run: {ended}, {at} by the wall clock.")
+        if figure.metric == "unpublished":
+            since = f"since {short_time(figure.reference_time)} by the wall clock"
+            refused = f"{figure.subject}, refused by {figure.detail}"
+            out.print(f"Waits unpublished: {escape(refused)}, {since}.")
     findings = [figure for figure in health.figures if figure.level is not Level.NORMAL]
     for level in (Level.CRITICAL, Level.WARNING):
         for metric in dict.fromkeys(f.metric for f in findings if f.level is level):

@@ -23,6 +23,7 @@
         'is_refresh_cheaper': tidemark.is_refresh_cheaper(rows, table_rows),
         'why': why,
         'follows': tidemark.session_tables(model),
+        'tests': tidemark.planned_tests(model),
     })) -%}
 {%- endmacro %}
 

@@ -60,6 +60,8 @@
         'gate_log_days': 30,
         'run_lock_minutes': 60,
         'warehouses': {},
+        'audit': 'before',
+        'rejected_rows': 100,
         'refresh_above': {'share': 0.85, 'rows': 100000},
         'coverage_days': 30,
         'backfill': {
@@ -79,6 +81,7 @@
             'waiting_rows': {'warning': 1, 'critical': none},
             'quarantined_rows': {'warning': 1, 'critical': none},
             'code_drift': {'warning': 1, 'critical': none},
+            'unpublished': {'warning': 1, 'critical': none},
             'open_gaps': {'warning': 1, 'critical': none},
             'skipped_files': {'warning': 1, 'critical': 1},
         },

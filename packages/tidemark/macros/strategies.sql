@@ -73,6 +73,8 @@
         {{ return(tidemark.coverage_dml(args)) }}
     {%- endif -%}
     {%- set columns = args.dest_columns | map(attribute='quoted') | join(', ') -%}
+    {%- set stays = none if config.get('incremental_strategy') == 'full' else args.target_relation -%}
+    {%- do tidemark.audit_rows(args.temp_relation, stays, columns) -%}
     {%- do tidemark.run_state().update({'rows': tidemark.count_new_rows(args.temp_relation)}) -%}
     {%- set insertion -%}
         insert into {{ args.target_relation }} ({{ columns }})

@@ -40,6 +40,7 @@ HIDDEN: Mapping[str, str] = {
     "clustering": "it is recorded, and does nothing",
     "constraints": "a contract's not null is recorded, and holds nothing back",
     "transience": "every table is as durable as any other",
+    "clones": "they are copies of the rows",
     "the catalog": "its information schema has no views: `dbt docs` knows no columns of theirs",
     "session variables": "a $name in a literal is text here; Snowflake replaces it nowhere else",
     "authentication": "any user gets in with anything",
@@ -67,6 +68,9 @@ _QUERY_COMMENT = re.compile(r"\s*/\* (?P<comment>\{[^{}]*\}) \*/;?")
 _TEMPORARY = re.compile(r"^create or replace temporary (table|view)\s+(\S+)", re.IGNORECASE)
 _TRANSIENT = re.compile(r"^create or replace transient table", re.IGNORECASE)
 _MADE_OF_ROWS = re.compile(r"^create or replace table\s+(\S+).*\bselect\b", re.I | re.DOTALL)
+_CLONES = re.compile(
+    r"^create or replace (?:transient )?table (\S+) clone (\S+?)( copy grants)?;?$", re.IGNORECASE
+)
 _DROPS_DATABASE = re.compile(r"^drop database if exists (\w+)$", re.IGNORECASE)
 _DONE = "select 'Statement executed successfully.' as status"
 _DOES_NOTHING = re.compile(
@@ -290,6 +294,8 @@ def _execute(execute: Any, cursor: Any, command: str, *args: Any, **kwargs: Any)
         connection.tidemark_temporary.append((temporary[1], temporary[2]))
         sql = _TEMPORARY.sub(r"create or replace \1 \2", sql)
     else:
+        # fakesnow would not replace what stands there
+        sql = _CLONES.sub(r"create or replace table \1 as select * from \2", sql)
         sql = _TRANSIENT.sub("create or replace table", sql)
         sql = read_files(sql, connection._duck_conn)
         sql = connection.tidemark.load_history.asked(sql)

@@ -113,7 +113,14 @@
 {%- macro snowflake__forget_before_rebuild() -%}
     {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
     {%- set is_replaced = config.get('materialized') == 'incremental' and not is_incremental() -%}
-    {%- if execute and tidemark.last_watermark() and not tidemark.is_coverage() and (is_replaced or is_partial) -%}
+    {#- an audited table is forgotten when it has passed: refused, the old one stands -#}
+    {%- if is_partial or (is_replaced and not tidemark.is_audited()) -%}
+        {%- do tidemark.forget_table() -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{%- macro forget_table() -%}
+    {%- if execute and tidemark.last_watermark() and not tidemark.is_coverage() -%}
         {%- do run_query(tidemark.ledger_insert([{
             'job_name': model.name,
             'job_type': 'reset',
@@ -122,6 +129,32 @@
             'error_message': 'It is being rebuilt whole.',
         }])) -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- A table that was made whole is audited before anybody can read it. DuckDB has exchanged it by then, in the
+    transaction that ends with the model: refused, it is rolled back. Snowflake publishes each statement, so a copy is
+    audited (create_table_as, below). -#}
+{%- macro audit_rebuilt() -%}
+    {{ return(adapter.dispatch('audit_rebuilt', 'tidemark')()) }}
+{%- endmacro %}
+{%- macro duckdb__audit_rebuilt() -%}
+    {%- if tidemark.run_state().audited is not defined -%}
+        {%- do tidemark.audit_rows(this, is_written=true) -%}
+    {%- endif -%}
+{%- endmacro %}
+{%- macro snowflake__audit_rebuilt() -%}
+{%- endmacro %}
+
+{#- What a refused model has written in its transaction goes, before it is written down that it was refused. -#}
+{%- macro leave_what_was_written() -%}
+    {{ return(adapter.dispatch('leave_what_was_written', 'tidemark')()) }}
+{%- endmacro %}
+{%- macro duckdb__leave_what_was_written() -%}
+    {%- do run_query('rollback') -%}
+    {%- do run_query('begin') -%}
+{%- endmacro %}
+{%- macro snowflake__leave_what_was_written() -%}
+    {%- do run_query('drop table if exists ' ~ tidemark.run_state().audited_copy) -%}
 {%- endmacro %}
 
 {#- dbt's own, for an increment of a model whose code has not changed. dbt asks Snowflake for the types of the query and
@@ -155,5 +188,35 @@
 {%- macro default__create_table_as(temporary, relation, compiled_code, language='sql') -%}
     {%- set query = compiled_code if temporary else tidemark.with_kept_rows(compiled_code) -%}
     {%- set of_adapter = dbt.get(adapter.type() ~ '__create_table_as') or dbt.default__create_table_as -%}
+    {%- if not temporary and language == 'sql' and tidemark.is_audited() -%}
+        {{ return(tidemark.create_audited(of_adapter, relation, query, kwargs)) }}
+    {%- endif -%}
     {{ return(of_adapter(temporary, relation, query, language, **kwargs)) }}
+{%- endmacro %}
+
+{#- A table that takes the place of another once it has passed. On Snowflake a copy is made and audited; then one
+    statement puts its clone there, which moves no rows. A clone's clustering stands still until it is resumed. -#}
+{%- macro create_audited(make, relation, query, options) -%}
+    {{ return(adapter.dispatch('create_audited', 'tidemark')(make, relation, query, options)) }}
+{%- endmacro %}
+{%- macro duckdb__create_audited(make, relation, query, options) -%}
+    {{ return(make(false, relation, query, 'sql', **options)) }}
+{%- endmacro %}
+{%- macro snowflake__create_audited(make, relation, query, options) -%}
+    {%- set catalog = adapter.build_catalog_relation(config.model) -%}
+    {%- set copy = relation.incorporate(path={'identifier': relation.identifier ~ '__dbt_audit'}) -%}
+    {%- if catalog.catalog_type != 'INFO_SCHEMA' or not tidemark.prepared_audit(copy).audits -%}
+        {%- do tidemark.forget_table() -%}
+        {{ return(make(false, relation, query, 'sql', **options)) }}
+    {%- endif -%}
+    {%- do tidemark.run_state().update({'audited_copy': copy}) -%}
+    {%- call statement('audited_copy') %}{{ make(false, copy, query, 'sql', **options) }}{% endcall -%}
+    {%- do tidemark.audit_rows(copy, is_written=true) -%}
+    {%- do tidemark.forget_table() -%}
+    {%- set kind = 'transient table' if catalog.is_transient else 'table' %}
+    create or replace {{ kind }} {{ relation }} clone {{ copy }}{{ ' copy grants' if config.get('copy_grants') }};
+    {%- if catalog.cluster_by is not none %}
+    alter table {{ relation }} resume recluster;
+    {%- endif %}
+    drop table if exists {{ copy }};
 {%- endmacro %}

@@ -141,6 +141,24 @@
             'as_of': time,
             'tested_at': time,
             'whole_as_of': time
+        },
+        'refusals': {
+            'run_id': 'varchar',
+            'model_name': 'varchar',
+            'test_name': 'varchar',
+            'failures': 'bigint',
+            'refused_at': time,
+            'as_of': time
+        },
+        'rejected_rows': {
+            'run_id': 'varchar',
+            'model_name': 'varchar',
+            'test_name': 'varchar',
+            'entity': 'varchar',
+            'day': 'varchar',
+            'row_json': 'varchar',
+            'refused_at': time,
+            'as_of': time
         }
     }) }}
 {%- endmacro %}

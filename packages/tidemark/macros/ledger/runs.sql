@@ -128,6 +128,7 @@
     {%- set writes = execute and flags.WHICH in ('run', 'build', 'snapshot') -%}
     {%- if writes and tidemark.is_recorded(model) and not tidemark.is_coverage() -%}
         {%- set state = tidemark.run_state() -%}
+        {%- do tidemark.audit_rebuilt() -%}
         {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
         {%- set watermark = none if is_partial or state.mode == 'restate' else tidemark.as_of_value() -%}
         {%- if state.rows is not defined and config.get('materialized') != 'view' -%}

@@ -7,6 +7,7 @@
     ('job_time', 'jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'jobs', 'records_processed', 'null', 'completed_at'),
     ('job_partitions', 'jobs', 'partitions_touched', 'null', 'completed_at'),
+    ('unpublished', 'refusals', 'tests', 'test_name', 'refused_at'),
     ('job_failures', 'ingest_jobs', 'failures', 'error_message', 'failed_at'),
     ('job_time', 'ingest_jobs', 'seconds', 'null', 'completed_at'),
     ('job_rows', 'ingest_jobs', 'records_processed', 'null', 'completed_at'),
@@ -71,6 +72,23 @@ jobs as (
     cross join clock
     left join job_results on measured.subject = job_results.job_name
     where measured.metric = 'watermark_lag'
+
+),
+
+-- what was refused before it was published, and has not been built since
+refusals as (
+
+    select
+        refused.model_name as subject,
+        count(distinct refused.test_name) as tests,
+        min(refused.test_name) as test_name,
+        min(refused.refused_at) as refused_at,
+        clock.as_of
+    from {{ source('ops', 'refusals') }} as refused
+    left join job_results on refused.model_name = job_results.job_name
+    cross join clock
+    where job_results.completed_at is null or refused.refused_at > job_results.completed_at
+    group by refused.model_name, clock.as_of
 
 ),
 
