@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +18,7 @@ from typing import Any
 import duckdb
 import pytest
 from audited_models import REFUSED, write
-from orders_project import CORRECTED, FILE_NAME, FIRST, Orders
+from orders_project import CORRECTED, FILE_NAME, FIRST, REFUNDED, Orders
 
 from tidemark.engine import Outcome
 
@@ -115,6 +119,30 @@ def test_what_is_right_is_published(marts: Marts) -> None:
     assert all(marts.rows().values())
 
 
+def test_what_was_audited_whole_is_not_asked_again(marts: Marts) -> None:
+    from dbt.adapters.duckdb.environments import DuckDBCursorWrapper
+
+    sent: list[str] = []
+    execute = DuckDBCursorWrapper.execute
+
+    def recorded(self: Any, sql: str, *bindings: Any) -> Any:
+        sent.append(sql)
+        return execute(self, sql, *bindings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DuckDBCursorWrapper, "execute", recorded)
+        outcome = marts.build(FIRST, "--full-refresh")
+        of_tests = [sql for sql in sent if '"node_id": "test.' in sql and "select" in sql]
+        sent.clear()
+        marts.orders.succeed(FIRST, "test", "--select", "is_there")
+    results = [r for r in outcome.results if str(r.node.resource_type) == "test"]
+    assert [str(r.status) for r in results] == ["pass"] * len(NAMES)
+    assert len(of_tests) == len(NAMES)
+    assert [sql for sql in of_tests if "dbt_internal_test" in sql] == []
+    # who asks for tests alone gets them
+    assert any("dbt_internal_test" in sql for sql in sent)
+
+
 @pytest.mark.parametrize("flags", [(), ("--full-refresh",)], ids=["increment", "rebuild"])
 def test_a_wrong_build_is_refused_and_nobody_sees_it(marts: Marts, flags: tuple[str, ...]) -> None:
     before = marts.rows()
@@ -132,9 +160,62 @@ def test_a_wrong_build_is_refused_and_nobody_sees_it(marts: Marts, flags: tuple[
     assert set(marts.waiting()) == set(NAMES)
 
 
+@pytest.mark.parametrize("when", ["before", "in", "after"])
+def test_a_kill_around_the_audit_publishes_nothing(marts: Marts, when: str) -> None:
+    before = marts.rows()
+    script = [sys.executable, str(Path(__file__).parent / "killed_at.py"), when, "as audit,"]
+    variables = json.dumps({"as_of": CORRECTED.isoformat(), "wrong": when == "in"})
+    dbt = ["run", "--select", "is_single", "--vars", variables, "--profiles-dir", "."]
+    killed = subprocess.run([*script, *dbt], cwd=marts.orders.project, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
+    assert marts.rows() == before
+
+
 def test_after_it_is_right_again_all_is_as_a_full_refresh_leaves_it(marts: Marts) -> None:
     assert not refused(marts.build(CORRECTED))
     kept = marts.rows()
     assert not refused(marts.build(CORRECTED, "--full-refresh"))
     assert marts.rows() == kept
     assert marts.waiting() == []
+
+
+def test_who_says_after_is_tested_when_it_is_there(marts: Marts) -> None:
+    node = marts.orders.dbt.manifest.nodes["model.orders.is_there"]
+    before = marts.rows()["is_there"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(node.config.meta, "audit", "after")
+        marts.orders.dbt.manifest.build_flat_graph()
+        outcome = marts.build(REFUNDED, "--exclude", "resource_type:unit_test", wrong=True)
+    assert "is_there" not in refused(outcome)
+    assert {str(r.status) for r in outcome.results if "not_null_is_there_net" in r.node.name} == {
+        "fail"
+    }
+    assert marts.rows()["is_there"] != before
+    marts.orders.dbt.manifest.build_flat_graph()
+    assert not refused(marts.build(REFUNDED, "--full-refresh"))
+
+
+def test_each_reads_no_more_than_it_needs(marts: Marts) -> None:
+    planned = {
+        test["test"]: (test["when"], test["reads"])
+        for test in marts.orders.dbt.operate("audit_plan").event("audit_plan")["tests"]
+        if test["model"] in NAMES
+    }
+    assert {when for when, _ in planned.values()} == {"before"}
+    reads = {test: reads for test, (_, reads) in planned.items() if reads != "rows"}
+    assert sorted(reads.values()) == ["keys"] * 2 + ["whole"] * 4
+
+
+def test_sensitive_columns_are_neither_kept_nor_told(marts: Marts) -> None:
+    node = marts.orders.dbt.manifest.nodes["model.orders.is_single"]
+    column = node.columns["day_key"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(column, "meta", {"sensitive": True})
+        marts.orders.dbt.manifest.build_flat_graph()
+        told = refused(marts.build(REFUNDED, "--full-refresh", wrong=True))
+    marts.orders.dbt.manifest.build_flat_graph()
+    assert "buyer=ada" in told["is_single"]
+    assert "day_key=" not in told["is_single"]
+    kept = marts.sql("select row_json from main_ops.rejected_rows where model_name = 'is_single'")
+    assert kept
+    assert not any("day_key" in row for (row,) in kept)

@@ -101,7 +101,8 @@
             {%- do verdict.update({'reads': 'whole', 'groups': []} if names_itself else {}) -%}
             {%- set rows = tidemark.rows_to_audit(verdict, new_rows, published, columns) -%}
             {%- set sql = tidemark.audited_sql(test, rows) -%}
-            {%- do audits.append({'test': test, 'rows': rows, 'sql': sql}) -%}
+            {%- set is_whole = not published or verdict.reads == 'whole' -%}
+            {%- do audits.append({'test': test, 'rows': rows, 'sql': sql, 'is_whole': is_whole}) -%}
             {%- set judged = get_test_sql(
                 sql, test.config.fail_calc, test.config.warn_if, test.config.error_if, limit=none
             ) -%}
@@ -134,7 +135,7 @@
             {%- if row[3] -%}
                 {%- do refused.append(dict(audit, failures=row[1] | int)) -%}
             {%- elif not row[2] -%}
-                {%- do passed.update({audit.test.unique_id: row[1] | int}) -%}
+                {%- do passed.update({audit.test.unique_id: {'failures': row[1] | int, 'is_whole': audit.is_whole}}) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}
@@ -142,4 +143,28 @@
     {%- if refused -%}
         {%- do tidemark.refuse_to_publish(refused, is_written) -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- What a test of this command's build has been told before its rows were published, if that is what it would say now;
+    else none. Of an increment only a test that looked at the table as it will be knows of the stored rows. -#}
+{%- macro audited_failures() -%}
+    {%- if not execute or flags.WHICH != 'build' or model.resource_type != 'test' or should_store_failures() -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set state = graph.get('tidemark_states', {}).get(invocation_id ~ (model.attached_node or ''), {}) -%}
+    {%- set audit = state.get('audited', {}).get(model.unique_id, {}) -%}
+    {{ return(audit.failures if audit and audit.is_whole else none) }}
+{%- endmacro %}
+
+{#- Overrides dbt's: what was audited is not asked again, and dbt reports it. -#}
+{%- macro default__get_test_sql(main_sql, fail_calc, warn_if, error_if, limit) -%}
+    {%- set failures = tidemark.audited_failures() -%}
+    {%- set of_adapter = dbt.get(adapter.type() ~ '__get_test_sql') or dbt.default__get_test_sql -%}
+    {%- if failures is none -%}
+        {{ return(of_adapter(main_sql, fail_calc, warn_if, error_if, limit)) }}
+    {%- endif -%}
+    select
+        {{ failures }} as failures,
+        false as should_warn,
+        false as should_error
 {%- endmacro %}
