@@ -85,7 +85,7 @@ def hunt(mutant: Mutant, patience: int = PATIENCE) -> Hunt:
         for patch in mutant.patches:
             file = root / patch.file
             file.write_text(patch.applied(file.read_text()))
-        project = Project(mutant.domains, Path(folder) / "target", root)
+        project = Project(mutant.domains, Path(folder) / "target", root, audits=False)
         for number, history in enumerate(_histories(mutant, patience), start=1):
             try:
                 # the definitions find it; a full refresh would only cost time

@@ -42,8 +42,11 @@ class Project:
         target_path: Path,
         root: Path = ROOT,
         target: str = "duckdb",
+        audits: bool = True,
     ):
-        self.dbt = Dbt(root, target, {"domains": list(domains)}, target_path)
+        self.audits = audits
+        variables = {"domains": list(domains), **({} if audits else {"audit": "none"})}
+        self.dbt = Dbt(root, target, variables, target_path)
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
         nodes = self.dbt.manifest.nodes.values()
         stored = [n for n in nodes if n.schema in ("marts", "intermediate")]
@@ -124,6 +127,18 @@ class Project:
             yield
         finally:
             node.raw_code = healthy
+
+    @contextmanager
+    def wrong(self, model: str) -> Iterator[None]:
+        """Let one model make every row twice."""
+        node: Any = self.dbt.manifest.nodes[f"model.tidemark_marts.{model}"]
+        right = node.raw_code
+        twice = "cross join (select 1 as n union all select 2) as twice"
+        node.raw_code = f"select right_rows.* from (\n{right}\n) as right_rows {twice}"
+        try:
+            yield
+        finally:
+            node.raw_code = right
 
 
 def _holds_up_others(test: Any) -> bool:

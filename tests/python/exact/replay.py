@@ -61,7 +61,10 @@ def _take(step: Step, project: Project, database: Path) -> None:
     elif step.action == "restate":
         _restate(step, project, database)
     elif step.action == "fail":
-        _fail(step, project, database)
+        if project.audits and step.picks[2] % 2:
+            _go_wrong(step, project, database)
+        else:
+            _fail(step, project, database)
     elif step.action == "request":
         _repair(step, project, database)
     elif step.action == "erase":
@@ -99,6 +102,26 @@ def _fail(step: Step, project: Project, database: Path) -> None:
             database, step.clock, "build", "--indirect-selection", "empty", "--select", *selection
         )
     assert not outcome.success, f"{node.name} was broken, and dbt did not mind"
+
+
+def _go_wrong(step: Step, project: Project, database: Path) -> None:
+    """Build one table with code that makes every row twice: nobody ever sees one of them."""
+    model = project.incremental[step.picks[0] % len(project.incremental)]
+    rows = f"select * from {place(model)} order by all"
+    with project.connect(database) as connection:
+        before = connection.execute(rows).fetchall()
+    refresh = ("--full-refresh",) if step.picks[1] % 3 == 0 else ()
+    with project.wrong(model):
+        outcome = project.call(database, step.clock, "run", "--select", model, *refresh)
+    with project.connect(database) as connection:
+        after = connection.execute(rows).fetchall()
+    if outcome.success:
+        # it had no rows to write
+        assert len(set(after)) == len(after), f"{model} shows rows of wrong code"
+        return
+    (result,) = [each for each in outcome.results if each.node.name == model]
+    assert "Nothing was published" in result.message, result.message
+    assert after == before, f"{model} was refused, and is not as it was"
 
 
 def _repair(step: Step, project: Project, database: Path) -> None:

@@ -14,6 +14,8 @@
         tidemark.expired('gate_log', 'measured_at', log_days, 'ledger_entry', ['metric', 'subject']),
         tidemark.expired('alerts', 'told_at', days, 'alert_entry', ['channel', 'subject']),
         tidemark.expired('backfill_attempts', 'coalesce(finished_at, started_at)', days),
+        tidemark.expired('refusals', 'refused_at', days),
+        tidemark.expired('rejected_rows', 'refused_at', days),
         tidemark.expired('requested_partitions', 'done_at', days),
         tidemark.expired('partition_coverage', "case when state = 'ok' then checked_at end", days),
         tidemark.read_by_all(),
