@@ -18,7 +18,7 @@ def _kill() -> None:
 
 
 def main(when: str, pattern: str, *args: str) -> None:
-    from dbt.adapters.duckdb.environments import DuckDBCursorWrapper
+    from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
     from dbt.cli.main import dbtRunner
 
     execute = DuckDBCursorWrapper.execute

@@ -120,7 +120,7 @@ def test_what_is_right_is_published(marts: Marts) -> None:
 
 
 def test_what_was_audited_whole_is_not_asked_again(marts: Marts) -> None:
-    from dbt.adapters.duckdb.environments import DuckDBCursorWrapper
+    from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
 
     sent: list[str] = []
     execute = DuckDBCursorWrapper.execute

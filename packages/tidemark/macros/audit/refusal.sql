@@ -21,7 +21,7 @@
     {%- for name in found.column_names -%}
         {%- do names.append(name | lower) -%}
     {%- endfor -%}
-    {%- set hidden = tidemark.hidden_columns(audit.test, names) -%}
+    {%- set hidden = tidemark.hidden_columns(audit, names) -%}
     {%- for row in found.rows -%}
         {%- set values = {} -%}
         {%- for name in names if name not in hidden -%}
@@ -60,22 +60,27 @@
 {%- endmacro %}
 
 {#- Columns whose meta says `sensitive` are not kept and not told; nor, of a test about one of them, what it calls by
-    another name. -#}
-{%- macro hidden_columns(test, names) -%}
-    {%- set sensitive, hidden, known = [], [], [] -%}
+    another name than the model's columns have. -#}
+{%- macro hidden_columns(audit, names) -%}
+    {%- set sensitive, known = [], [] -%}
     {%- for column in model.columns.values() -%}
-        {%- do known.append(column.name | lower) -%}
         {%- set meta = dict(column.get('meta') or {}, **((column.get('config') or {}).get('meta') or {})) -%}
         {%- if meta.get('sensitive') -%}
             {%- do sensitive.append(column.name | lower) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- set told = tidemark.texts_in(test.test_metadata.kwargs) | join(' ') | lower -%}
-    {%- set mentioned = sensitive | select('in', told) | list -%}
-    {%- for name in names if name in sensitive or (mentioned and name not in known) -%}
-        {%- do hidden.append(name) -%}
+    {%- set told = tidemark.texts_in(audit.test.test_metadata.kwargs) | join(' ') | lower -%}
+    {%- set mentioned = [] -%}
+    {%- for name in sensitive if name in told -%}
+        {%- do mentioned.append(name) -%}
     {%- endfor -%}
-    {{ return(hidden) }}
+    {%- if mentioned -%}
+        {%- for name in run_query('select * from ' ~ audit.rows ~ ' as audited limit 0').column_names -%}
+            {%- do known.append(name | lower) -%}
+        {%- endfor -%}
+        {{ return(names | reject('in', known) | list + sensitive) }}
+    {%- endif -%}
+    {{ return(sensitive) }}
 {%- endmacro %}
 
 {#- Of each model the rows of its last refusal; of its refusals, those since it last succeeded. -#}
