@@ -312,10 +312,15 @@ class Bench:
                     warehouse.load(HOUR, late_days)
                     label = f"hour, {late_days} days, {name}"
                     self.build(label, warehouse, "--select", *self.subject.models)
+                if late_days == LATE_DAYS:
+                    everything.load(HOUR, late_days)
+                    models = ("--select", *self.subject.models)
+                    self.build("hour, not audited", everything, *models, audit="none")
         peak = peak_memory()
         hour = self.median(f"hour, {LATE_DAYS} days, all")
         quarter_hour = self.median(f"hour, {LATE_DAYS} days, a quarter")
-        hours = len(self.subject.late_days) * self.repeats
+        not_audited = self.median("hour, not audited")
+        hours = (len(self.subject.late_days) + 1) * self.repeats
 
         everything.make_by_hand(*self.subject.by_hand)
         different = self.rows_that_differ(everything)
@@ -330,6 +335,14 @@ class Bench:
             aim,
             faster >= aim and different == 0,
             at_least=True,
+        )
+        row(
+            table,
+            "hour with audits, against its models alone",
+            seconds(hour),
+            seconds(not_audited),
+            hour.engine_seconds / not_audited.engine_seconds,
+            1.2,
         )
         for late_days in self.subject.late_days[1:]:
             scattered = self.median(f"hour, {late_days} days, all")

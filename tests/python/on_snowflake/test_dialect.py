@@ -524,6 +524,9 @@ SCENARIOS = {
     "drop_relation_if_exists": "test_end_to_end.py::test_the_command_line_an_hour_later",
     "forget_before_rebuild": "test_end_to_end.py"
     "::test_a_rebuild_that_dies_before_the_ledger_knows_is_taken_up",
+    "create_audited": "test_audit.py::test_a_wrong_build_is_refused_and_nobody_sees_it",
+    "audit_rebuilt": "test_audit.py::test_a_wrong_build_is_refused_and_nobody_sees_it",
+    "leave_what_was_written": "test_audit.py::test_of_a_wrong_first_build_nothing_is_there",
 }
 
 
