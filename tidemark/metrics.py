@@ -49,6 +49,7 @@ _GAUGES = {
     "watermark_lag": ("watermark_lag_seconds", "How far the clock is ahead of a job.", ("job",)),
     "pending_rows": ("pending_rows", "Visible rows that a job has not processed.", ("job",)),
     "code_drift": ("code_drift", "1 when a job's code is not what built it.", ("job",)),
+    "unpublished": ("unpublished", "Tests that refused a job's new rows, which wait.", ("job",)),
     "source_age": ("source_age_seconds", "Age of a source's last load at the clock.", ("source",)),
     "waiting_rows": ("waiting_rows", "Rows of a source loaded after the clock.", ("source",)),
     "quarantined_rows": ("quarantined_rows", "Rows set aside lately.", ("source", "reason")),
