@@ -132,7 +132,7 @@ def test_what_was_audited_whole_is_not_asked_again(marts: Marts) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DuckDBCursorWrapper, "execute", recorded)
         outcome = marts.build(FIRST, "--full-refresh")
-        of_tests = [sql for sql in sent if '"node_id": "test.' in sql and "select" in sql]
+        of_tests = [sql for sql in sent if '"node_id": "test.' in sql and "should_error" in sql]
         sent.clear()
         marts.orders.succeed(FIRST, "test", "--select", "is_there")
     results = [r for r in outcome.results if str(r.node.resource_type) == "test"]

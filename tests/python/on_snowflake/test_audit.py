@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from .test_example import PROFILE
 pytestmark = [
     pytest.mark.snowflake,
     pytest.mark.skipif(sys.version_info < (3, 11), reason="fakesnow needs Python 3.11"),
+    # A minute, for what test_audit.py shows of DuckDB.
+    pytest.mark.skipif("TIDEMARK_EXAMPLES" not in os.environ, reason="only by make test-snowflake"),
 ]
 
 # Of each kind one: a row, a key over days, a whole table, a replayed one, one of sessions.
