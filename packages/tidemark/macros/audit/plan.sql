@@ -1,29 +1,5 @@
 {#- Audit before publish: which tests decide whether new rows are published, and on which rows. -#}
 
-{#- What a generic test's verdict hangs on, by its macro:
-      rows     each row by itself, so the new ones decide
-      a list   groups of rows; the arguments that hold their columns. Groups that lie within a partition are decided by
-               the new rows, others with the stored rows of the same key beside them
-      after    what no table before its publication can tell
-    Of others nothing is known: they get the table as it will be. A test says more in its own meta `scope`: rows, whole,
-    after, or the columns of its groups. -#}
-{%- macro known_tests() -%}
-    {{ return({
-        'macro.dbt.test_not_null': 'rows',
-        'macro.dbt.test_accepted_values': 'rows',
-        'macro.dbt.test_relationships': 'rows',
-        'macro.dbt.test_unique': ['column_name'],
-        'macro.dbt_utils.test_accepted_range': 'rows',
-        'macro.dbt_utils.test_expression_is_true': 'rows',
-        'macro.dbt_utils.test_not_accepted_values': 'rows',
-        'macro.dbt_utils.test_not_empty_string': 'rows',
-        'macro.dbt_utils.test_relationships_where': 'rows',
-        'macro.dbt_utils.test_unique_combination_of_columns': ['combination_of_columns'],
-        'macro.dbt_utils.test_equality': 'after',
-        'macro.tidemark.test_one_row_per': ['columns'],
-    }) }}
-{%- endmacro %}
-
 {#- When the tests of a model run in a build: before its rows are published, after, or not at all. -#}
 {%- macro audit_setting(node) -%}
     {%- set meta = node.config.get('meta') or {} -%}
@@ -64,21 +40,16 @@
     of its `groups`, and why. A parent that the same run may build later cannot be asked before: which those are is
     told by `built`, the ids that the run builds. -#}
 {%- macro audit_of(test, node, partition, built) -%}
-    {%- set settings = test.config -%}
-    {%- set told = (settings.get('meta') or {}).get('scope') -%}
-    {%- set known = told or tidemark.known_tests().get(tidemark.macro_of_test(test), 'whole') -%}
-    {#- a threshold counts over the table -#}
-    {%- set counts = settings.fail_calc != 'count(*)' or settings.error_if != '!= 0' or settings.warn_if != '!= 0' -%}
-    {%- set reads = 'whole' if counts and known != 'after' else known -%}
+    {%- set reads = tidemark.test_scope(test) -%}
     {%- set why = tidemark.obstacle_to_audit(test, node, reads, built) -%}
     {%- if why -%}
         {{ return({'when': 'after', 'reads': none, 'groups': [], 'why': why}) }}
     {%- elif reads == 'rows' -%}
         {{ return({'when': 'before', 'reads': 'rows', 'groups': [], 'why': 'each row by itself'}) }}
-    {%- elif reads == 'whole' -%}
+    {%- elif reads != 'keys' -%}
         {{ return({'when': 'before', 'reads': 'whole', 'groups': [], 'why': 'the table as it will be'}) }}
     {%- endif -%}
-    {%- set groups = reads if told else tidemark.columns_of_groups(test, reads) -%}
+    {%- set groups = tidemark.tested_keys(test) -%}
     {%- set known = groups | map('lower') | map('replace', '"', '') | list -%}
     {%- set lies_within = partition.get('entity') in known and (
         partition.get('day') in known or (partition.get('session') and partition.get('session') in known)
@@ -107,8 +78,8 @@
     {%- set asks = reads == 'whole' and tidemark.wants_a_relation(test) -%}
     {%- if test.config.severity | lower != 'error' -%}
         {{ return('only warns') }}
-    {%- elif reads == 'after' -%}
-        {{ return('compares relations, or says so') }}
+    {%- elif reads == 'sweep' -%}
+        {{ return('a sweep, for `dbt test` alone') }}
     {%- elif hidden -%}
         {{ return('its macro reads ' ~ hidden[0].split('.') | last) }}
     {%- elif later -%}
@@ -158,15 +129,6 @@
         {%- do texts.append(context[parts[1]][name].macro.macro_sql) -%}
     {%- endfor -%}
     {{ return(modules.re.search('adapter\\.(?!dispatch|quote)|model\\.|is_relation', texts | join) is not none) }}
-{%- endmacro %}
-
-{%- macro columns_of_groups(test, names) -%}
-    {%- set columns = [] -%}
-    {%- for name in names -%}
-        {%- set value = tidemark.argument_of_test(test.test_metadata.kwargs.get(name), test) -%}
-        {%- do columns.extend([value] if value is string else value or []) -%}
-    {%- endfor -%}
-    {{ return(columns) }}
 {%- endmacro %}
 
 {#- Whether a run may build a node, or what it reads, only after the model: the model does not wait for it. -#}

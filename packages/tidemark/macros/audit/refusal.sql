@@ -38,7 +38,8 @@
     {%- set condition, column = audit.test.config.get('where'), arguments.get('column_name') -%}
     {%- set rows = '(select * from ' ~ audit.rows ~ (' where ' ~ condition if condition else '') ~ ') as audited' -%}
     {%- set values = {'unique': 'unique_field', 'accepted_values': 'value_field', 'relationships': 'from_field'} -%}
-    {%- set name, groups = audit.test.test_metadata.name, tidemark.known_tests().get(macro_id) -%}
+    {%- set name = audit.test.test_metadata.name -%}
+    {%- set of_keys = ['macro.dbt_utils.test_unique_combination_of_columns', 'macro.tidemark.test_one_row_per'] -%}
     {%- if macro_id == 'macro.dbt.test_not_null' -%}
         {{ return('select * from ' ~ rows ~ ' where ' ~ column ~ ' is null') }}
     {%- elif macro_id == 'macro.dbt_utils.test_expression_is_true' -%}
@@ -47,9 +48,9 @@
     {%- elif macro_id.startswith('macro.dbt.') and name in values -%}
         {%- set found = 'select ' ~ values[name] ~ ' from (' ~ audit.sql ~ ') as found' -%}
         {{ return('select * from ' ~ rows ~ ' where (' ~ column ~ ') in (' ~ found ~ ') order by ' ~ column) }}
-    {%- elif groups is sequence and groups is not string -%}
+    {%- elif macro_id in of_keys -%}
         {%- set same = [] -%}
-        {%- for group in tidemark.columns_of_groups(audit.test, groups) -%}
+        {%- for group in tidemark.tested_keys(audit.test) -%}
             {%- do same.append('audited.' ~ group ~ ' is not distinct from found.' ~ group) -%}
         {%- endfor -%}
         {{ return(

@@ -146,12 +146,19 @@
 {%- endmacro %}
 
 {#- What a test of this command's build has been told before its rows were published, if that is what it would say now;
-    else none. Of an increment only a test that looked at the table as it will be knows of the stored rows. -#}
+    else none. Of an increment's other rows a test knows that looked at the table as it will be, or has passed on them
+    before, unless another table that it reads was written since. -#}
 {%- macro audited_failures() -%}
     {%- if not execute or flags.WHICH != 'build' or model.resource_type != 'test' or should_store_failures() -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set state = graph.get('tidemark_states', {}).get(invocation_id ~ (model.attached_node or ''), {}) -%}
-    {%- set audit = state.get('audited', {}).get(model.unique_id, {}) -%}
-    {{ return(audit.failures if audit and audit.is_whole else none) }}
+    {%- set audit, others = state.get('audited', {}).get(model.unique_id), [] -%}
+    {%- if not audit or audit.is_whole -%}
+        {{ return(audit.failures if audit else none) }}
+    {%- endif -%}
+    {%- for id in tidemark.lineage_of_test(model) if id != model.attached_node and tidemark.written_state(id) -%}
+        {%- do others.append(id) -%}
+    {%- endfor -%}
+    {{ return(audit.failures if not others and tidemark.has_passed_before(model) else none) }}
 {%- endmacro %}
