@@ -19,3 +19,22 @@
     {%- endfor %}
     where false
 {%- endmacro %}
+
+{#- A business rule that is a number, as dbt_project.yml or who calls says it. -#}
+{%- macro rule(name) -%}
+    {{ return(tidemark.number_argument('var ' ~ name, var(name), 1, 100000)) }}
+{%- endmacro %}
+
+{#- Predicate: so much use makes a company's day an active one. -#}
+{%- macro is_active_day(users, events) -%}
+    {%- set conditions = [] -%}
+    {%- for column, name in [(users, 'active_day_users'), (events, 'active_day_events')] if var(name) is not none -%}
+        {%- do conditions.append(column ~ ' >= ' ~ rule(name)) -%}
+    {%- endfor -%}
+    {%- if not conditions -%}
+        {{ exceptions.raise_compiler_error(
+            'The vars active_day_users and active_day_events are both null: no day would be active. Give one of them.'
+        ) }}
+    {%- endif -%}
+    {{ return('(' ~ conditions | join(' or ') ~ ')') }}
+{%- endmacro %}

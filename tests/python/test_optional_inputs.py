@@ -196,6 +196,8 @@ class Input:
     mapped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # tables that are called otherwise
     names: Mapping[str, str] = field(default_factory=dict)
+    # business rules that are not the default
+    rules: Mapping[str, int] = field(default_factory=dict)
 
     def project(self, folder: Path) -> Path:
         """The project, or a copy of it with these staging views."""
@@ -219,7 +221,7 @@ class Input:
     def variables(self) -> dict[str, object]:
         identifiers = {source: self.names.get(source, source) for source in RAW_TABLES}
         named = {"domains": ["company"], "absent_sources": list(self.absent)}
-        return {**named, "raw_identifiers": identifiers}
+        return {**named, "raw_identifiers": identifiers, **self.rules}
 
 
 OWN = {"crm_daily": CRM, "product_usage_daily": USAGE, "usage_answers": ANSWERS}
@@ -240,6 +242,8 @@ INPUTS = {
         contract={"crm_daily": FILES_OF_ACCOUNTS, "product_usage_daily": USAGE},
         mapped={"stg_crm_daily": ACCOUNTS_COLUMNS},
         names={"crm_daily": "accounts"},
+        # of 2, 3 or 4 users and 10 events
+        rules={"churn_window_days": 9, "active_day_users": 3, "active_day_events": 20},
     ),
     "own events alone": Input(
         absent=("crm_daily", "product_usage_daily", "usage_answers"),
@@ -295,6 +299,8 @@ def test_from_nothing_to_a_mart_that_is_right(
         with connect(":memory:") as by_hand:
             by_hand.execute(f"attach '{own.path}' as own (read_only)")
             by_hand.execute(f"set variable as_of = timestamp '{clock}'")
+            for rule, number in given.rules.items():
+                by_hand.execute(f"set variable {rule} = {number}")
             create(by_hand)
             for table, rows in given.contract.items():
                 by_hand.execute(f"insert into raw.{table} by name {rows}")

@@ -1,5 +1,7 @@
 {{ config(incremental_strategy='replay') }}
 
+{% set churn_window_days = rule('churn_window_days') -%}
+
 with calendar as (
 
     select * from {{ ref('reported_calendar') }}
@@ -30,6 +32,7 @@ touched as (
     where
         stored.is_reported <> coalesce(calendar.is_reported, false)
         or stored.days_reported_7d <> coalesce(calendar.days_reported_7d, 0)
+        or stored.churn_window_days_reported <> coalesce(calendar.churn_window_days_reported, 0)
 
     union all
 
@@ -115,10 +118,11 @@ daily as (
         days.activity_date >= days.replay_from as is_written,
         coalesce(calendar.is_reported, false) as is_reported,
         coalesce(calendar.days_reported_7d, 0) as days_reported_7d,
+        coalesce(calendar.churn_window_days_reported, 0) as churn_window_days_reported,
         coalesce(usage_days.active_users, case when calendar.is_reported then 0 end) as active_users,
         coalesce(usage_days.events, case when calendar.is_reported then 0 end) as events,
         case
-            when usage_days.active_users > 0 or usage_days.events > 0 then days.activity_date
+            when {{ is_active_day('usage_days.active_users', 'usage_days.events') }} then days.activity_date
             else last_active_before.active_on
         end as active_on
     from days
@@ -165,10 +169,12 @@ final as (
         cast(coalesce(events_7d, 0) as bigint) as events_7d,
         days_reported_7d,
         cast({{ dbt.datediff('last_active_on', 'activity_date', 'day') }} as integer) as days_since_last_active,
+        cast({{ churn_window_days }} as integer) as churn_window_days,
+        churn_window_days_reported,
         case
-            when {{ dbt.datediff('last_active_on', 'activity_date', 'day') }} < 7 then false
-            when {{ dbt.datediff('first_day', 'activity_date', 'day') }} < 6 then false
-            when days_reported_7d = 7 then true
+            when {{ dbt.datediff('last_active_on', 'activity_date', 'day') }} < {{ churn_window_days }} then false
+            when {{ dbt.datediff('first_day', 'activity_date', 'day') }} < {{ churn_window_days }} - 1 then false
+            when churn_window_days_reported = {{ churn_window_days }} then true
         end as is_churn_risk,
         {{ tidemark.as_of() }} as record_loaded_at
     from windowed

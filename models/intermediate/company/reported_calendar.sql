@@ -46,6 +46,9 @@ final as (
         cast(count(case when is_reported then 1 end) over (
             order by date_day rows between 6 preceding and current row
         ) as integer) as days_reported_7d,
+        cast(count(case when is_reported then 1 end) over (
+            order by date_day rows between {{ rule('churn_window_days') - 1 }} preceding and current row
+        ) as integer) as churn_window_days_reported,
         record_loaded_at
     from calendar
 

@@ -33,6 +33,8 @@ final as (
         daily_usage.events_7d,
         daily_usage.days_reported_7d,
         daily_usage.days_since_last_active,
+        daily_usage.churn_window_days,
+        daily_usage.churn_window_days_reported,
         daily_usage.is_churn_risk,
         daily_usage.record_loaded_at
     from daily_usage

@@ -31,7 +31,8 @@ final as (
         sessions.avg_assessment_score,
         sessions.completion_rate,
         sessions.last_activity,
-        sessions.last_activity >= {{ dbt.dateadd('minute', -30, 'clock.known_until') }} as is_active,
+        sessions.last_activity
+        >= {{ dbt.dateadd('minute', -1 * rule('session_idle_minutes'), 'clock.known_until') }} as is_active,
         clock.known_until,
         sessions.record_loaded_at
     from sessions

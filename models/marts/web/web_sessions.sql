@@ -56,8 +56,9 @@ final as (
         totals.total_events,
         totals.pageviews,
         totals.autocaptures,
-        totals.pageviews + totals.autocaptures <= 1
-        and {{ dbt.datediff('totals.session_start', 'totals.session_end', 'millisecond') }} < 10000 as is_bounce,
+        totals.pageviews + totals.autocaptures <= {{ rule('bounce_views') }}
+        and {{ dbt.datediff('totals.session_start', 'totals.session_end', 'millisecond') }}
+        < {{ rule('bounce_seconds') * 1000 }} as is_bounce,
         first_views.person_id,
         first_views.host,
         first_views.device_type,

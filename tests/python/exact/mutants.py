@@ -259,7 +259,9 @@ MUTANTS = [
     Mutant(
         "an outage is churn",
         Patch(
-            USAGE, "            when days_reported_7d = 7 then true\n", "            else true\n"
+            USAGE,
+            "            when churn_window_days_reported = {{ churn_window_days }} then true\n",
+            "            else true\n",
         ),
     ),
     Mutant(
@@ -282,6 +284,11 @@ MUTANTS = [
     Mutant(
         "a late answer counts only in the companies that it finds",
         Patch(USAGE, "or stored.days_reported_7d <> coalesce(calendar.days_reported_7d, 0)", ""),
+        Patch(
+            USAGE,
+            "or stored.churn_window_days_reported <> coalesce(calendar.churn_window_days_reported, 0)",
+            "",
+        ),
     ),
     Mutant(
         "a first day never moves",
@@ -459,8 +466,8 @@ MUTANTS = [
         "a bounce in whole seconds",
         Patch(
             WEB_SESSIONS,
-            "'totals.session_end', 'millisecond') }} < 10000",
-            "'totals.session_end', 'second') }} < 10",
+            "'millisecond') }}\n        < {{ rule('bounce_seconds') * 1000 }}",
+            "'second') }}\n        < {{ rule('bounce_seconds') }}",
         ),
         domain="web",
     ),

@@ -21,7 +21,14 @@ reported as (
     select
         calendar.activity_date,
         bool_or(calendar.activity_date = reported_days.usage_date) is true as is_reported,
-        count(reported_days.usage_date) as days_reported_7d
+        count(reported_days.usage_date) as days_reported_7d,
+        (
+            select count(*) from reported_days as churn_window
+            where
+                churn_window.usage_date <= calendar.activity_date
+                and churn_window.usage_date
+                > calendar.activity_date - to_days(coalesce(getvariable('churn_window_days'), 7))
+        ) as churn_window_days_reported
     from (select distinct activity_date from days) as calendar
     left join reported_days
         on reported_days.usage_date between calendar.activity_date - 6 and calendar.activity_date
@@ -36,6 +43,7 @@ daily as (
         days.first_day,
         days.activity_date,
         reported.days_reported_7d,
+        reported.churn_window_days_reported,
         case
             when usage.company_id is not null then usage.active_users
             when reported.is_reported then 0
@@ -44,7 +52,8 @@ daily as (
             when usage.company_id is not null then usage.events
             when reported.is_reported then 0
         end as events,
-        case when usage.active_users > 0 or usage.events > 0 then days.activity_date end as active_on
+        case when usage.active_users >= coalesce(getvariable('active_day_users'), 1)
+            or usage.events >= coalesce(getvariable('active_day_events'), 1) then days.activity_date end as active_on
     from days
     inner join reported using (activity_date)
     left join product_usage_daily_versions as usage
@@ -99,10 +108,12 @@ select
     windowed.events_7d,
     windowed.days_reported_7d,
     windowed.days_since_last_active,
+    coalesce(getvariable('churn_window_days'), 7) as churn_window_days,
+    windowed.churn_window_days_reported,
     case
-        when windowed.days_since_last_active <= 6 then false
-        when windowed.activity_date - windowed.first_day < 6 then false
-        when windowed.days_reported_7d = 7 then true
+        when windowed.days_since_last_active < coalesce(getvariable('churn_window_days'), 7) then false
+        when windowed.activity_date - windowed.first_day + 1 < coalesce(getvariable('churn_window_days'), 7) then false
+        when windowed.churn_window_days_reported = coalesce(getvariable('churn_window_days'), 7) then true
     end as is_churn_risk
 from windowed
 inner join dim_companies as companies using (company_id)
