@@ -45,12 +45,24 @@
     }) }}
 {%- endmacro %}
 
+{#- A command that writes brings a ledger of an earlier version up to date, whichever hook asks first; for one that only
+    reads there is none. -#}
+{%- macro is_ledger_readable() -%}
+    {%- set is_there = load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
+    {%- set is_of_this_version = load_relation(tidemark.ops_version_marker()) is not none -%}
+    {%- set writes = flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot', 'freshness', 'run-operation') -%}
+    {%- if is_there and writes and not is_of_this_version -%}
+        {%- do tidemark.create_ops_tables() -%}
+    {%- endif -%}
+    {{ return(is_there and (writes or is_of_this_version)) }}
+{%- endmacro %}
+
 {#- What the ledger said when this command began; read once, since nobody but a model itself moves its watermark. -#}
 {%- macro ledger_state() -%}
     {%- set key = 'tidemark_ledger' ~ invocation_id -%}
     {%- if key not in graph -%}
         {%- set jobs, failures, requests, floors, last_run, tests = {}, {}, {}, {}, [], {} -%}
-        {%- if load_relation(tidemark.ops_table('etl_job_runs')) is not none -%}
+        {%- if tidemark.is_ledger_readable() -%}
             {%- set entries = tidemark.recent_entries() -%}
             {%- set rows = tidemark.named_rows(tidemark.last_runs(entries)) -%}
             {%- if not tidemark.have_all_succeeded(rows) -%}

@@ -168,6 +168,10 @@
     {{ return(3) }}
 {%- endmacro %}
 
+{%- macro ops_version_marker() -%}
+    {{ return(tidemark.ops_table('schema_version_' ~ tidemark.ops_schema_version())) }}
+{%- endmacro %}
+
 {#- What brings rows of an earlier version to this one, besides new tables and columns, which come by themselves.
     `renamed`: table, old and new name of a column. Each can be done twice: a migration may be killed. -#}
 {%- macro ops_migrations() -%}
@@ -185,7 +189,7 @@
 
 {#- Creates what is not there, and migrates what an earlier version left. -#}
 {%- macro create_ops_tables() -%}
-    {%- set marker = tidemark.ops_table('schema_version_' ~ tidemark.ops_schema_version()) -%}
+    {%- set marker = tidemark.ops_version_marker() -%}
     {%- set absent = [] -%}
     {%- for name in tidemark.ops_tables() if load_relation(tidemark.ops_table(name)) is none -%}
         {%- do absent.append(name) -%}
