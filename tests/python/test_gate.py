@@ -96,8 +96,8 @@ def test_a_source_that_is_missing_blocks_without_a_limit() -> None:
         (source(SourceState.EMPTY, age=None), "events is empty: it holds no rows."),
         (
             source(SourceState.FUTURE, age=None),
-            "events is in the future: it holds rows, but none loaded by the clock of this run. A load"
-            " time of now() never is: stamp rows when they are loaded.",
+            "events is in the future: it holds rows, but none loaded by the clock of this run. "
+            "A load time of now() never is: stamp rows when they are loaded.",
         ),
         (source(SourceState.ERROR, problem="boom"), "events could not be checked: boom."),
     ],

@@ -286,7 +286,8 @@ MUTANTS = [
         Patch(USAGE, "or stored.days_reported_7d <> coalesce(calendar.days_reported_7d, 0)", ""),
         Patch(
             USAGE,
-            "or stored.churn_window_days_reported <> coalesce(calendar.churn_window_days_reported, 0)",
+            "or stored.churn_window_days_reported "
+            "<> coalesce(calendar.churn_window_days_reported, 0)",
             "",
         ),
     ),
