@@ -13,7 +13,8 @@
     {{ exceptions.raise_compiler_error(tidemark.refusal_in_words(refused, rows)) }}
 {%- endmacro %}
 
-{#- The rows that a test refused, at most `rejected_rows` of them: whole rows where a test shows only what it counts. -#}
+{#- The rows that a test refused, at most `rejected_rows` of them: whole rows where a test shows only what it
+    counts. -#}
 {%- macro rows_of_refusal(audit) -%}
     {%- set sql = tidemark.sql_of_refused_rows(audit) -%}
     {%- set found = run_query('select * from (' ~ sql ~ ') as refused limit ' ~ tidemark.setting('rejected_rows')) -%}
