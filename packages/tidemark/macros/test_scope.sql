@@ -149,7 +149,7 @@
                 {%- do packages.append(macro.split('.')[1]) -%}
             {%- endfor -%}
         {%- endfor -%}
-        {%- set dbts = ['dbt', 'dbt_' ~ target.type] -%}
+        {%- set dbts = ['dbt', 'dbt_duckdb', 'dbt_snowflake'] -%}
         {%- for package in packages | unique | sort if package in context and package not in dbts -%}
             {%- for name in context[package] | sort -%}
                 {%- do parts.append(context[package][name].macro.macro_sql) -%}
