@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tidemark.clock import parse_clock, parse_if_known
-from tidemark.gate import ModelFacts
+from tidemark.gate import ChangedCode, ModelFacts
 from tidemark.lineage import Lineage
 
 
@@ -71,10 +71,17 @@ def read_facts(payload: Mapping[str, Any], lineage: Lineage) -> GateFacts:
                 changed_keys=facts["changed_keys"],
                 is_reset=facts["is_reset"],
                 open_requests=facts["open_requests"],
-                code_changed=facts["code_changed"],
+                changed_code=_changed_code(facts["code"]),
             )
             for model, facts in payload["models"].items()
         },
         advice=payload["advice"],
         figures=payload["figures"],
     )
+
+
+def _changed_code(told: Mapping[str, Any] | None) -> ChangedCode | None:
+    """What the macros say of a table that other code made."""
+    if told is None:
+        return None
+    return ChangedCode(told["policy"], told["why"], parse_if_known(told["since"]))

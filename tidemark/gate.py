@@ -64,6 +64,34 @@ class SourceCheck:
 
 
 @dataclass(frozen=True)
+class ChangedCode:
+    """Other code than the project's made a table: through what, and since when that is seen.
+
+    `policy` is `rebuild`, `hold` or `keep`; `told` of a snapshot, which nothing rebuilds.
+    """
+
+    policy: str
+    why: str
+    since: datetime | None = None
+
+    @property
+    def reason(self) -> str:
+        """What happens, as one sentence."""
+        since = f" since {show_time(self.since)}" if self.since else ""
+        match self.policy:
+            case "rebuild":
+                return f"Its code changed ({self.why}): it is rebuilt whole."
+            case "hold":
+                return (
+                    f"Held: its code changed ({self.why}){since}. `tidemark plan` shows what that"
+                    " means, and `tidemark plan --apply` does it."
+                )
+            case "keep":
+                return f"Its code changed ({self.why}){since}; its old rows are kept."
+        return f"Its code changed ({self.why}){since}; what it holds cannot be rebuilt."
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What the warehouse and the manifest know of a model before it is judged.
 
@@ -71,7 +99,8 @@ class ModelFacts:
     visible rows loaded after its watermark; `late_rows`, per source, how many more rows than at its
     last run lie in the overlap before the watermark. `changed_keys` are partitions that a table of
     sessions above it changed and that it has not taken over yet. `failed` says that it, or a test
-    of it, failed since it was last built, `is_reset` that somebody has set its watermark.
+    of it, failed since it was last built, `is_reset` that somebody has set its watermark,
+    `changed_code` that other code made it.
     """
 
     model: str
@@ -86,7 +115,7 @@ class ModelFacts:
     open_requests: int = 0
     failed: bool = False
     is_reset: bool = False
-    code_changed: bool = False
+    changed_code: ChangedCode | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +125,8 @@ class Decision:
     model: str
     state: ModelState
     reason: str
+    # Its code changed, or that of a table above it, and somebody is to decide what follows.
+    is_held: bool = False
 
 
 def decide(facts: Iterable[ModelFacts], checks: Iterable[SourceCheck]) -> list[Decision]:
@@ -120,15 +151,22 @@ def _judge(
     """Judge one model whose parents have been judged."""
     blockers = [check for name in sorted(facts.sources) if (check := _check(name, checks)).blocks]
     parents = [models[name] for name in sorted(facts.parents) if name in models]
+    code = facts.changed_code
+    is_held = code is not None and code.policy == "hold"
+    held = [parent.model for parent in parents if decisions[parent.model].is_held]
     if blockers:
         state, reasons = ModelState.BLOCKED, [f"Waits: {check.reason}" for check in blockers]
+    elif code and is_held:
+        state, reasons = ModelState.BLOCKED, [code.reason]
+    elif held:
+        state, reasons = ModelState.BLOCKED, [f"Waits: {name} is held." for name in held]
     elif news := [*_news(facts)] or [*_news_of_parents(facts, parents, decisions)]:
         state, reasons = ModelState.NEW, news
     else:
         state, reasons = ModelState.UNCHANGED, [_nothing_new(facts)]
-    if facts.code_changed:
-        reasons.append("Code changed since it was built; rebuild with --full-refresh.")
-    return Decision(facts.model, state, " ".join(reasons))
+    if code and not is_held and code.policy != "rebuild":
+        reasons.append(code.reason)
+    return Decision(facts.model, state, " ".join(reasons), is_held or bool(held))
 
 
 def _check(source: str, checks: Mapping[str, SourceCheck]) -> SourceCheck:
@@ -157,6 +195,8 @@ def _news(facts: ModelFacts) -> Iterator[str]:
                 yield f"{_count(-rows, 'row')} of {source} disappeared behind its watermark."
     if facts.changed_keys > 0:
         yield f"{_count(facts.changed_keys, 'changed partition')} to take over."
+    if facts.changed_code and facts.changed_code.policy == "rebuild":
+        yield facts.changed_code.reason
     if facts.failed:
         yield "It or a test of it failed the last time."
     if facts.open_requests > 0:

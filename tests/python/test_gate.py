@@ -10,7 +10,15 @@ from tidemark.build import BuildReport, Failure, exit_code, selection
 from tidemark.clock import parse_clock, parse_day, show_duration, show_time
 from tidemark.facts import SourceFacts
 from tidemark.freshness import Freshness, assess
-from tidemark.gate import Decision, ModelFacts, ModelState, SourceCheck, SourceState, decide
+from tidemark.gate import (
+    ChangedCode,
+    Decision,
+    ModelFacts,
+    ModelState,
+    SourceCheck,
+    SourceState,
+    decide,
+)
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage
 
@@ -148,16 +156,43 @@ def test_reason_of_a_source(check: SourceCheck, reason: str) -> None:
             "5 new rows in events. 1 requested partition to recompute.",
         ),
         (
-            model(code_changed=True),
+            model(changed_code=ChangedCode("rebuild", "models/daily.sql:7")),
+            ModelState.NEW,
+            "Its code changed (models/daily.sql:7): it is rebuilt whole.",
+        ),
+        (
+            model(changed_code=ChangedCode("keep", "setting days"), new_rows={"events": 5}),
+            ModelState.NEW,
+            "5 new rows in events. Its code changed (setting days); its old rows are kept.",
+        ),
+        (
+            model(changed_code=ChangedCode("told", "macro rule", parse_clock("2025-10-14T12:00"))),
             ModelState.UNCHANGED,
-            "No new rows in events since 2025-10-15 12:00 UTC."
-            " Code changed since it was built; rebuild with --full-refresh.",
+            "No new rows in events since 2025-10-15 12:00 UTC. Its code changed (macro rule)"
+            " since 2025-10-14 12:00 UTC; what it holds cannot be rebuilt.",
         ),
         (model(sources=frozenset()), ModelState.UNCHANGED, "No source above it."),
     ],
 )
 def test_a_model_below_a_fresh_source(facts: ModelFacts, state: ModelState, reason: str) -> None:
     assert judge(facts) == Decision("daily", state, reason)
+
+
+def test_a_held_model_waits_and_so_does_what_is_below_it() -> None:
+    held = model("daily", changed_code=ChangedCode("hold", "models/daily.sql:7"), failed=True)
+    below = model("weekly", parents=frozenset({"daily"}), new_rows={"events": 5})
+    beside = model("hourly", new_rows={"events": 5})
+    decided = {
+        decision.model: decision
+        for decision in decide([held, below, beside], [source(SourceState.FRESH)])
+    }
+    assert decided["daily"].reason == (
+        "Held: its code changed (models/daily.sql:7). `tidemark plan` shows what that means, and"
+        " `tidemark plan --apply` does it."
+    )
+    assert decided["weekly"].reason == "Waits: daily is held."
+    states = [decided[name].state for name in ("daily", "weekly", "hourly")]
+    assert states == [ModelState.BLOCKED, ModelState.BLOCKED, ModelState.NEW]
 
 
 @pytest.mark.parametrize(

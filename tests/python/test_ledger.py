@@ -182,7 +182,7 @@ def test_data_and_watermark_are_one_transaction(warehouse: Warehouse, fresh: lis
         "as_of timestamp, processed_from timestamp, last_processed_timestamp timestamp, "
         "records_processed bigint, partitions_touched bigint, "
         "mode varchar, started_at timestamp, completed_at timestamp, "
-        "error_message varchar, code_checksum varchar, metadata_json varchar, "
+        "error_message varchar, fingerprint varchar, metadata_json varchar, "
         "check (job_name <> 'fact_events_daily' or status <> 'success' "
         "or as_of <= timestamp '2025-10-15 12:00:00'))",
         "insert into ops.etl_job_runs from ops.kept",

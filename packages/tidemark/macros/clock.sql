@@ -6,6 +6,9 @@
 {%- endmacro %}
 
 {%- macro as_of_value() -%}
+    {%- if tidemark.is_in_full() -%}
+        {{ return(modules.datetime.datetime(2000, 1, 1)) }}
+    {%- endif -%}
     {%- set given = var('as_of', none) -%}
     {%- if given is not none -%}
         {{ return(tidemark.moment_argument('as_of', given)) }}

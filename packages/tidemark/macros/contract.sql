@@ -113,6 +113,9 @@
 
 {#- Of a raw table that is there, its columns of other types. -#}
 {%- macro conversions_of_table(relation) -%}
+    {%- if tidemark.is_in_full() -%}
+        {{ return({}) }}
+    {%- endif -%}
     {%- set source = tidemark.source_of(relation) -%}
     {%- set known = graph.setdefault('tidemark_conversions' ~ invocation_id, {}) if source else {} -%}
     {%- if source and source.unique_id not in known -%}

@@ -53,8 +53,9 @@
     {%- for source in tidemark.raw_sources() -%}
         {%- do facts.sources.update({source.name: tidemark.source_facts(source, counts)}) -%}
     {%- endfor -%}
+    {%- set changed_code = tidemark.changed_code(facts.sources) -%}
     {%- for node in graph.nodes.values() if tidemark.is_recorded(node) -%}
-        {%- do facts.models.update({node.name: tidemark.model_facts(node, facts.sources, counts)}) -%}
+        {%- do facts.models.update({node.name: tidemark.model_facts(node, facts.sources, counts, changed_code)}) -%}
     {%- endfor -%}
     {%- set missing = facts.sources.items() | rejectattr('1.exists') | map(attribute=0) | list -%}
     {%- do facts.update({'advice': tidemark.missing_tables_advice(missing)}) -%}
@@ -164,7 +165,7 @@
     )
 {%- endmacro %}
 
-{%- macro model_facts(node, sources, counts) -%}
+{%- macro model_facts(node, sources, counts, changed_code) -%}
     {%- set job = tidemark.ledger_state().jobs.get(node.name, {}) -%}
     {%- set new_rows, late_rows = {}, {} -%}
     {%- set read = tidemark.sources_above(node.unique_id) if job.get('watermark') else [] -%}
@@ -183,7 +184,7 @@
         'changed_keys': counts.get(node.unique_id, {}).get('rows', 0),
         'open_requests': tidemark.ledger_state().requests.get(node.name, []) | length,
         'failed': tidemark.ledger_state().failures.get(node.name, 0) > job.get('read_entry', 0),
-        'code_changed': job.get('code_checksum') is not none and job.code_checksum != node.checksum.checksum,
+        'code': changed_code.get(node.name),
     }) }}
 {%- endmacro %}
 

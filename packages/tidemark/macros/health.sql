@@ -127,11 +127,15 @@
 {%- endmacro %}
 
 {%- macro job_figures(node, facts) -%}
+    {%- set code = facts.code -%}
     {%- set pending = facts.new_rows.values() | sum + facts.late_rows.values() | select('gt', 0) | sum -%}
     {{ return([
         tidemark.figure('watermark_lag', node.name, none, limits=tidemark.lag_limits(node)),
         tidemark.figure('pending_rows', node.name, pending),
-        tidemark.figure('code_drift', node.name, 1 if facts.code_changed else 0),
+        tidemark.figure(
+            'code_drift', node.name, 1 if code else 0, code.why if code else none,
+            reference_time=code.since if code else none, reason=code.policy if code else none
+        ),
     ]) }}
 {%- endmacro %}
 

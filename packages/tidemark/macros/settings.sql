@@ -64,6 +64,7 @@
         'rejected_rows': 100,
         'refresh_above': {'share': 0.85, 'rows': 100000},
         'coverage_days': 30,
+        'on_code_change': 'rebuild',
         'backfill': {
             'min_partitions': 3,
             'max_days': 7,

@@ -12,10 +12,16 @@
     and later: entity, day, touched (the table or query of touched keys), touched_days, reached_spans (of sessions),
     partitions, rows. -#}
 {%- macro run_state() -%}
+    {%- if tidemark.is_in_full() -%}
+        {{ return({'mode': 'full', 'since': none, 'window': none, 'known': tidemark.as_of_value(), 'requests': none}) }}
+    {%- endif -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
         {%- if flags.WHICH in ('run', 'build', 'snapshot') and model.resource_type != 'unit_test' -%}
+            {%- if tidemark.is_recorded(model) and not tidemark.is_coverage() -%}
+                {%- do tidemark.refuse_held(graph.nodes[model.unique_id]) -%}
+            {%- endif -%}
             {%- do tidemark.open_session() -%}
         {%- endif -%}
         {%- set is_whole = config.get('incremental_strategy') == 'full' -%}

@@ -127,6 +127,7 @@
             'status': 'pending',
             'as_of': tidemark.as_of_value(),
             'error_message': 'It is being rebuilt whole.',
+            'fingerprint': tidemark.ledger_state().jobs[model.name].fingerprint,
         }])) -%}
     {%- endif -%}
 {%- endmacro %}
@@ -161,8 +162,7 @@
     of the contract, two statements per model and run; the table that the rows go into is made with the contract's
     types, and on_schema_change compares that with what is stored. -#}
 {%- macro snowflake__get_assert_columns_equivalent(sql) -%}
-    {%- set known_code = tidemark.ledger_state().jobs.get(model.name, {}).get('code_checksum') -%}
-    {%- if not is_incremental() or known_code != model.checksum.checksum -%}
+    {%- if not is_incremental() or tidemark.has_other_code(graph.nodes[model.unique_id]) -%}
         {{ return(assert_columns_equivalent(sql)) }}
     {%- endif -%}
 {%- endmacro %}
@@ -232,4 +232,22 @@
         {{ failures }} as failures,
         false as should_warn,
         false as should_error
+{%- endmacro %}
+
+{#- How many bytes a table takes; none where the engine does not say. -#}
+{%- macro stored_bytes(relation) -%}
+    {{ return(adapter.dispatch('stored_bytes', 'tidemark')(relation)) }}
+{%- endmacro %}
+{%- macro duckdb__stored_bytes(relation) -%}
+    {{ return(none) }}
+{%- endmacro %}
+{%- macro snowflake__stored_bytes(relation) -%}
+    {%- set sql -%}
+        select bytes from {{ relation.information_schema('TABLES') }}
+        where
+            table_schema = {{ tidemark.text_literal(relation.schema | upper) }}
+            and table_name = {{ tidemark.text_literal(relation.identifier | upper) }}
+    {%- endset -%}
+    {%- set rows = run_query(sql).rows -%}
+    {{ return(rows[0][0] | int if rows and rows[0][0] is not none else none) }}
 {%- endmacro %}

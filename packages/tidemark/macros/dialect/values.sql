@@ -195,3 +195,14 @@
     {%- set found = run_query(sql) -%}
     {{ return(found.rename(found.column_names | map('lower') | list).rows) }}
 {%- endmacro %}
+
+{#- What the engine takes for a text or a quoted name, as a pattern without groups. On Snowflake a backslash escapes. -#}
+{%- macro literal_pattern() -%}
+    {{ return(adapter.dispatch('literal_pattern', 'tidemark')()) }}
+{%- endmacro %}
+{%- macro duckdb__literal_pattern() -%}
+    {{ return("'(?:[^']|'')*'" ~ '|"(?:[^"]|"")*"|\\$\\$[\\s\\S]*?\\$\\$') }}
+{%- endmacro %}
+{%- macro snowflake__literal_pattern() -%}
+    {{ return("'(?:[^'\\\\]|''|\\\\[\\s\\S])*'" ~ '|"(?:[^"]|"")*"|\\$\\$[\\s\\S]*?\\$\\$') }}
+{%- endmacro %}

@@ -78,7 +78,7 @@
                     'full_entry': row['full_entry'] or 0,
                     'written_entry': row['written_entry'] or 0,
                     'is_reset': row['job_type'] == 'reset',
-                    'code_checksum': row['code_checksum'],
+                    'fingerprint': row['fingerprint'],
                     'metadata': fromjson(row['metadata_json'] or '{}', {}),
                     'clock': row['as_of'],
                 }}) -%}
@@ -200,7 +200,7 @@
         runs.job_type,
         runs.last_processed_timestamp,
         runs.ledger_entry,
-        runs.code_checksum,
+        runs.fingerprint,
         runs.metadata_json,
         successes.success_entry,
         successes.full_entry,
@@ -260,7 +260,6 @@
         'status': status,
         'as_of': tidemark.as_of_value(),
         'error_message': message,
-        'code_checksum': node.checksum.checksum,
     }) }}
 {%- endmacro %}
 
@@ -285,7 +284,7 @@
                 entry.completed_at or (now if entry.status != 'running' else none)
             ),
             'error_message': tidemark.message_literal(entry.error_message),
-            'code_checksum': tidemark.text_literal(entry.code_checksum),
+            'fingerprint': tidemark.text_literal(entry.fingerprint),
             'metadata_json': entry.metadata_sql or tidemark.text_literal(none),
         }) -%}
     {%- endfor -%}

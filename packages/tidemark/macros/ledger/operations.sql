@@ -120,7 +120,7 @@
         'as_of': tidemark.as_of_value(),
         'last_processed_timestamp': to,
         'error_message': reason,
-        'code_checksum': known.code_checksum,
+        'fingerprint': known.fingerprint,
         'metadata_sql': tidemark.text_literal(tojson({'previous_watermark': previous.isoformat()})),
     }) }}
 {%- endmacro %}

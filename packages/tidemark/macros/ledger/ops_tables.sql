@@ -25,7 +25,7 @@
             'started_at': time,
             'completed_at': time,
             'error_message': 'varchar',
-            'code_checksum': 'varchar',
+            'fingerprint': 'varchar',
             'metadata_json': 'varchar'
         },
         'requested_partitions': {
@@ -120,6 +120,18 @@
             'status': 'varchar',
             'error_message': 'varchar'
         },
+        'table_code': {
+            'ledger_entry': 'bigint',
+            'run_id': 'varchar',
+            'model_name': 'varchar',
+            'fingerprint': 'varchar',
+            'part': 'varchar',
+            'kind': 'varchar',
+            'path': 'varchar',
+            'rendered': 'varchar',
+            'code': 'varchar',
+            'recorded_at': time
+        },
         'retention_floors': {
             'ledger_entry': 'bigint',
             'run_id': 'varchar',
@@ -178,7 +190,7 @@
     {%- set ledger, coverage = tidemark.ops_table('etl_job_runs'), tidemark.ops_table('partition_coverage') -%}
     {%- set mode = tidemark.json_text('metadata_json', 'mode') -%}
     {{ return({
-        'renamed': [],
+        'renamed': [('etl_job_runs', 'code_checksum', 'fingerprint')],
         'rows': [
             "update " ~ ledger ~ " set mode = " ~ mode ~ " where mode is null and metadata_json is not null",
             "update " ~ ledger ~ " set job_type = 'restatement' where job_type = 'backfill'",

@@ -50,7 +50,8 @@
             {%- if tidemark.is_coverage() -%}
                 {#- what could not be checked has not failed to be built -#}
             {%- elif node.resource_type in ('model', 'snapshot') -%}
-                {%- set status = 'skipped' if result.status == 'skipped' else 'failed' -%}
+                {%- set is_skipped = result.status == 'skipped' or tidemark.was_held(node) -%}
+                {%- set status = 'skipped' if is_skipped else 'failed' -%}
                 {%- do entries.append(tidemark.model_entry(node, status, result.message)) -%}
             {%- elif node.resource_type == 'test' and result.status != 'skipped' -%}
                 {%- for id in node.depends_on.nodes if id in graph.nodes and tidemark.is_recorded(graph.nodes[id]) -%}
@@ -141,6 +142,7 @@
             'partitions': state.partitions,
             'is_refresh_cheaper': tidemark.was_refresh_cheaper(),
         })) -%}
+        {%- set fingerprint = tidemark.fingerprint_to_store(state) -%}
         {%- set entry = tidemark.ledger_insert([{
             'job_name': model.name,
             'job_type': 'restatement' if state.mode == 'restate' and not is_partial else 'model',
@@ -152,7 +154,7 @@
             'partitions_touched': state.partitions,
             'mode': state.mode,
             'started_at': state.began,
-            'code_checksum': model.checksum.checksum,
+            'fingerprint': fingerprint,
             'metadata_sql': tidemark.run_metadata(state, watermark),
         }]) -%}
         {%- set requests_done -%}
@@ -162,7 +164,15 @@
                 run_id = {{ tidemark.text_literal(tidemark.run_id()) }}
             where {{ tidemark.is_requested() if state.requests }}
         {%- endset -%}
-        {{ tidemark.in_one_transaction([entry, requests_done] if state.requests else [entry]) }}
+        {%- set node, statements = graph.nodes[model.unique_id], [entry] -%}
+        {%- if state.requests -%}
+            {%- do statements.append(requests_done) -%}
+        {%- endif -%}
+        {%- set known = tidemark.ledger_state().jobs.get(model.name, {}).get('fingerprint') -%}
+        {%- if fingerprint and fingerprint != known -%}
+            {%- do statements.append(tidemark.code_insert(node)) -%}
+        {%- endif -%}
+        {{ tidemark.in_one_transaction(statements) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -173,7 +183,10 @@
     {%- for source in tidemark.sources_above(model.unique_id) if watermark -%}
         {%- do counts.append("'\"" ~ source.name ~ "\": ' || " ~ tidemark.overlap_rows(source, watermark)) -%}
     {%- endfor -%}
-    {%- set known = tojson({'window': (state.window or []) | map('string') | list}) -%}
+    {%- set told = {'window': (state.window or []) | map('string') | list} -%}
+    {%- set older_code_before = tidemark.older_code_before(state) -%}
+    {%- do told.update({'older_code_before': older_code_before}) if older_code_before -%}
+    {%- set known = tojson(told) -%}
     {%- set parts = ["'" ~ known[:-1] ~ ", \"overlap_rows\": {'"] + [counts | join(" || ', ' || ")] + ["'}}'"] -%}
     {{ return(parts | select | join(' || ')) }}
 {%- endmacro %}
@@ -208,6 +221,9 @@
 
 {#- A table that the ledger knows nothing of, or knows as incomplete, is rebuilt whole. dbt asks before every build. -#}
 {%- macro should_full_refresh() -%}
+    {%- if tidemark.is_in_full() -%}
+        {{ return(true) }}
+    {%- endif -%}
     {%- if tidemark.is_coverage() -%}
         {{ return(false) }}
     {%- endif -%}
@@ -222,7 +238,11 @@
         or (
             execute
             and is_incremental_model
-            and (not tidemark.last_watermark() or tidemark.reads_a_rebuilt_table(model))
+            and (
+                not tidemark.last_watermark()
+                or tidemark.reads_a_rebuilt_table(model)
+                or tidemark.is_rebuilt_for_code(graph.nodes[model.unique_id])
+            )
         )
     ) }}
 {%- endmacro %}
