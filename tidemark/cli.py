@@ -12,6 +12,7 @@ from tidemark.commands import (
     init,
     load,
     look,
+    plan,
     publish,
     repair,
     run,
@@ -23,7 +24,7 @@ from tidemark.commands import (
 app = typer.Typer(
     help="Build what has new, fresh input; skip the rest; say why.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 blocked by stale sources;"
-    " `status --exit-code` also 4 warning, 5 critical.",
+    " `status --exit-code` also 4 warning, 5 critical; `plan` 6 when code changed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 ingest.ingest.add_typer(ingest_events.app)
 # In this order the help lists them.
-for group in (run, ingest, load, look, publish, serve, repair, demo, steer, settings, init):
+for group in (run, plan, ingest, load, look, publish, serve, repair, demo, steer, settings, init):
     app.add_typer(group.app)
 
 

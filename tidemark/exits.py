@@ -15,3 +15,5 @@ class Exit(IntEnum):
     # `status --exit-code` alone: how the pipeline is, not how the command went.
     WARNING = 4
     CRITICAL = 5
+    # `plan` alone: the code of the project is not what made its tables.
+    CHANGES = 6

@@ -199,6 +199,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
         for name in ("held", "kept"):
             change(project, f"models/{name}.sql", "sum(amount)", "sum(amount) + 1")
         orders = Orders(project, Dbt(project, target_path=folder / "other_target"))
+        copy = folder / "elsewhere" / "copy.duckdb"
+        before = copy.read_bytes()
+        planned = orders.ask(LATER, "plan", "--compare", "--days", "36500")
+        is_untouched = copy.read_bytes() == before
+        rows_before = figures(copy)
         changed = orders.ask(LATER, "check")
         selected = ("--exclude", "package:tidemark", "contract", "held", "--threads", "4")
         orders.succeed(LATER, "build", *selected)
@@ -206,6 +211,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
         rebuilt = modes(folder / "elsewhere" / "copy.duckdb")
         after = orders.ask(LATER, "check")
         yield {
+            "planned": {each["model"]: each for each in planned["changes"]},
+            "exit": {"plan": planned["exit_code"], "is_untouched": is_untouched},
+            "really": differing(rows_before, figures(copy)),
             "first": first,
             "unchanged": reasons(unchanged),
             "changed": reasons(changed),
@@ -224,6 +232,27 @@ def modes(file: Path) -> dict[str, str]:
             " where job_type = 'model' and status = 'success' and mode is not null group by all"
         )
         return dict(rows.fetchall())
+
+
+def figures(file: Path) -> dict[str, dict[Any, Any]]:
+    """The figure of every row of every model, by its key."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return {
+            name: {row[:2]: row[2] for row in connection.execute(f"from {name}").fetchall()}
+            for name in COUNTS
+        }
+
+
+def differing(before: dict[str, dict[Any, Any]], after: dict[str, dict[Any, Any]]) -> Any:
+    """By model the keys that have another figure, or are there only once."""
+    return {
+        name: {
+            key
+            for key in before[name].keys() | after[name].keys()
+            if before[name].get(key) != after[name].get(key)
+        }
+        for name in before
+    }
 
 
 def ended(file: Path) -> dict[str, str]:
@@ -285,3 +314,37 @@ def test_a_kept_table_goes_on_and_its_difference_stays(told: dict[str, dict[str,
 )
 def test_what_differs_is_named(told: dict[str, dict[str, Any]], name: str, why: str) -> None:
     assert f"({why})" in told["changed"][name]
+
+
+def test_a_plan_tells_and_writes_nothing(told: dict[str, dict[str, Any]]) -> None:
+    assert told["exit"] == {"plan": 6, "is_untouched": True}
+    assert told["planned"].keys() == {*COUNTS, "held", "kept"}
+    does = {name: change["does"] for name, change in told["planned"].items()}
+    assert (does["query"], does["held"], does["kept"]) == ("rebuilt", "held", "kept")
+    assert told["planned"]["query"]["differences"] == [
+        {
+            "kind": "model",
+            "part": "query",
+            "path": "models/query.sql",
+            "line": 12,
+            "before": "select buyer, sales_day, cast(sum(amount) as decimal(18, 2)) as figure",
+            "after": "select buyer, sales_day, cast(sum(amount) + 1 as decimal(18, 2)) as figure",
+        }
+    ]
+    (macro,) = told["planned"]["macro"]["differences"]
+    assert (macro["path"], macro["line"]) == ("macros/rules.sql", 3)
+
+
+@pytest.mark.parametrize("name", sorted(COUNTS.keys() - {"contract", "schema", "identifier"}))
+def test_a_plan_says_what_a_rebuild_changes(told: dict[str, dict[str, Any]], name: str) -> None:
+    compared = told["planned"][name]["comparison"]
+    changed = told["really"][name]
+    assert compared["rows"] == compared["partitions"] == len(changed)
+    sample = {tuple(row["key"].split(", ")) for row in compared["sample"]}
+    assert len(sample) == min(len(changed), 10)
+    assert sample <= {(buyer, str(day)) for buyer, day in changed}
+    assert (name == "query") <= (compared["columns"] == {"figure": len(changed)})
+
+
+def test_plans_of_a_changed_rule_are_not_empty(told: dict[str, dict[str, Any]]) -> None:
+    assert all(told["really"][name] for name in ("query", "macro", "retention"))

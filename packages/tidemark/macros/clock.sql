@@ -7,7 +7,7 @@
 
 {%- macro as_of_value() -%}
     {%- if tidemark.is_in_full() -%}
-        {{ return(modules.datetime.datetime(2000, 1, 1)) }}
+        {{ return(context['tidemark_in_full'].known) }}
     {%- endif -%}
     {%- set given = var('as_of', none) -%}
     {%- if given is not none -%}

@@ -113,7 +113,7 @@
 
 {#- Of a raw table that is there, its columns of other types. -#}
 {%- macro conversions_of_table(relation) -%}
-    {%- if tidemark.is_in_full() -%}
+    {%- if tidemark.is_at_fixed_clock() -%}
         {{ return({}) }}
     {%- endif -%}
     {%- set source = tidemark.source_of(relation) -%}

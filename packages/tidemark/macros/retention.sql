@@ -19,7 +19,7 @@
 {#- The first day whose raw rows a node may still read, or none. -#}
 {%- macro first_kept_day(node) -%}
     {%- set days = [] -%}
-    {%- set is_known = execute and node.resource_type != 'unit_test' and not tidemark.is_in_full() -%}
+    {%- set is_known = execute and node.resource_type != 'unit_test' and not tidemark.is_at_fixed_clock() -%}
     {%- if is_known and tidemark.ledger_state().floors -%}
         {%- for source in tidemark.sources_above(node.unique_id) if source.name in tidemark.ledger_state().floors -%}
             {%- do days.append(tidemark.ledger_state().floors[source.name]) -%}
@@ -31,7 +31,7 @@
 {#- Predicate on a raw table: the event lies below the floor. A literal, so that the view stays as cheap as it was; the
     models do not rely on it. -#}
 {%- macro is_beyond_retention(source_name, event_time) -%}
-    {%- set is_known = execute and model.resource_type != 'unit_test' and not tidemark.is_in_full() -%}
+    {%- set is_known = execute and model.resource_type != 'unit_test' and not tidemark.is_at_fixed_clock() -%}
     {%- set floor = tidemark.ledger_state().floors.get(source_name) if is_known else none -%}
     {{ return(tidemark.earlier_than(event_time, floor)) }}
 {%- endmacro %}

@@ -18,6 +18,7 @@
         ) }}
     {%- endif -%}
     {%- if state.mode == 'full' -%}
+        {%- do state.update({'entity': entity, 'day': day}) -%}
         {{ return(tidemark.valid_and_visible()) }}
     {%- endif -%}
     {%- set sql -%}

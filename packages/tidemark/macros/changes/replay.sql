@@ -20,6 +20,7 @@
         group by {{ entity }}
     {%- endset -%}
     {%- if state.mode == 'full' -%}
+        {%- do state.update({'entity': entity, 'day': day}) -%}
         {{ return(sql) }}
     {%- endif -%}
     {%- do tidemark.keep_touched(sql, entity, day) -%}

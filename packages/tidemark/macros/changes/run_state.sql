@@ -13,7 +13,7 @@
     partitions, rows. -#}
 {%- macro run_state() -%}
     {%- if tidemark.is_in_full() -%}
-        {{ return({'mode': 'full', 'since': none, 'window': none, 'known': tidemark.as_of_value(), 'requests': none}) }}
+        {{ return(context['tidemark_in_full']) }}
     {%- endif -%}
     {%- set states = graph.setdefault('tidemark_states', {}) if execute else {} -%}
     {%- set key = invocation_id ~ model.unique_id -%}

@@ -5,6 +5,7 @@
 {%- macro touched_sessions(relation, entity, session, first, last) -%}
     {%- set state = tidemark.run_state() -%}
     {%- if state.mode == 'full' -%}
+        {%- do state.update({'entity': entity, 'day': first}) -%}
         {{ return(tidemark.valid_and_visible()) }}
     {%- endif -%}
     {%- set identity = tidemark.version_of(relation).identity | join(', ') -%}
@@ -155,6 +156,7 @@
 {%- macro changed_partitions(relation, entity, day) -%}
     {%- set state = tidemark.run_state() -%}
     {%- if state.mode == 'full' -%}
+        {%- do state.update({'entity': entity, 'day': day}) -%}
         {{ return('true') }}
     {%- endif -%}
     {%- set sql -%}

@@ -89,13 +89,24 @@
 {%- macro text_of_full_refresh(node) -%}
     {%- set known = graph.setdefault('tidemark_texts' ~ invocation_id, {}) -%}
     {%- if node.unique_id not in known -%}
-        {%- do known.update({node.unique_id: tidemark.plain_sql(tidemark.rendered_in_full(node))}) -%}
+        {%- set fixed = modules.datetime.datetime(2000, 1, 1) -%}
+        {%- set text = tidemark.rendered_in_full(node, tidemark.full_state(fixed, is_fixed=true)) -%}
+        {%- do known.update({node.unique_id: tidemark.plain_sql(text)}) -%}
     {%- endif -%}
     {{ return(known[node.unique_id]) }}
 {%- endmacro %}
 
-{#- Names without database: a copy of production is the same table. `config(...)` says nothing while it renders. -#}
-{%- macro rendered_in_full(node) -%}
+{#- The state of a model that is made whole. At a fixed clock nothing was built and nothing pruned. -#}
+{%- macro full_state(clock, is_fixed=false) -%}
+    {{ return({
+        'mode': 'full', 'since': none, 'window': none, 'known': clock, 'requests': none, 'is_fixed': is_fixed,
+        'inlined': [],
+    }) }}
+{%- endmacro %}
+
+{#- For a fingerprint names stand without database: a copy of production is the same table. `config(...)` says nothing
+    while it renders. -#}
+{%- macro rendered_in_full(node, state) -%}
     {%- set names = ['model', 'this', 'config', 'ref', 'source', 'is_incremental', 'tidemark_in_full'] -%}
     {%- set own = {} -%}
     {%- for name in names if name in context -%}
@@ -103,12 +114,12 @@
     {%- endfor -%}
     {%- do context.update({
         'model': node,
-        'this': tidemark.relation_of(node).include(database=false),
+        'this': tidemark.relation_in_full(node, state),
         'config': node.config,
         'ref': tidemark.ref_in_full,
         'source': tidemark.source_in_full,
         'is_incremental': tidemark.never,
-        'tidemark_in_full': true,
+        'tidemark_in_full': state,
     }) -%}
     {%- set code = modules.re.sub('(?<![.\\w])config\\s*\\(', 'tidemark.said_nothing(', node.raw_code) -%}
     {%- set text = render(code) -%}
@@ -118,9 +129,26 @@
     {{ return(text) }}
 {%- endmacro %}
 
-{#- Whether a text is rendered for a fingerprint: then the clock is fixed, nothing was built, and nothing pruned. -#}
+{#- Whether a text is rendered as a full refresh would run it, and whether for a fingerprint. -#}
 {%- macro is_in_full() -%}
-    {{ return(context.get('tidemark_in_full', false)) }}
+    {{ return('tidemark_in_full' in context) }}
+{%- endmacro %}
+
+{%- macro is_at_fixed_clock() -%}
+    {{ return(context.get('tidemark_in_full', {}).get('is_fixed', false)) }}
+{%- endmacro %}
+
+{%- macro relation_in_full(node, state) -%}
+    {%- if node.unique_id in state.inlined -%}
+        {{ return(api.Relation.create(identifier=tidemark.inlined_name(node)).quote(identifier=false)) }}
+    {%- endif -%}
+    {%- set relation = tidemark.relation_of(node) -%}
+    {{ return(relation.include(database=false) if state.is_fixed else relation) }}
+{%- endmacro %}
+
+{#- As dbt calls what it writes into a query. -#}
+{%- macro inlined_name(node) -%}
+    {{ return('__dbt__cte__' ~ node.name) }}
 {%- endmacro %}
 
 {%- macro never() -%}
@@ -145,12 +173,12 @@
     {%- endfor -%}
     {#- one that only macros refer to is not named among what the node depends on -#}
     {%- set node = found | first or tidemark.model_named(wanted) -%}
-    {{ return(tidemark.relation_of(node).include(database=false) if node else wanted) }}
+    {{ return(tidemark.relation_in_full(node, context['tidemark_in_full']) if node else wanted) }}
 {%- endmacro %}
 
 {%- macro source_in_full(source_name, name) -%}
     {%- for source in graph.sources.values() if source.source_name == source_name and source.name == name -%}
-        {{ return(tidemark.relation_of(source).include(database=false)) }}
+        {{ return(tidemark.relation_in_full(source, context['tidemark_in_full'])) }}
     {%- endfor -%}
     {{ return(source_name ~ '.' ~ name) }}
 {%- endmacro %}
