@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemark.clock import parse_clock, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
-from tidemark.gate import ModelState, SourceCheck
+from tidemark.gate import Decision, ModelState, SourceCheck
 from tidemark.health import Figure, Health, Level, read_figure
 from tidemark.logs import tell
 from tidemark.messages import telling_lines
@@ -102,6 +102,16 @@ def of_sources(checks: Iterable[SourceCheck]) -> list[Finding]:
         if check.blocks
         else Finding("source", check.source, State.GOOD)
         for check in checks
+    ]
+
+
+def of_code(decisions: Iterable[Decision]) -> list[Finding]:
+    """Which tables are held because their code changed."""
+    return [
+        Finding("code", decision.model, State.BLOCKED, decision.reason)
+        if decision.code and decision.code.policy == "hold"
+        else Finding("code", decision.model, State.GOOD)
+        for decision in decisions
     ]
 
 
@@ -237,6 +247,7 @@ def after_run(
             *ingested,
             *of_build(built),
             *of_sources(judgement.checks),
+            *of_code(judgement.decisions),
             *of_levels(facts.figures),
             Finding("run", "", State.GOOD),
         ]
@@ -317,7 +328,14 @@ def _success(judgement: Judgement, built: BuildReport) -> str:
     unchanged = len(judgement.models(ModelState.UNCHANGED))
     if not new:
         return f"Nothing was new; {unchanged} models were left as they are."
-    return f"Built {new} models in {built.seconds:.1f} s; {unchanged} had no new input."
+    told = f"Built {new} models in {built.seconds:.1f} s; {unchanged} had no new input."
+    whole = {model.model for model in built.models if model.mode == "full"}
+    rebuilt = [
+        f"Rebuilt whole: {each.model}, its code changed ({each.code.why})."
+        for each in judgement.decisions
+        if each.code and each.code.policy == "rebuild" and each.model in whole
+    ]
+    return "\n".join([told, *rebuilt])
 
 
 def _deliver(

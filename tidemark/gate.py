@@ -127,6 +127,7 @@ class Decision:
     reason: str
     # Its code changed, or that of a table above it, and somebody is to decide what follows.
     is_held: bool = False
+    code: ChangedCode | None = field(default=None, compare=False)
 
 
 def decide(facts: Iterable[ModelFacts], checks: Iterable[SourceCheck]) -> list[Decision]:
@@ -166,7 +167,7 @@ def _judge(
         state, reasons = ModelState.UNCHANGED, [_nothing_new(facts)]
     if code and not is_held and code.policy != "rebuild":
         reasons.append(code.reason)
-    return Decision(facts.model, state, " ".join(reasons), is_held or bool(held))
+    return Decision(facts.model, state, " ".join(reasons), is_held or bool(held), code)
 
 
 def _check(source: str, checks: Mapping[str, SourceCheck]) -> SourceCheck:
