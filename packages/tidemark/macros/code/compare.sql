@@ -148,8 +148,8 @@
         from {{ pairs }}
     {%- endset -%}
     {%- set row = run_query(counts).rows[0] -%}
-    {%- for column in about.columns if row[loop.index + 2] -%}
-        {%- do columns.update({column: row[loop.index0 + 3] | int}) -%}
+    {%- for column in about.columns -%}
+        {%- do columns.update({column: row[loop.index0 + 3] | int}) if row[loop.index0 + 3] -%}
     {%- endfor -%}
     {%- set partition_key = [about.entity, about.day] | select('in', about.key) | join(', ') or about.key[0] -%}
     {%- set partitions = tidemark.count_of('(select count(*) from (select distinct ' ~ partition_key ~ ' from '
