@@ -259,7 +259,8 @@ def ended(file: Path) -> dict[str, str]:
     """How each job ended the last time."""
     with duckdb.connect(str(file)) as connection:
         rows = connection.execute(
-            "select job_name, arg_max(status, ledger_entry) from main_ops.etl_job_runs group by all"
+            "select job_name, arg_max(status, ledger_entry) from main_ops.etl_job_runs"
+            " where job_type = 'model' group by all"
         )
         return dict(rows.fetchall())
 
