@@ -78,6 +78,13 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, tuple[list[Any], str]]]] = {
             "is_recorded_later": (NO_FLAG, A_FLAG),
         },
     ),
+    "plan_facts": (
+        {},
+        {
+            "compare": (NO_FLAG, A_FLAG),
+            "days": ([0, "7", 10**9, True, 1.5], "a whole number"),
+        },
+    ),
     "record_checks": (
         {"checks": [], "figures": []},
         {
