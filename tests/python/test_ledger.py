@@ -227,7 +227,7 @@ def test_a_ledger_of_the_last_version_is_migrated_by_its_first_run(
     }
     modes = warehouse.sql("select ledger_entry, mode from ops.etl_job_runs order by all")
     assert columns_of_ops(warehouse) == described
-    warehouse.sql("create schema kept", "drop view ops.schema_version_3")
+    warehouse.sql("create schema kept", "drop view ops.schema_version_4")
     given_tables_of_version(warehouse, 1)
     assert columns_of_ops(warehouse) != described
     warehouse.sql(

@@ -177,7 +177,7 @@
 
 {#- It stands in the name of a view, so that a run knows it without a statement: dbt lists a schema anyway. -#}
 {%- macro ops_schema_version() -%}
-    {{ return(3) }}
+    {{ return(4) }}
 {%- endmacro %}
 
 {%- macro ops_version_marker() -%}
