@@ -19,7 +19,7 @@
     {%- set key = invocation_id ~ model.unique_id -%}
     {%- if key not in states -%}
         {%- if flags.WHICH in ('run', 'build', 'snapshot') and model.resource_type != 'unit_test' -%}
-            {%- if tidemark.is_recorded(model) and not tidemark.is_coverage() -%}
+            {%- if execute and tidemark.is_recorded(model) and not tidemark.is_coverage() -%}
                 {%- do tidemark.refuse_held(graph.nodes[model.unique_id]) -%}
             {%- endif -%}
             {%- do tidemark.open_session() -%}

@@ -24,7 +24,8 @@
     {{ return(table) }}
 {%- endmacro %}
 
-{#- A model's query with what it reads written into it, but for raw tables, seeds, and tables whose code is the same. -#}
+{#- A model's query with what it reads written into it, but for raw tables, seeds, and tables whose code is the same.
+    -#}
 {%- macro query_in_full(node, changed, state) -%}
     {%- do tidemark.inline_above(node, changed, state.inlined) -%}
     {%- set parts = [] -%}

@@ -1,8 +1,8 @@
 {#- What a table is made by, besides raw rows: the text that a full refresh would run at a fixed clock, that of the
     views between it and its sources, what seeds hold, and the types of contracts. Its hash is the fingerprint.
 
-    A model's text is rendered as if it were that model's turn, in whatever context asks: a build, a hook, the gate. What
-    makes the difference stands in `context`, which is this node's own: threads share `graph`. -#}
+    A model's text is rendered as if it were that model's turn, in whatever context asks: a build, a hook, the gate.
+    What makes the difference stands in `context`, which is this node's own: threads share `graph`. -#}
 
 {#- The fingerprint of a node of the graph, worked out once per command; none where nobody can know, as of rows that
     `--empty` and `--sample` leave out. -#}
@@ -183,8 +183,8 @@
     {{ return(source_name ~ '.' ~ name) }}
 {%- endmacro %}
 
-{#- SQL without comments, white space, the case of keywords and the name of the database; texts and quoted names are left
-    as they are. -#}
+{#- SQL without comments, white space, the case of keywords and the name of the database; texts and quoted names are
+    left as they are. -#}
 {%- macro plain_sql(sql) -%}
     {%- set literal = tidemark.literal_pattern() -%}
     {%- set without_comments = modules.re.sub('(' ~ literal ~ ')|--[^\\n]*|/\\*[\\s\\S]*?\\*/', '\\1 ', sql) -%}

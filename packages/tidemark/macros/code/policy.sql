@@ -12,8 +12,8 @@
     {{ return(told if node.resource_type == 'model' else 'keep') }}
 {%- endmacro %}
 
-{#- Whether other code made the table. An earlier version of the ledger knew the checksum of the model's file: where that
-    has not changed, the table is taken for one of the code that is there. -#}
+{#- Whether other code made the table. An earlier version of the ledger knew the checksum of the model's file: where
+    that has not changed, the table is taken for one of the code that is there. -#}
 {%- macro has_other_code(node) -%}
     {%- set stored = tidemark.ledger_state().jobs.get(node.name, {}).get('fingerprint') -%}
     {%- set is_partial = invocation_args_dict.get('empty') or invocation_args_dict.get('sample') -%}
@@ -56,7 +56,8 @@
     {{ return(tidemark.fingerprint(node) if is_made_whole or is_taken_over else stored) }}
 {%- endmacro %}
 
-{#- From which day on a table that keeps days without raw rows follows its fingerprint: those before follow older code. -#}
+{#- From which day on a table that keeps days without raw rows follows its fingerprint: those before follow older code.
+    -#}
 {%- macro older_code_before(state) -%}
     {%- set node = graph.nodes[model.unique_id] -%}
     {%- set known = tidemark.ledger_state().jobs.get(node.name, {}).get('metadata', {}).get('older_code_before') -%}

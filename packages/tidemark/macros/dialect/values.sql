@@ -196,7 +196,8 @@
     {{ return(found.rename(found.column_names | map('lower') | list).rows) }}
 {%- endmacro %}
 
-{#- What the engine takes for a text or a quoted name, as a pattern without groups. On Snowflake a backslash escapes. -#}
+{#- What the engine takes for a text or a quoted name, as a pattern without groups. On Snowflake a backslash escapes.
+    -#}
 {%- macro literal_pattern() -%}
     {{ return(adapter.dispatch('literal_pattern', 'tidemark')()) }}
 {%- endmacro %}
