@@ -23,7 +23,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo picture test test-browser alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,12 +33,26 @@ help: ## List the targets
 demo: setup ## Walk through the seeded story, in its own database file
 	@$(FEWER_DBT_FILES) $(BIN)/tidemark demo
 
+picture: demo ## Take the picture of the demo's report for docs/report.md; needs Chromium
+	$(BIN)/python tests/python/picture.py demo_report.html docs/report.png
+
 test: setup ## Build and test everything on the demo data, then run the Python tests (minutes)
 	@rm -rf target/test && mkdir -p target/test
 	TIDEMARK_DEMO_PATH=target/test/tidemark.duckdb $(FEWER_DBT_FILES) $(BIN)/dbt $(WARNINGS_FAIL) build
 	$(FEWER_DBT_FILES) $(BIN)/pytest -m exact
 	@echo "The rest on a machine that lives in New York, which must not matter:"
 	$(FEWER_DBT_FILES) TZ=America/New_York $(BIN)/pytest $(IN_PARALLEL) --durations=20 -m "not exact and not mutants"
+
+test-browser: setup browser ## The report in a real browser, which installs Chromium where it is missing
+	$(FEWER_DBT_FILES) TIDEMARK_BROWSER=1 $(BIN)/pytest tests/python/test_report.py
+
+# Debian's, where there is none; without one the tests that want it are skipped, and say so.
+.PHONY: browser
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit; \
+	done; \
+	apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null
 
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact

@@ -15,6 +15,7 @@ from tidemark.commands import (
     plan,
     publish,
     repair,
+    report,
     run,
     serve,
     settings,
@@ -32,7 +33,10 @@ app = typer.Typer(
 )
 ingest.ingest.add_typer(ingest_events.app)
 # In this order the help lists them.
-for group in (run, plan, ingest, load, look, publish, serve, repair, demo, steer, settings, init):
+for group in (
+    *(run, plan, ingest, load, look, report, publish, serve),
+    *(repair, demo, steer, settings, init),
+):
     app.add_typer(group.app)
 
 

@@ -21,7 +21,7 @@ from uuid import uuid4
 from rich.console import Console
 from rich.rule import Rule
 
-from tidemark import cadence, gaps
+from tidemark import cadence, gaps, page
 from tidemark.backfill import How, repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
@@ -45,6 +45,7 @@ _DATABASE = "demo.duckdb"
 # A directory of its own, so that the parsed project of other commands stays valid.
 _TARGET_PATH = Path("target") / "demo"
 _LANDING = _TARGET_PATH / "landing"
+_REPORT = "demo_report.html"
 _FINDINGS, _FLAGS = "late_findings", "churn_flags"
 
 
@@ -441,8 +442,22 @@ def _tell_all(project_dir: Path, out: Console, until: datetime | None) -> list[d
         if told[-1]["exit_code"] != step.expected:
             out.print("[red]The story should have gone on otherwise, so it ends here.[/]")
             return told
+    _write_report(project_dir, dbt, out)
     _tell_the_rest(project_dir, out)
     return told
+
+
+def _write_report(project_dir: Path, dbt: Dbt, out: Console) -> None:
+    """The whole story as a page, where the extra that draws it is installed."""
+    out.print()
+    out.print(Rule("[bold]See it[/]", align="left"))
+    out.print(f"[bold]$ tidemark report --output {_REPORT}[/]")
+    if not page.is_installed():
+        out.print(page.MISSING)
+        return
+    made = page.make(dbt)
+    page.write(made.html, project_dir / _REPORT)
+    out.print(f"All of it as one page, for a browser: {project_dir / _REPORT}")
 
 
 def _tell(step: Step, dbt: Dbt, out: Console) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -176,10 +176,19 @@ class Dbt:
         variables: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """The rows of a view or an analysis as JSON values; it need not have been built."""
+        return next(iter(self.show_all([name], as_of, variables).values()))
+
+    def show_all(
+        self,
+        names: Sequence[str],
+        as_of: datetime | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The same of several in one call, by name. One that fails fails the call."""
         outcome = self.call(
             "show",
             "--no-write-json",
-            *("--select", name),
+            *("--select", *names),
             *("--limit", "-1"),
             *("--indirect-selection", "empty"),
             as_of=as_of,
@@ -188,17 +197,8 @@ class Dbt:
         outcome.raise_if_failed()
         if not outcome.results:
             # dbt calls that a success: it would read as a table without rows
-            raise DbtError(f"The project has no view and no analysis {name}.")
-        tables = [result.agate_table for result in outcome.results]
-        return [
-            {
-                # Snowflake answers in upper case
-                column.lower(): _plain(value)
-                for column, value in zip(table.column_names, row.values(), strict=True)
-            }
-            for table in tables
-            for row in table.rows
-        ]
+            raise DbtError(f"The project has no view and no analysis {', '.join(names)}.")
+        return {result.node.name: _rows(result.agate_table) for result in outcome.results}
 
     def _close_interrupted_run(self, reason: str, as_of: datetime | None) -> None:
         """Let the ledger say how the run ended: dbt calls no hook when it is interrupted."""
@@ -267,6 +267,18 @@ class Dbt:
                 raise DatabaseLockedError(
                     f"The database is in use by {Path(held['program']).name} (PID {held['pid']})."
                 )
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """A table of dbt's as JSON values."""
+    return [
+        {
+            # Snowflake answers in upper case
+            column.lower(): _plain(value)
+            for column, value in zip(table.column_names, row.values(), strict=True)
+        }
+        for row in table.rows
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from html import escape
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest, write_to_textfile
 from prometheus_client.registry import Collector
 
+from tidemark import page
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.gate import ModelState, SourceState
 from tidemark.health import Figure, Health, Level, known, worst
@@ -220,14 +222,18 @@ def _critical(health: Health | None) -> list[Figure]:
 
 
 class Monitor:
-    """What was last read of the figures; a thread refreshes it."""
+    """What was last read of the figures, and the report; a thread refreshes them."""
 
     def __init__(self, dbt: Dbt, interval: float) -> None:
         self.dbt, self.interval = dbt, interval
         self.known = Known(problem="The figures are being read for the first time.")
+        # The report is made for who asks for it, of figures that change with every look and run.
+        self.page = ""
+        self._is_asked = False
+        self._shown: Health | None = None
         # A reading that fails is told here, once; a busy database is no error at all.
         dbt.listeners.clear()
-        self._stopped = Event()
+        self._stopped, self._wake = Event(), Event()
         self._thread = Thread(target=self._refresh_for_ever, daemon=True, name="refresh")
 
     def refresh(self) -> None:
@@ -245,11 +251,34 @@ class Monitor:
             self.known = replace(self.known, is_busy=False, problem=problem)
         else:
             self.known = Known(health, datetime.now(timezone.utc))
+            if self._is_asked:
+                self._make_page(health)
+
+    def ask(self) -> str:
+        """The report as it was last made, and from now on anew when something happened."""
+        self._is_asked = True
+        if not self.page:
+            self._wake.set()
+        return self.page
+
+    def _make_page(self, health: Health) -> None:
+        """The report anew, when something happened since it was made."""
+        if health == self._shown:
+            return
+        try:
+            self.page = page.make(self.dbt).html
+        except DatabaseLockedError:
+            # it is made when the database is free
+            return
+        except DbtError as error:
+            tell(logging.WARNING, f"The report could not be made: {in_one_line(str(error))}")
+        self._shown = health
 
     def _refresh_for_ever(self) -> None:
         while not self._stopped.is_set():
             self.refresh()
-            self._stopped.wait(self.interval)
+            self._wake.wait(self.interval)
+            self._wake.clear()
 
     def start(self) -> None:
         """Refresh from now on, in the background."""
@@ -258,11 +287,26 @@ class Monitor:
     def stop(self) -> None:
         """Refresh no more, and let a reading end: cut off, DuckDB complains of what it leaks."""
         self._stopped.set()
+        self._wake.set()
         self._thread.join(timeout=_PATIENCE)
 
 
+def page_of(monitor: Monitor, start_response: StartResponse) -> Iterable[bytes]:
+    """The report; while it is made a page that asks again, without the extra a line."""
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    if not page.is_installed():
+        start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [f"{page.MISSING}\n".encode()]
+    if made := monitor.ask():
+        start_response("200 OK", [*html.items()])
+        return [made.encode()]
+    why = escape(monitor.known.problem or "The report is being made.")
+    start_response("503 Service Unavailable", [*html.items(), ("Retry-After", "3")])
+    return [f'<!doctype html><meta http-equiv="refresh" content="3"><p>{why}</p>\n'.encode()]
+
+
 def server(monitor: Monitor, host: str, port: int) -> Server:
-    """The server of /health and /metrics. Raises ValueError where it cannot listen."""
+    """The server of the report, /health and /metrics. Raises ValueError where it cannot listen."""
     metrics: Callable[..., Iterable[bytes]] = make_wsgi_app(
         _registry(Figures(lambda: monitor.known), Freshness(lambda: monitor.known))
     )
@@ -271,11 +315,13 @@ def server(monitor: Monitor, host: str, port: int) -> Server:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             return metrics(environ, start_response)
+        if path == "/":
+            return page_of(monitor, start_response)
         if path == "/health":
             code, told = health_of(monitor.known)
             phrase = "200 OK" if code == 200 else "503 Service Unavailable"
         else:
-            told, phrase = {"paths": ["/health", "/metrics"]}, "404 Not Found"
+            told, phrase = {"paths": ["/", "/health", "/metrics"]}, "404 Not Found"
         start_response(phrase, [("Content-Type", "application/json")])
         return [json.dumps(told, indent=2).encode() + b"\n"]
 

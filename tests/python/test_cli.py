@@ -123,6 +123,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         patch.setattr(demo, "_tell", tell_and_copy)
         patch.setattr(demo, "_DATABASE", str(path))
         patch.setattr(demo, "_LANDING", home / "landing")
+        patch.setattr(demo, "_REPORT", str(home / "report.html"))
         patch.setattr(demo, "Dbt", lambda *_, **__: dbt)
         end = Demo(path, dbt)
         warnings, shown = parsed(dbt), io.StringIO()

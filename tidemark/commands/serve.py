@@ -81,10 +81,10 @@ def serve(
         ),
     ] = 30,
 ) -> None:
-    """Serve /health and /metrics until it is stopped: the figures that were last seen.
+    """Serve the report at /, and /health and /metrics, until it is stopped: what was last seen.
 
-    It reads them in the background and looks at no raw table. While a run holds the database file,
-    it serves what it has, and says so.
+    It reads that in the background, the report only for who asks for it. While a run
+    holds the database file, it serves what it has, and says so.
     """
     dbt = begin("serve", log_format, project_dir, target, vars_, only_looks=True)
     import signal
@@ -104,7 +104,7 @@ def serve(
     if json_:
         typer.echo(json.dumps({"command": "serve", "url": url}))
     else:
-        typer.echo(f"Serving {url}/health and {url}/metrics; Ctrl-C ends it.")
+        typer.echo(f"Serving {url}/ (the report), {url}/health and {url}/metrics; Ctrl-C ends it.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     monitor.start()
     try:

@@ -85,47 +85,47 @@
     {{ return(run_query(sql).rows | map(attribute=0) | map('string') | list) }}
 {%- endmacro %}
 
-{#- Per job, how often it was built and how often the gate skipped it, and the mean seconds of a build; a table that was
-    rebuilt whole says nothing of an ordinary one. -#}
 {%- macro skips_since(since) -%}
-    {%- set ordinary_seconds -%}
-        case when entries.mode <> 'full' then entries.seconds end
-    {%- endset -%}
-    {%- set sql -%}
-        select
-            job_name,
-            count(case when job_type = 'model' then 1 end) as builds,
-            count(case when job_type = 'gate' then 1 end) as skips,
-            coalesce(
-                {{ tidemark.ratio(
-                    'sum(' ~ ordinary_seconds ~ ')', 'count(' ~ ordinary_seconds ~ ')', decimals=3, scale=3
-                ) }},
-                {{ tidemark.ratio('sum(entries.seconds)', 'count(entries.seconds)', decimals=3, scale=3) }}
-            ) as seconds
-        from (
-            select
-                job_name,
-                job_type,
-                mode,
-                case
-                    when job_type = 'model' then {{ tidemark.seconds_between('started_at', 'completed_at') }}
-                end as seconds
-            from {{ tidemark.ops_table('etl_job_runs') }}
-            where
-                as_of > {{ tidemark.timestamp_literal(since) }}
-                and as_of <= {{ tidemark.as_of() }}
-                and job_name not like 'dbt %'
-                and (
-                    (job_type = 'model' and status = 'success')
-                    or (job_type = 'gate' and status = 'skipped')
-                )
-        ) as entries
-        group by job_name
-        order by job_name
-    {%- endset -%}
     {%- set jobs = {} -%}
-    {%- for row in run_query(sql).rows -%}
+    {%- for row in run_query(tidemark.skips(tidemark.timestamp_literal(since)) ~ ' order by job_name').rows -%}
         {%- do jobs.update({row[0]: {'builds': row[1] | int, 'skips': row[2] | int, 'seconds': row[3] | float(0)}}) -%}
     {%- endfor -%}
     {{ return(jobs) }}
+{%- endmacro %}
+
+{#- A query: per job, how often it was built and how often the gate skipped it, and the mean seconds of a build; a table
+    that was rebuilt whole says nothing of an ordinary one. -#}
+{%- macro skips(since) -%}
+    {%- set ordinary_seconds -%}
+        case when entries.mode <> 'full' then entries.seconds end
+    {%- endset %}
+    select
+        job_name,
+        count(case when job_type = 'model' then 1 end) as builds,
+        count(case when job_type = 'gate' then 1 end) as skips,
+        coalesce(
+            {{ tidemark.ratio(
+                'sum(' ~ ordinary_seconds ~ ')', 'count(' ~ ordinary_seconds ~ ')', decimals=3, scale=3
+            ) }},
+            {{ tidemark.ratio('sum(entries.seconds)', 'count(entries.seconds)', decimals=3, scale=3) }}
+        ) as seconds
+    from (
+        select
+            job_name,
+            job_type,
+            mode,
+            case
+                when job_type = 'model' then {{ tidemark.seconds_between('started_at', 'completed_at') }}
+            end as seconds
+        from {{ tidemark.ops_table('etl_job_runs') }}
+        where
+            as_of > {{ since }}
+            and as_of <= {{ tidemark.as_of() }}
+            and job_name not like 'dbt %'
+            and (
+                (job_type = 'model' and status = 'success')
+                or (job_type = 'gate' and status = 'skipped')
+            )
+    ) as entries
+    group by job_name
 {%- endmacro %}

@@ -65,6 +65,8 @@
         'refresh_above': {'share': 0.85, 'rows': 100000},
         'coverage_days': 30,
         'on_code_change': 'rebuild',
+        'report_days': 90,
+        'report_rows': 5000,
         'backfill': {
             'min_partitions': 3,
             'max_days': 7,
