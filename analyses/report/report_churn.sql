@@ -11,7 +11,7 @@ latest as (
 
     select
         *,
-        7 - days_reported_7d as days_unknown
+        churn_window_days - churn_window_days_reported as days_unknown
     from activity
     qualify activity_date = max(activity_date) over ()
 
@@ -53,6 +53,7 @@ judged as (
 
     select
         *,
+        cast(churn_window_days as varchar) as window_text,
         case
             when is_churn_risk then 'at risk'
             when is_churn_risk is null then 'unknown'
@@ -69,20 +70,21 @@ final as (
         judged.churn_state,
         case
             when judged.churn_state = 'at risk' and judged.days_since_last_active is null
-                then 'never active; the last seven days were all reported'
+                then 'never active; the last ' || judged.window_text || ' days were all reported'
             when judged.churn_state = 'at risk'
                 then
                     'silent for ' || cast(judged.days_since_last_active as varchar)
-                    || ' days; the last seven were all reported'
+                    || ' days; the last ' || judged.window_text || ' were all reported'
             when judged.churn_state = 'unknown'
                 then
                     'silent on the days that were reported, but ' || cast(judged.days_unknown as varchar)
-                    || case when judged.days_unknown = 1 then ' of seven was not' else ' of seven were not' end
+                    || ' of ' || judged.window_text
+                    || case when judged.days_unknown = 1 then ' was not' else ' were not' end
             when judged.days_since_last_active = 0 then 'active on the last reported day'
             when judged.days_since_last_active = 1 then 'active the day before'
-            when judged.days_since_last_active < 7
+            when judged.days_since_last_active is not null
                 then 'last active ' || cast(judged.days_since_last_active as varchar) || ' days before'
-            else 'known for less than a week, and not active yet'
+            else 'known for less than ' || judged.window_text || ' days, and not active yet'
         end as why,
         drawn.last_30_days,
         judged.events_7d,

@@ -16,7 +16,7 @@ counts as (
 
     select
         activity_date,
-        case when count(events) > 0 then count(case when active_users > 0 or events > 0 then 1 end) end
+        case when count(events) > 0 then count(case when {{ is_active_day('active_users', 'events') }} then 1 end) end
             as active_companies,
         sum(events) as events
     from activity

@@ -11,7 +11,7 @@ company_weeks as (
     select
         company_id,
         {{ tidemark.week_of('activity_date') }} as week_start,
-        max(case when active_users > 0 or events > 0 then 1 else 0 end) as is_active
+        max(case when {{ is_active_day('active_users', 'events') }} then 1 else 0 end) as is_active
     from activity
     group by company_id, {{ tidemark.week_of('activity_date') }}
 

@@ -11,7 +11,7 @@ last_day as (
         company_id,
         activity_date,
         is_churn_risk,
-        case when active_users > 0 or events > 0 then 1 else 0 end as is_active
+        case when {{ is_active_day('active_users', 'events') }} then 1 else 0 end as is_active
     from activity
     qualify activity_date = max(activity_date) over ()
 
@@ -23,7 +23,7 @@ first_activity as (
         company_id,
         min(activity_date) as first_active_day
     from activity
-    where active_users > 0 or events > 0
+    where {{ is_active_day('active_users', 'events') }}
     group by company_id
 
 ),
@@ -68,7 +68,7 @@ figures as (
         3 as place,
         'At risk' as figure,
         at_risk as amount,
-        'silent for seven days, all reported' as note,
+        'silent for the whole window, all of it reported' as note,
         case when at_risk > 0 then 'bad' else 'good' end as tone
     from counts
     union all

@@ -64,6 +64,8 @@ LOAD = f"""
         7 as active_users_7d,
         7 as events_7d,
         7 as days_reported_7d,
+        7 as churn_window_days,
+        7 as churn_window_days_reported,
         if(
             company % 10 = 0 and day >= date '2025-10-01',
             cast(day as date) - date '2025-09-30',
@@ -196,7 +198,7 @@ def test_what_nobody_knows_is_no_zero(made: Made) -> None:
     )
     (quiet,) = [row for row in made.data("report_churn") if row["company_id"] == "quiet-in-outage"]
     assert quiet["churn_state"] == "unknown"
-    assert quiet["why"] == "silent on the days that were reported, but 1 of seven was not"
+    assert quiet["why"] == "silent on the days that were reported, but 1 of 7 was not"
     assert quiet["last_30_days"][-5] == "-"
 
 
