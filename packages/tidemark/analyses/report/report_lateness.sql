@@ -1,8 +1,6 @@
 -- What a lookback of so many days would have missed: the share of rows that were loaded later than that.
 {%- set lookbacks = [0, 1, 3, 7, 14, 30] %}
-{%- set missed -%}
-    sum(case when days_late.days_late > lookbacks.lookback_days then days_late.loaded_rows else 0 end)
-{%- endset %}
+{%- set late = 'case when days_late.days_late > lookbacks.lookback_days then days_late.loaded_rows else 0 end' %}
 
 with days_late as (
 
@@ -47,9 +45,9 @@ final as (
     select
         lookbacks.lookback_days,
         days_late.source_name,
-        cast({{ missed }} as bigint) as missed_rows,
+        cast(sum({{ late }}) as bigint) as missed_rows,
         cast(sum(days_late.loaded_rows) as bigint) as all_rows,
-        {{ tidemark.ratio(missed ~ ' * 100', 'sum(days_late.loaded_rows)', decimals=3) }} as missed_percent
+        {{ tidemark.ratio('sum(' ~ late ~ ') * 100', 'sum(days_late.loaded_rows)', decimals=3) }} as missed_percent
     from days_late
     cross join lookbacks
     group by lookbacks.lookback_days, days_late.source_name
