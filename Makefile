@@ -23,7 +23,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test test-browser alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo picture test test-browser test-airflow alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ browser:
 		command -v $$name >/dev/null && exit; \
 	done; \
 	apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null
+
+test-airflow: .venv-airflow/.ready target/scheduled/.ready ## The DAGs of orchestration/airflow in a real Airflow, in a venv of its own
+	$(FEWER_DBT_FILES) .venv-airflow/bin/python -m pytest orchestration/airflow/tests --rootdir orchestration/airflow --durations=5
 
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
@@ -109,16 +112,33 @@ bench: setup ## Measure refreshes, increments, start-up (SCALE=10 million events
 # Valid for every supported Python, and free of the address that the packages came from.
 UV_COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--annotation-style line --no-header --no-emit-index-url --no-emit-find-links pyproject.toml
+UV_PINS = $(filter-out pyproject.toml, $(UV_COMPILE))
 
 pins: ## Recompile the pinned requirements from pyproject.toml (needs uv)
 	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
 	$(UV_COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
+	cd orchestration/airflow && $(UV_PINS) requirements.in --output-file requirements.txt
 
 clean: ## Remove what runs have generated; .venv and dbt_packages stay
 	rm -rf target logs tidemark.duckdb* demo.duckdb* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 # ---- set-up ----
+
+# An orchestrator has a venv of its own, since its pins are not the project's.
+.venv-%/.ready: orchestration/%/requirements.txt | .venv/.ready
+	@echo "Setting up .venv-$*, once"
+	@$(BIN)/python -m venv --clear .venv-$*
+	@.venv-$*/bin/python .ci/install.py $<
+	@touch $@
+
+# What its tests begin with: the demo after its first run, and what dbt has read of the project.
+target/scheduled/.ready: $(shell find models macros seeds snapshots packages -type f) dbt_project.yml | setup
+	@rm -rf target/scheduled && mkdir -p target/scheduled
+	@$(SCHEDULED) DBT_LOG_LEVEL_FILE=info $(BIN)/tidemark run --as-of 2025-10-15T12:00:00
+	@touch $@
+
+SCHEDULED = TIDEMARK_DEMO_PATH=target/scheduled/tidemark.duckdb DBT_TARGET_PATH=$(CURDIR)/target/scheduled
 
 .PHONY: setup
 setup: .venv/.ready dbt_packages/.ready
