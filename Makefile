@@ -23,7 +23,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test test-browser test-airflow alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo picture test test-browser test-airflow test-dagster alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ browser:
 
 test-airflow: .venv-airflow/.ready target/scheduled/.ready ## The DAGs of orchestration/airflow in a real Airflow, in a venv of its own
 	$(FEWER_DBT_FILES) .venv-airflow/bin/python -m pytest orchestration/airflow/tests --rootdir orchestration/airflow --durations=5
+
+test-dagster: .venv-dagster/.ready target/scheduled/.ready ## The definitions of orchestration/dagster in a real Dagster, likewise
+	$(FEWER_DBT_FILES) .venv-dagster/bin/python -m pytest orchestration/dagster/tests --rootdir orchestration/dagster --durations=5
 
 test-exact: setup ## Run the differential test at length (EXAMPLES=500)
 	TIDEMARK_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m exact
@@ -117,7 +120,9 @@ UV_PINS = $(filter-out pyproject.toml, $(UV_COMPILE))
 pins: ## Recompile the pinned requirements from pyproject.toml (needs uv)
 	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
 	$(UV_COMPILE) --constraint requirements-dev.txt --output-file requirements.txt
-	cd orchestration/airflow && $(UV_PINS) requirements.in --output-file requirements.txt
+	for each in airflow dagster; do \
+		(cd orchestration/$$each && $(UV_PINS) requirements.in --output-file requirements.txt) || exit 1; \
+	done
 
 clean: ## Remove what runs have generated; .venv and dbt_packages stay
 	rm -rf target logs tidemark.duckdb* demo.duckdb* .hypothesis
@@ -132,10 +137,12 @@ clean: ## Remove what runs have generated; .venv and dbt_packages stay
 	@.venv-$*/bin/python .ci/install.py $<
 	@touch $@
 
-# What its tests begin with: the demo after its first run, and what dbt has read of the project.
+# What both begin with: the demo after its first run, and what dbt has read of the project.
 target/scheduled/.ready: $(shell find models macros seeds snapshots packages -type f) dbt_project.yml | setup
-	@rm -rf target/scheduled && mkdir -p target/scheduled
+	@rm -rf target/scheduled && mkdir -p target/scheduled/dagster
 	@$(SCHEDULED) DBT_LOG_LEVEL_FILE=info $(BIN)/tidemark run --as-of 2025-10-15T12:00:00
+	@TIDEMARK_DUCKDB_PATH=target/scheduled/none.duckdb $(BIN)/dbt --quiet parse --target duckdb \
+		--target-path target/scheduled/dagster
 	@touch $@
 
 SCHEDULED = TIDEMARK_DEMO_PATH=target/scheduled/tidemark.duckdb DBT_TARGET_PATH=$(CURDIR)/target/scheduled
