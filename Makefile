@@ -141,6 +141,7 @@ clean: ## Remove what runs have generated; .venv and dbt_packages stay
 target/scheduled/.ready: $(shell find models macros seeds snapshots packages -type f) dbt_project.yml | setup
 	@rm -rf target/scheduled && mkdir -p target/scheduled/dagster
 	@$(SCHEDULED) DBT_LOG_LEVEL_FILE=info $(BIN)/tidemark run --as-of 2025-10-15T12:00:00
+	@cp target/scheduled/tidemark.duckdb target/scheduled/built.duckdb
 	@TIDEMARK_DUCKDB_PATH=target/scheduled/none.duckdb $(BIN)/dbt --quiet parse --target duckdb \
 		--target-path target/scheduled/dagster
 	@touch $@

@@ -1,4 +1,4 @@
-"""An Airflow of the tests' own, and a copy of the demo's database for each test.
+"""An Airflow of the tests' own, and the demo's database as it was, for each test.
 
 `make test-airflow` builds that once; the tests move the clock, since the demo's own stands still.
 """
@@ -63,9 +63,9 @@ def dags(_airflow: None) -> dict[str, Any]:
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The demo after its first run, for one test."""
-    path = Path(shutil.copy(BUILT / "tidemark.duckdb", tmp_path))
-    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path))
+    """The demo after its first run, for one test; at one path, or dbt would read all files anew."""
+    path = Path(shutil.copy(BUILT / "built.duckdb", BUILT / "tidemark.duckdb"))
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path.relative_to(PROJECT)))
     monkeypatch.setenv("TIDEMARK_LANDING", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "logs"))
     return path

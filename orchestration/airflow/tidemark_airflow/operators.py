@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Collection, Sequence
@@ -96,7 +97,7 @@ def read(stdout: str, stderr: str, exit_code: int) -> dict[str, Any]:
     if stdout.strip():
         told: dict[str, Any] = json.loads(stdout)
         return told
-    words = " ".join(stderr.replace("│", " ").split()) or "The command ended without a word."
+    words = " ".join(re.sub("[─│╭╮╰╯]", " ", stderr).split()) or "The command ended without a word."
     return {"exit_code": exit_code, "error": words}
 
 

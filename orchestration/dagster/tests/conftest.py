@@ -1,4 +1,4 @@
-"""A Dagster of the tests' own, and a copy of the demo's database for each test.
+"""A Dagster of the tests' own, and the demo's database as it was, for each test.
 
 `make test-dagster` builds that once; the tests move the clock, since the demo's own stands still.
 """
@@ -29,9 +29,9 @@ from dagster import DagsterInstance  # noqa: E402
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The demo after its first run, for one test."""
-    path = Path(shutil.copy(BUILT / "tidemark.duckdb", tmp_path))
-    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path))
+    """The demo after its first run, for one test; at one path, or dbt would read all files anew."""
+    path = Path(shutil.copy(BUILT / "built.duckdb", BUILT / "tidemark.duckdb"))
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path.relative_to(PROJECT)))
     monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "logs"))
     return path
 

@@ -76,6 +76,15 @@ def in_database(database: Path, *statements: str) -> list[list[Any]]:
     return list(json.loads(told.stdout))
 
 
+def says(folder: Path, told: dict[str, Any]) -> str:
+    """A command that tells what a test wants it to."""
+    command = folder / "tidemark"
+    (folder / "told.json").write_text(json.dumps(told))
+    command.write_text(f"#!/bin/sh\ncat {folder}/told.json\n")
+    command.chmod(0o755)
+    return str(command)
+
+
 def damage(database: Path) -> None:
     """Three days of three teams are gone from two tables."""
     in_database(
@@ -180,7 +189,7 @@ def test_a_run_fails_and_the_next_recovers(
     built = {"mode": "incremental", "rows": 4, "partitions": 2, "seconds": 0.1}
     states = [{"model": m, "state": "new", "reason": f"{m} is new."} for m in marts]
 
-    def says(exit_code: int, *statuses: str) -> None:
+    def built_with(exit_code: int, *statuses: str) -> None:
         failures = [
             {"node": m, "message": f"{m} broke."}
             for m, status in zip(marts, statuses, strict=True)
@@ -192,17 +201,13 @@ def test_a_run_fails_and_the_next_recovers(
         ]
         build = {"models": models, "checks": [], "failures": failures}
         told = {"as_of": AN_HOUR_LATER, "exit_code": exit_code, "models": states, "build": build}
-        (tmp_path / "told.json").write_text(json.dumps(told))
+        monkeypatch.setenv("TIDEMARK_COMMAND", says(tmp_path, told))
 
-    command = tmp_path / "tidemark"
-    command.write_text(f"#!/bin/sh\ncat {tmp_path}/told.json\n")
-    command.chmod(0o755)
-    monkeypatch.setenv("TIDEMARK_COMMAND", str(command))
-    says(1, "success", "error")
+    built_with(1, "success", "error")
     failed = run(instance, "tidemark_run_job", {}, ["tidemark_run"], raises=False)
     assert not failed.success
     assert materialized(failed).keys() == {"server_engagement_daily"}
-    says(0, "success", "success")
+    built_with(0, "success", "success")
     done = run(instance, "tidemark_run_job", {}, ["tidemark_run"])
     assert materialized(done).keys() == set(marts)
 
@@ -234,20 +239,31 @@ def test_planted_gaps_are_found_and_repaired_the_newest_first_within_the_cap(
     assert not failed.success
 
 
-def test_an_error_in_a_look_is_never_no_gaps(database: Path, instance: DagsterInstance) -> None:
-    in_database(database, "alter table raw.web_events rename column pathname to gone")
-    config = {"as_of": SEED_CLOCK}
-    looks = [
-        ("show_data_gaps_job", "show_data_gaps", {**config, "days_back": 7}),
-        ("web_analytics_backfill_job", "web_analytics_backfill_detector", config),
-    ]
-    for job, op, asked in looks:
-        only = {} if "show" in job else {"asset_selection": [AssetKey(op)]}
-        failed = run(instance, job, asked, [op], raises=False, **only)
+def test_an_error_in_a_look_is_never_no_gaps(
+    database: Path, instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(job: str, op: str, **how: Any) -> None:
+        failed = run(instance, job, {"as_of": SEED_CLOCK}, [op], raises=False, **how)
         assert not failed.success
         assert materialized(failed) == {}
         (step,) = [event for event in failed.all_events if event.is_step_failure]
         assert "The look failed" in str(step.event_specific_data)
+
+    in_database(database, "alter table raw.web_events rename column pathname to gone")
+    detector = "web_analytics_backfill_detector"
+    fails("web_analytics_backfill_job", detector, asset_selection=[AssetKey(detector)])
+
+    broken = {"node": "web_sessions", "message": "It broke."}
+    told = {"exit_code": 1, "failures": [broken], "not_compared": ["web_sessions"], "gaps": []}
+    monkeypatch.setenv("TIDEMARK_COMMAND", says(tmp_path, told))
+    fails("show_data_gaps_job", "show_data_gaps")
+    fails("check_missing_data_job", "check_missing_data")
+
+    days = {"first": "2025-10-05", "last": "2025-10-07", "days": 3}
+    gap = {"model": "web_sessions", "entity": "1", **days, "state": "missing", "decision": "later"}
+    sound = {"exit_code": 0, "failures": [], "not_compared": [], "gaps": [gap]}
+    monkeypatch.setenv("TIDEMARK_COMMAND", says(tmp_path, sound))
+    assert run(instance, "show_data_gaps_job", {"days_back": 7}, ["show_data_gaps"]).success
 
 
 def test_a_window_is_restated_in_one_run(database: Path, instance: DagsterInstance) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def tidemark(*arguments: str, as_of: str | None = None, log: Any = None) -> dict
     if log is not None and ran.stderr.strip():
         log.info(ran.stderr)
     if not ran.stdout.strip():
-        words = " ".join(ran.stderr.replace("│", " ").split())
+        words = " ".join(re.sub("[─│╭╮╰╯]", " ", ran.stderr).split())
         raise Failure(f"tidemark {arguments[0]}: {words}", allow_retries=False)
     told: dict[str, Any] = json.loads(ran.stdout)
     if "error" in told:

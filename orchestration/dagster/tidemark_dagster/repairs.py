@@ -81,7 +81,7 @@ def detector(context: AssetExecutionContext, config: Clock) -> MaterializeResult
 )
 def repair(context: AssetExecutionContext, config: Clock) -> Any:
     """What is planned is repaired, the newest days first, and nothing while another run does so."""
-    if others := _at_work(context.instance, context.run_id):
+    if others := _at_work(context.instance, context.run.run_id):
         context.log.info(f"Run {others[0]} repairs; this one leaves it to that.")
         return
     told = tidemark(
