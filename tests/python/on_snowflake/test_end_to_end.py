@@ -377,7 +377,8 @@ def test_what_can_be_rebuilt_is_transient_and_what_grows_is_clustered(both: Both
     clustered = set(
         re.findall(r"alter table TIDEMARK\.(?:marts|intermediate)\.(\w+) cluster by", made)
     )
-    assert clustered == CLUSTERED
+    # a rebuilt table is clustered as the copy that is audited, and its clone keeps the order
+    assert {name.removesuffix("__dbt_audit") for name in clustered} == CLUSTERED
 
 
 def test_a_folder_may_have_a_warehouse_of_its_own(both: Both) -> None:
