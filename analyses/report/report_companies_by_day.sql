@@ -18,7 +18,7 @@ counts as (
         activity_date,
         case when count(events) > 0 then count(case when {{ is_active_day('active_users', 'events') }} then 1 end) end
             as active_companies,
-        sum(events) as events
+        sum(events) as all_events
     from activity
     where activity_date >= {{ tidemark.report_start() }}
     group by activity_date
@@ -31,11 +31,11 @@ final as (
         days.shown_day,
         case
             when counts.activity_date is null then 'not known yet'
-            when counts.events is null then 'not reported'
+            when counts.all_events is null then 'not reported'
             else 'complete'
         end as day_state,
         counts.active_companies,
-        counts.events
+        counts.all_events as events
     from days
     left join counts on days.shown_day = counts.activity_date
     where days.shown_day >= (select min(activity.activity_date) from activity)

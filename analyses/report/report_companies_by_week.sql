@@ -11,7 +11,7 @@ company_weeks as (
     select
         company_id,
         {{ tidemark.week_of('activity_date') }} as week_start,
-        max(case when {{ is_active_day('active_users', 'events') }} then 1 else 0 end) as is_active
+        max(case when {{ is_active_day('active_users', 'events') }} then 1 else 0 end) as active
     from activity
     group by company_id, {{ tidemark.week_of('activity_date') }}
 
@@ -23,10 +23,10 @@ weeks_in_order as (
     select
         company_id,
         week_start,
-        is_active,
-        coalesce(lag(is_active) over (partition by company_id order by week_start), 0) as was_active,
+        active,
+        coalesce(lag(active) over (partition by company_id order by week_start), 0) as was_active,
         coalesce(
-            max(is_active) over (
+            max(active) over (
                 partition by company_id
                 order by week_start
                 rows between unbounded preceding and 1 preceding
@@ -52,11 +52,11 @@ counts as (
 
     select
         week_start,
-        sum(is_active) as active_companies,
+        sum(active) as active_companies,
         -- who was there before the first week nobody knows
-        sum(case when week_start > first_week then is_active * (1 - was_ever_active) end) as new_companies,
-        sum(is_active * was_ever_active * (1 - was_active)) as returned_companies,
-        sum((1 - is_active) * was_active) as lost_companies
+        sum(case when week_start > first_week then active * (1 - was_ever_active) end) as new_companies,
+        sum(active * was_ever_active * (1 - was_active)) as returned_companies,
+        sum((1 - active) * was_active) as lost_companies
     from weeks_in_order
     where week_start >= {{ tidemark.week_of(tidemark.report_start()) }}
     group by week_start

@@ -11,7 +11,7 @@ last_day as (
         company_id,
         activity_date,
         is_churn_risk,
-        case when {{ is_active_day('active_users', 'events') }} then 1 else 0 end as is_active
+        case when {{ is_active_day('active_users', 'events') }} then 1 else 0 end as active_then
     from activity
     qualify activity_date = max(activity_date) over ()
 
@@ -33,7 +33,7 @@ counts as (
     select
         max(last_day.activity_date) as activity_date,
         count(*) as companies,
-        sum(last_day.is_active) as active,
+        sum(last_day.active_then) as active,
         count(case when last_day.is_churn_risk then 1 end) as at_risk,
         count(case when last_day.is_churn_risk is null then 1 end) as unknown_companies,
         count(
@@ -52,7 +52,7 @@ figures as (
         1 as place,
         'Active companies' as figure,
         active as amount,
-        'of ' || cast(companies as varchar) || ', on ' || cast(activity_date as varchar) as note,
+        'of ' || cast(companies as varchar) || ', on ' || {{ tidemark.column_text('activity_date', 'date') }} as note,
         'first' as tone
     from counts
     union all

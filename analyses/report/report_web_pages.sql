@@ -6,14 +6,23 @@ with stats as (
 
 ),
 
-final as (
+pages as (
 
     select
         coalesce(pathname, 'no page named') as page,
-        sum(pageviews) as pageviews
+        sum(pageviews) as all_views
     from stats
-    group by pathname
-    qualify row_number() over (order by sum(pageviews) desc, pathname asc) <= 15
+    group by coalesce(pathname, 'no page named')
+
+),
+
+final as (
+
+    select
+        page,
+        all_views as pageviews
+    from pages
+    qualify row_number() over (order by all_views desc, page asc) <= 15
 
 )
 

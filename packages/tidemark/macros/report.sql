@@ -61,6 +61,6 @@
     case
         when {{ amount }} is null then '-'
         when {{ amount }} <= 0 or {{ greatest }} <= 0 then '0'
-        else cast(1 + cast(floor(8 * {{ amount }} / {{ greatest }}) as integer) as varchar)
+        else cast(1 + cast({{ tidemark.whole_quotient('(8 * ' ~ amount ~ ')', greatest) }} as integer) as varchar)
     end
 {%- endmacro %}

@@ -54,6 +54,7 @@ FUNCTIONS = frozenset(
         "lag",
         "lead",
         "least",
+        "listagg",
         "lower",
         "max",
         "max_by",
@@ -202,6 +203,21 @@ def _habits_in_tokens(tokens: list[Token]) -> Iterator[tuple[int, str]]:
             yield at, "a query that begins with from"
         elif text == "/" and following and following.text == "/":
             yield at, "a division by two slashes"
+        elif text == "listagg" and _orders_inside(tokens[at + 1 :]):
+            yield at, "an order within an aggregate"
+
+
+def _orders_inside(tokens: list[Token]) -> bool:
+    """Whether the parentheses that come first hold an order; `within group` stands behind them."""
+    depth = 0
+    for token in tokens:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0:
+            return False
+        # "order by" may be one token
+        if depth == 1 and token.text.lower().startswith("order"):
+            return True
+    return False
 
 
 def _habits_in_tree(tree: exp.Expr) -> Iterator[tuple[exp.Expr, str]]:
@@ -218,6 +234,9 @@ def _habits_in_tree(tree: exp.Expr) -> Iterator[tuple[exp.Expr, str]]:
             yield node, "a join that Snowflake does not know"
         elif isinstance(node, exp.Count) and node.this is None:
             yield node, "a count of nothing"
+        elif isinstance(node, exp.GroupConcat):
+            # `within group` is read like an order inside, which the tokens tell
+            continue
         elif isinstance(node, exp.AggFunc) and isinstance(node.this, exp.Order):
             yield node, "an order within an aggregate"
         elif isinstance(node, exp.Sum | exp.Avg | exp.Min | exp.Max) and _is_boolean(node.this):

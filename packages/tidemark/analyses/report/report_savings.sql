@@ -8,8 +8,8 @@ with savings as (
 totals as (
 
     select
-        coalesce(sum(builds), 0) as builds,
-        coalesce(sum(skips), 0) as skips,
+        coalesce(sum(builds), 0) as all_builds,
+        coalesce(sum(skips), 0) as all_skips,
         coalesce(sum(skips * seconds), 0) as seconds_saved
     from savings
 
@@ -20,8 +20,8 @@ final as (
     select
         1 as place,
         'Builds that were skipped' as figure,
-        skips as amount,
-        'of ' || cast(builds + skips as varchar) || ' decisions on models' as note,
+        all_skips as amount,
+        'of ' || cast(all_builds + all_skips as varchar) || ' decisions on models' as note,
         'good' as tone
     from totals
     union all

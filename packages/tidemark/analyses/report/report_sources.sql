@@ -22,9 +22,9 @@ final as (
         look_day,
         source_name,
         state,
-        age_seconds / 3600 as age_hours,
-        warning_at / 3600 as warns_after_hours,
-        critical_at / 3600 as blocks_after_hours,
+        {{ tidemark.ratio('age_seconds', '3600', decimals=2) }} as age_hours,
+        {{ tidemark.ratio('warning_at', '3600', decimals=2) }} as warns_after_hours,
+        {{ tidemark.ratio('critical_at', '3600', decimals=2) }} as blocks_after_hours,
         count(*) over (partition by source_name, look_day) as looks
     from looks
     qualify row_number() over (
