@@ -122,6 +122,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, tuple[list[Any], str]]]] = {
     "finish_backfill": ({}, {"error": ([True, LIST], "must be text")}),
     "release_run_lock": ({}, {"holder": ([True, LIST], "must be text")}),
     "tell_clock": ({}, {}),
+    "audit_plan": ({}, {}),
     "delete_three_days": ({}, {}),
 }
 
