@@ -34,11 +34,14 @@ VARIANTS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def orders(tmp_path_factory: pytest.TempPathFactory) -> Orders:
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:
     """One parse for all histories."""
-    orders = Orders.copied(tmp_path_factory.mktemp("histories"))
-    orders.succeed(FIRST, "seed")
-    return orders
+    with pytest.MonkeyPatch.context() as patch:
+        # this suite's own, which `make` names
+        patch.delenv("DBT_PROFILES_DIR", raising=False)
+        orders = Orders.copied(tmp_path_factory.mktemp("histories"))
+        orders.succeed(FIRST, "seed")
+        yield orders
 
 
 @contextmanager

@@ -178,6 +178,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
     folder = tmp_path_factory.mktemp("code")
     project = given_project(folder)
     with pytest.MonkeyPatch.context() as patch:
+        # this suite's own, which `make` names
+        patch.delenv("DBT_PROFILES_DIR", raising=False)
         orders = Orders(project, Dbt(project, target_path=folder / "target"))
         orders.succeed(FIRST, "seed")
         with duckdb.connect(str(project / FILE_NAME)) as connection:

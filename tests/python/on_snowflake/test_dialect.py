@@ -511,6 +511,9 @@ LANDED = {
 
 # What does things, and the test that lets it, on both engines.
 SCENARIOS = {
+    # every build makes fingerprints
+    "literal_pattern": "test_end_to_end.py::test_a_first_build",
+    "stored_bytes": "test_operations.py::test_the_plan_knows_how_large_tables_are",
     "landing_ddl": "test_dialect.py::test_the_landing_can_be_made_twice",
     "stored_columns": "test_end_to_end.py::test_the_command_line_an_hour_later",
     "take_run_lock": "test_end_to_end.py::test_one_run_at_a_time",

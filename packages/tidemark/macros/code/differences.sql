@@ -41,7 +41,7 @@
 {#- The macros of the project that some nodes call, over any number of macros. The engine's and dbt's show in what they
     render. -#}
 {%- macro macros_below(ids) -%}
-    {%- set queue, found, foreign = [], [], ['dbt', 'dbt_' ~ adapter.type(), 'tidemark'] -%}
+    {%- set queue, found, foreign = [], [], ['dbt', 'dbt_duckdb', 'dbt_snowflake', 'tidemark'] -%}
     {%- for id in ids if id in graph.nodes -%}
         {%- do queue.extend(graph.nodes[id].depends_on.get('macros', [])) -%}
     {%- endfor -%}
