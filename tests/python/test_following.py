@@ -72,6 +72,8 @@ models:
       - tidemark.moved_events_are_deleted: {arguments: {event_id: movement_id}, <<: *warn}
   - {name: stg_buyers, columns: [{name: problem}]}
   - name: sales
+    # what is looked at after a build; test_audit.py has what is refused before
+    config: {meta: {audit: after}}
     data_tests:
       - dbt_utils.unique_combination_of_columns:
           arguments: {combination_of_columns: [buyer, sales_day]}

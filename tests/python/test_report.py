@@ -464,9 +464,15 @@ def test_hostile_names_are_shown_and_do_nothing(opened: Opened) -> None:
     shown = HOSTILE.replace("\u202e", "")
     opened.page.locator("#report_features summary").click()
     assert opened.table("report_features")[0][0] == shown
-    opened.page.locator("#report_features .chart path[aria-roledescription=bar]").first.hover()
-    tooltip = opened.page.locator("#vg-tooltip-element")
-    tooltip.wait_for()
+    bar = opened.page.locator("#report_features .chart path[aria-roledescription=bar]").first
+    tooltip = opened.page.locator("#vg-tooltip-element.visible")
+    # The page may still move under the pointer, which then is no longer on the bar.
+    for _ in range(20):
+        opened.page.mouse.move(0, 0)
+        bar.hover()
+        if tooltip.count():
+            break
+        opened.page.wait_for_timeout(500)
     assert shown in tooltip.inner_text()
     assert opened.page.locator("img").count() == 0
     assert opened.complaints == []

@@ -271,6 +271,16 @@ def test_a_lock_that_another_run_holds_after_all_is_not_ours(account: Account) -
     account.dbt.operate("release_run_lock", {"holder": "other"})
 
 
+def test_the_plan_knows_how_large_tables_are(account: Account) -> None:
+    account.dbt.call("run", "--select", f"stg_fact_events {MART}", as_of=AGAIN).raise_if_failed()
+    ledger = f"{DATABASE}.ops.etl_job_runs"
+    account.run(f"update {ledger} set fingerprint = 'of other code' where job_name = '{MART}'")
+    mark = len(account.emulator.statements)
+    account.dbt.operate("plan_facts", {}, AGAIN)
+    sent = [each.sql for each in account.emulator.statements[mark:]]
+    assert [sql for sql in sent if MART.upper() in sql and "select bytes from" in sql]
+
+
 def test_every_script_is_a_transaction_and_all_of_it_is_snowflakes(account: Account) -> None:
     """After all the others: what they sent."""
     found = {sql: gates.scripts(sql) for sql in account.emulator.scripts}
@@ -279,13 +289,3 @@ def test_every_script_is_a_transaction_and_all_of_it_is_snowflakes(account: Acco
     # a stage in a folder is the emulator's alone, and so is what stands for a pipe at work
     emulated = re.compile("create stage|.* from read_parquet", re.DOTALL)
     assert gates.violations(sql for sql in sent if not emulated.match(sql)) == {}
-
-
-def test_the_plan_knows_how_large_tables_are(account: Account) -> None:
-    account.dbt.call("run", "--select", f"stg_fact_events {MART}", as_of=CLOCK).raise_if_failed()
-    ledger = f"{DATABASE}.ops.etl_job_runs"
-    account.run(f"update {ledger} set fingerprint = 'of other code' where job_name = '{MART}'")
-    mark = len(account.emulator.statements)
-    account.dbt.operate("plan_facts", {}, CLOCK)
-    sent = [each.sql for each in account.emulator.statements[mark:]]
-    assert [sql for sql in sent if MART.upper() in sql and "select bytes from" in sql]
