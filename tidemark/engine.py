@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -35,6 +35,9 @@ _NOT_PLAIN = re.compile(r"[^ -~]")
 
 # The console belongs to the tables of this command.
 _SILENT = ("--log-level", "none", "--no-print")
+
+# What a project is known by once it was read.
+_READ = ("manifest", "lineage", "stored_marts")
 
 # How long to wait before the ledger is told of an interruption, and before it is told again.
 _WAITS = (0, 1)
@@ -135,6 +138,12 @@ class Dbt:
     def stored_marts(self) -> dict[str, StoredMart]:
         """The tables that are kept by increments, and so can be compared and repaired."""
         return stored_marts(self.manifest)
+
+    def only_looking(self) -> Dbt:
+        """The same project as it was read, for who only looks and has nothing told of it."""
+        other = replace(self, only_looks=True, listeners=[])
+        vars(other).update({name: vars(self)[name] for name in _READ if name in vars(self)})
+        return other
 
     @property
     def seeds(self) -> frozenset[str]:

@@ -222,9 +222,12 @@ def _critical(health: Health | None) -> list[Figure]:
 
 
 class Monitor:
-    """What was last read of the figures, and the report; a thread refreshes them."""
+    """What was last read of the figures, and the report; a thread refreshes them.
 
-    def __init__(self, dbt: Dbt, interval: float) -> None:
+    Without being started it is refreshed by whoever made it, whom `wake` calls for the report.
+    """
+
+    def __init__(self, dbt: Dbt, interval: float, wake: Event | None = None) -> None:
         self.dbt, self.interval = dbt, interval
         self.known = Known(problem="The figures are being read for the first time.")
         # The report is made for who asks for it, of figures that change with every look and run.
@@ -233,7 +236,7 @@ class Monitor:
         self._shown: Health | None = None
         # A reading that fails is told here, once; a busy database is no error at all.
         dbt.listeners.clear()
-        self._stopped, self._wake = Event(), Event()
+        self._stopped, self._wake = Event(), wake or Event()
         self._thread = Thread(target=self._refresh_for_ever, daemon=True, name="refresh")
 
     def refresh(self) -> None:
@@ -253,6 +256,11 @@ class Monitor:
             self.known = Known(health, datetime.now(timezone.utc))
             if self._is_asked:
                 self._make_page(health)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody asked for the report, and there is none yet."""
+        return self._is_asked and not self.page
 
     def ask(self) -> str:
         """The report as it was last made, and from now on anew when something happened."""

@@ -63,7 +63,7 @@ def read(project_dir: Path, environment: Mapping[str, str] = os.environ) -> Sett
     """Read the file and the environment. Raises ValueError for what is no setting, or not right."""
     place = place_of(project_dir, environment)
     defaults = _defaults(project_dir)
-    said = {str(place.name): _mapping(place)} if place else {}
+    said = {str(place.name): read_mapping(place)} if place else {}
     settings = {TARGET: None, **defaults}
     from_environment = {
         variable_of(name): {name: _value(text, settings[name], variable_of(name))}
@@ -158,11 +158,12 @@ def _value(text: str, default: Any, variable: str) -> Any:
 
 
 def _defaults(project_dir: Path) -> dict[str, Any]:
-    found = _mapping(project_dir / "dbt_project.yml").get("vars") or {}
+    found = read_mapping(project_dir / "dbt_project.yml").get("vars") or {}
     return {name: value for name, value in found.items() if name not in _CODE}
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises ValueError for any other."""
     found = _yaml(path.read_text(encoding="utf-8"), path.name)
     if not isinstance(found or {}, dict):
         raise ValueError(f"{path.name} is no mapping of settings")

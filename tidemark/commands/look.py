@@ -8,19 +8,23 @@ from typing import Annotated
 import typer
 
 from tidemark import logs
-from tidemark.cadence import DAYS, at, duration
-from tidemark.commands.options import AsOf, Json, Log, ProjectDir, Target, Vars, refused
+from tidemark.cadence import DAYS, at
+from tidemark.commands.options import (
+    AsOf,
+    Json,
+    Log,
+    ProjectDir,
+    Target,
+    Vars,
+    read_duration,
+    refused,
+)
 from tidemark.commands.publish import readers
 from tidemark.commands.session import begin, explained, leave
 from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 app = typer.Typer()
-
-
-def _duration(text: str) -> timedelta:
-    with refused():
-        return duration(text)
 
 
 def _cron(text: str) -> str:
@@ -106,7 +110,9 @@ def cadence(
     ] = DAYS,
     every: Annotated[
         timedelta | None,
-        typer.Option("--every", parser=_duration, metavar="15m", help="Judge checks so far apart."),
+        typer.Option(
+            "--every", parser=read_duration, metavar="15m", help="Judge checks so far apart."
+        ),
     ] = None,
     schedule: Annotated[
         str | None,

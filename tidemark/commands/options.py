@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,14 @@ def read_clock(text: str) -> datetime:
     """Read a time."""
     with refused():
         return parse_clock(text)
+
+
+def read_duration(text: str) -> timedelta:
+    """Read `15m`, `6h` or `1d`."""
+    from tidemark.cadence import duration
+
+    with refused():
+        return duration(text)
 
 
 def _variables(text: str) -> dict[str, Any]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from tidemark import logs
+from tidemark.commands import session
+from tidemark.commands.every import Staying, schedule_of, stay
 from tidemark.commands.options import (
     AsOf,
     Explain,
@@ -17,6 +22,7 @@ from tidemark.commands.options import (
     RefreshIfCheaper,
     Target,
     Vars,
+    read_duration,
     refused,
 )
 from tidemark.commands.publish import made_public, readers
@@ -25,13 +31,15 @@ from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tidemark.engine import Dbt
     from tidemark.judgement import Judgement
     from tidemark.load import BroughtIn
 
 app = typer.Typer()
+
+_STAYING = "Staying up, with --every"
+_RETRY_AFTER = timedelta(minutes=5)
+
 
 Select = Annotated[
     list[str] | None,
@@ -57,6 +65,58 @@ AlertOnSuccess = Annotated[
     typer.Option(
         "--alert-on-success",
         help="Tell the channels in TIDEMARK_ALERT_URLS of a run without failures, too.",
+    ),
+]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        "--every",
+        metavar="CRON",
+        help="Stay, and run now and at every tick of this, in UTC, such as '5 * * * *'. What was"
+        " missed becomes one run.",
+        show_default=False,
+        rich_help_panel=_STAYING,
+    ),
+]
+Retries = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        min=0,
+        max=100,
+        help="How often a run that failed is tried again before the next tick.",
+        rich_help_panel=_STAYING,
+    ),
+]
+RetryAfter = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--retry-after",
+        parser=read_duration,
+        metavar="DURATION",
+        help="How long after its end: 5m, 1h. Default: 5m.",
+        show_default=False,
+        rich_help_panel=_STAYING,
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help="Serve /health, /metrics and the report as well, as `tidemark serve` does; 0 takes a"
+        " free one.",
+        show_default=False,
+        rich_help_panel=_STAYING,
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        help="Where to listen; 0.0.0.0 is everywhere.",
+        rich_help_panel=_STAYING,
     ),
 ]
 
@@ -85,16 +145,78 @@ def run(
     refresh_if_cheaper: RefreshIfCheaper = False,
     select: Select = None,
     explain: Explain = False,
+    every: Every = None,
+    retries: Retries = 2,
+    retry_after: RetryAfter = None,
+    port: Port = None,
+    host: Host = "127.0.0.1",
 ) -> None:
-    """Build the models that have new, fresh input, with their tests; skip the rest and say why."""
+    """Build the models that have new, fresh input, with their tests; skip the rest and say why.
+
+    With --every the process stays, and does so now and at every tick of a schedule.
+    """
     if ingest and explain:
         raise typer.BadParameter("--explain changes nothing", param_hint="--ingest")
     if heal and explain:
         raise typer.BadParameter(
             "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
         )
-    dbt = begin("run", log_format, project_dir, target, vars_, only_looks=explain)
-    to = None if explain else readers("run", json_, dbt)
+    if port is not None and not every:
+        raise typer.BadParameter(
+            "it goes with --every; else: `tidemark serve`", param_hint="--port"
+        )
+    asked = _Asked(
+        as_of,
+        json_,
+        skip_exit_code,
+        alert_on_success,
+        heal,
+        ingest,
+        refresh_if_cheaper,
+        select or [],
+        explain,
+    )
+    if not every:
+        _once(begin("run", log_format, project_dir, target, vars_, only_looks=explain), asked)
+    if as_of:
+        raise typer.BadParameter(
+            "with --every each run goes by the time at which it begins", param_hint="--as-of"
+        )
+    if explain or skip_exit_code:
+        raise typer.BadParameter(
+            "with --every the process stays, and ends by a signal alone",
+            param_hint="--explain" if explain else "--skip-exit-code",
+        )
+    schedule = schedule_of(every, retries, retry_after or _RETRY_AFTER)
+    dbt = begin("run", log_format, project_dir, target, vars_)
+    from tidemark.project_files import stamp_of
+
+    with refused():
+        stamp = stamp_of(dbt.project_dir)
+    read = partial(session.dbt_of, project_dir, target, vars_)
+    staying = Staying(read, partial(_once, asked=asked), log_format, json_, dbt, stamp)
+    stay(staying, schedule, host, port)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one run is to do, besides building."""
+
+    as_of: datetime | None
+    as_json: bool
+    skip_exit_code: int
+    alert_on_success: bool
+    heal: bool
+    ingest: bool
+    refresh_if_cheaper: bool
+    select: list[str]
+    explain: bool
+
+
+def _once(dbt: Dbt, asked: _Asked) -> NoReturn:
+    """One run, up to its exit code."""
+    json_, as_of = asked.as_json, asked.as_of
+    to = None if asked.explain else readers("run", json_, dbt)
     from tidemark import alerts
     from tidemark.build import build, exit_code
     from tidemark.explain import tables_to_build, to_refresh
@@ -107,18 +229,18 @@ def run(
     from tidemark.report.tables import console
 
     out = console(quiet=json_)
-    brought = _bring_in(dbt, as_of, json_) if ingest else None
+    brought = _bring_in(dbt, as_of, json_) if asked.ingest else None
     with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
-        wanted = _chosen(dbt, select or [])
+        wanted = _chosen(dbt, asked.select)
         with logs.progress(dbt, "Checking the sources"):
             judgement = judge(dbt, as_of)
         if wanted:
             judgement = judgement.of(wanted, dbt.lineage)
         show_judgement(out, judgement)
-    if explain:
+    if asked.explain:
         _explain(dbt, judgement, json_)
     healing = None
-    if heal:
+    if asked.heal:
         from tidemark.backfill import begin_healing, end_healing
 
         with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
@@ -126,7 +248,7 @@ def run(
                 healing = begin_healing(dbt, judgement)
             show_healing(out, healing)
     healed, refreshed = healing.started.models if healing else [], list[str]()
-    if refresh_if_cheaper:
+    if asked.refresh_if_cheaper:
         with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
             with logs.progress(dbt, "Explaining"):
                 tables = tables_to_build(dbt, judgement, healed)
@@ -143,8 +265,8 @@ def run(
             show_healed(out, healing)
     with alerts.told_when_it_fails(dbt):
         published = made_public("run", json_, dbt, to, judgement.as_of, built.is_anything)
-    alerts.after_run(dbt, judgement, built, alert_on_success, alerts.of_brought_in(brought))
-    code = exit_code(judgement, built, skip_exit_code)
+    alerts.after_run(dbt, judgement, built, asked.alert_on_success, alerts.of_brought_in(brought))
+    code = exit_code(judgement, built, asked.skip_exit_code)
     if (healing and not healing.is_done) or (brought and not brought.is_done):
         code = Exit.FAILED
     told = run_as_json(judgement, built)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tidemark.engine import Dbt
 
 
+class Interrupted(typer.Exit):
+    """How a command ends that was told to stop."""
+
+
 def dbt_of(project_dir: Path | None, target: str | None, variables: dict[str, Any] | None) -> Dbt:
     """dbt as the options and the settings describe it; an option comes before a setting."""
     from tidemark.engine import Dbt
@@ -44,9 +48,14 @@ def begin(
     """Give everything that a command does one id, in its log and in the ledger."""
     dbt = dbt_of(project_dir, target, variables)
     dbt.only_looks = only_looks
+    begin_again(command, log_format, dbt)
+    return dbt
+
+
+def begin_again(command: str, log_format: LogFormat, dbt: Dbt) -> None:
+    """Give what a command does next, on the project as it was read, an id of its own."""
     dbt.run_id = str(uuid4())
     begin_log(command, log_format, dbt.run_id)
-    return dbt
 
 
 def begin_log(command: str, log_format: LogFormat, run_id: str) -> None:
@@ -64,6 +73,7 @@ def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     from tidemark.engine import DatabaseLockedError, DbtError
     from tidemark.ingest import IngestError
 
+    ended: type[typer.Exit] = typer.Exit
     try:
         yield
     except DbtError as error:
@@ -78,21 +88,28 @@ def explained(command: str, as_json: bool, untouched: str) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         message = str(interrupt) or f"Interrupted by {interrupts.take()}."
         advice = f"Repeat `tidemark {command}`: it takes up what is still open."
+        ended = Interrupted
     else:
         return
     if logs.writes_json():
         logs.tell(logging.ERROR, message, untouched=untouched)
     if as_json:
-        leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched})
+        leave(command, as_json, Exit.FAILED, {"error": message, "untouched": untouched}, ended)
     if not logs.writes_json():
         typer.echo(plain(f"{message}\n{untouched} {advice}".rstrip()), err=True)
-    raise typer.Exit(Exit.FAILED)
+    raise ended(Exit.FAILED)
 
 
-def leave(command: str, as_json: bool, code: int, told: dict[str, Any]) -> NoReturn:
+def leave(
+    command: str,
+    as_json: bool,
+    code: int,
+    told: dict[str, Any],
+    ended: type[typer.Exit] = typer.Exit,
+) -> NoReturn:
     """End with the exit code, and with the one JSON object if that was asked for."""
     logs.tell(logging.INFO, f"{command} ends with exit code {int(code)}", exit_code=int(code))
     if as_json:
         shown = {"command": command, "exit_code": int(code), **hidden_in(told)}
         typer.echo(json.dumps(shown, indent=2))
-    raise typer.Exit(code)
+    raise ended(code)
