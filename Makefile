@@ -23,7 +23,7 @@ BIN := .venv/bin
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test test-browser test-airflow test-dagster alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults lint docs bench pins clean
+.PHONY: help demo picture test test-browser test-airflow test-dagster alerts test-exact test-snowflake try-snowflake test-coverage test-mutants test-faults test-every lint docs bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ alerts: setup ## Print the mails of an outage and its end, from a mail server of
 test-faults: setup ## Kill, stop, starve and break runs and ingestion; writes their pages in docs (KILLS=30)
 	@rm -f docs/faults.md docs/ingestion_faults.md
 	TIDEMARK_KILLS=$(KILLS) $(BIN)/pytest -m faults
+
+test-every: setup ## A day of tidemark run --every, then two hundred looks with kills (KILLS=30); a row in docs/faults.md
+	TIDEMARK_HOURS=24 TIDEMARK_KILLS=$(KILLS) $(FEWER_DBT_FILES) $(BIN)/pytest -m every --durations=0
 
 SQL := models analyses snapshots tests packages/tidemark/models packages/tidemark/analyses
 # Those with SQL of their own for increments, and that SQL is theirs to lint; what macros make of them is not.

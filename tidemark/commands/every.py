@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -45,6 +46,24 @@ class Staying:
     monitor: Monitor | None = None
     is_running: bool = False
     _told: Due | None = field(default=None, repr=False)
+
+    @classmethod
+    def begun(
+        cls,
+        folder: Path,
+        read: Callable[[], Dbt],
+        once: Callable[[Dbt], NoReturn],
+        log_format: LogFormat,
+        as_json: bool,
+    ) -> Staying:
+        """Read the project in a folder for the first time: what is wrong ends the command."""
+        from tidemark.project_files import stamp_of
+
+        with refused():
+            stamp = stamp_of(folder)
+        staying = cls(read, once, log_format, as_json, read(), stamp)
+        begin_again("run", log_format, staying.dbt)
+        return staying
 
     def run(self, schedule: Schedule, due: Due, now: datetime) -> bool:
         """One run, on the project as its files are now. Says whether it failed."""

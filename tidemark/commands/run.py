@@ -22,6 +22,7 @@ from tidemark.commands.options import (
     RefreshIfCheaper,
     Target,
     Vars,
+    project,
     read_duration,
     refused,
 )
@@ -155,16 +156,6 @@ def run(
 
     With --every the process stays, and does so now and at every tick of a schedule.
     """
-    if ingest and explain:
-        raise typer.BadParameter("--explain changes nothing", param_hint="--ingest")
-    if heal and explain:
-        raise typer.BadParameter(
-            "what --heal repairs, `tidemark backfill` shows", param_hint="--heal"
-        )
-    if port is not None and not every:
-        raise typer.BadParameter(
-            "it goes with --every; else: `tidemark serve`", param_hint="--port"
-        )
     asked = _Asked(
         as_of,
         json_,
@@ -176,26 +167,15 @@ def run(
         select or [],
         explain,
     )
-    if not every:
-        _once(begin("run", log_format, project_dir, target, vars_, only_looks=explain), asked)
-    if as_of:
-        raise typer.BadParameter(
-            "with --every each run goes by the time at which it begins", param_hint="--as-of"
+    _refuse_what_does_not_go_together(asked, every, port)
+    if every:
+        schedule = schedule_of(every, retries, retry_after or _RETRY_AFTER)
+        read = partial(session.dbt_of, project_dir, target, vars_)
+        once = partial(_once, asked=asked)
+        stay(
+            Staying.begun(project(project_dir), read, once, log_format, json_), schedule, host, port
         )
-    if explain or skip_exit_code:
-        raise typer.BadParameter(
-            "with --every the process stays, and ends by a signal alone",
-            param_hint="--explain" if explain else "--skip-exit-code",
-        )
-    schedule = schedule_of(every, retries, retry_after or _RETRY_AFTER)
-    dbt = begin("run", log_format, project_dir, target, vars_)
-    from tidemark.project_files import stamp_of
-
-    with refused():
-        stamp = stamp_of(dbt.project_dir)
-    read = partial(session.dbt_of, project_dir, target, vars_)
-    staying = Staying(read, partial(_once, asked=asked), log_format, json_, dbt, stamp)
-    stay(staying, schedule, host, port)
+    _once(begin("run", log_format, project_dir, target, vars_, only_looks=explain), asked)
 
 
 @dataclass(frozen=True)
@@ -211,6 +191,21 @@ class _Asked:
     refresh_if_cheaper: bool
     select: list[str]
     explain: bool
+
+
+def _refuse_what_does_not_go_together(asked: _Asked, every: str | None, port: int | None) -> None:
+    staying = "with --every the process stays, and ends by a signal alone"
+    its_clock = "with --every each run goes by the time at which it begins"
+    for option, is_wrong, why in (
+        ("--ingest", asked.ingest and asked.explain, "--explain changes nothing"),
+        ("--heal", asked.heal and asked.explain, "what --heal repairs, `tidemark backfill` shows"),
+        ("--port", port is not None and not every, "it goes with --every; else: `tidemark serve`"),
+        ("--as-of", every and asked.as_of, its_clock),
+        ("--explain", every and asked.explain, staying),
+        ("--skip-exit-code", every and asked.skip_exit_code, staying),
+    ):
+        if is_wrong:
+            raise typer.BadParameter(why, param_hint=option)
 
 
 def _once(dbt: Dbt, asked: _Asked) -> NoReturn:

@@ -20,6 +20,12 @@ def _ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 
 @pytest.fixture
+def place(_ground: Ground) -> Ground:
+    """Of whatever domains its test restores."""
+    return _ground
+
+
+@pytest.fixture
 def ground(_ground: Ground) -> Ground:
     """Two domains after the first run."""
     _ground.restore()

@@ -143,15 +143,21 @@ class Ground:
         within: Sequence[str] = (),
     ) -> Command:
         """Start `tidemark run` at a clock, perhaps as the argument of another command."""
+        command = (*within, sys.executable, "-m", "tidemark", "run", "--as-of", clock.isoformat())
+        return self.start_process(command, domains, called)
+
+    def start_process(
+        self, command: Sequence[str], domains: Sequence[str], called: str = "run"
+    ) -> Command:
+        """Start a command that takes the options of `tidemark run`."""
         folder = self.home / called
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        command = (sys.executable, "-m", "tidemark", "run", "--target", "duckdb")
-        options = ("--project-dir", str(PROJECT), "--as-of", clock.isoformat())
+        options = ("--target", "duckdb", "--project-dir", str(PROJECT))
         variables = ("--vars", json.dumps({"domains": list(domains)}))
         with (folder / "out.txt").open("wb") as out, (folder / "err.txt").open("wb") as err:
             process = subprocess.Popen(
-                [*within, *command, *options, *variables],
+                [*command, *options, *variables],
                 stdout=out,
                 stderr=err,
                 cwd=PROJECT,
