@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -93,15 +93,32 @@ class Life:
         return _CHECKED in last and " is new" in last and _BUILT not in last
 
 
+Begin = Callable[[datetime], Life]
+
+
+@pytest.fixture
+def begin(place: Ground, tmp_path: Path) -> Iterator[Begin]:
+    """What starts a life at a time of its clock; no process outlives its test."""
+    place.restore(DOMAINS)
+    lives: list[Life] = []
+
+    def begun(clock: datetime) -> Life:
+        lives.append(Life.begun(place, clock, tmp_path))
+        return lives[-1]
+
+    yield begun
+    for life in lives:
+        life.command.process.kill()
+
+
 def test_killed_while_it_stays(
-    place: Ground, page: Page, tmp_path: Path, capsys: pytest.CaptureFixture
+    place: Ground, page: Page, begin: Begin, capsys: pytest.CaptureFixture
 ) -> None:
     """Nothing is lost, wherever it was killed; one process lives through the second half."""
-    place.restore(DOMAINS)
     drawn = random.Random(SEED)
     killed, looks, at = Counter[str](), 0, SEED_CLOCK
     for number in range(KILLS):
-        life = Life.begun(place, at, tmp_path)
+        life = begin(at)
         where = life.kill(number % 2 == 0, drawn.randrange(3), drawn.uniform(0, LENGTH))
         killed[where] += 1
         looks += len(life.noted("begins"))
@@ -109,7 +126,7 @@ def test_killed_while_it_stays(
         with capsys.disabled():
             print(f"\nkilled {where} at {at:%d %H:%M}, which was look {looks}", end="")
     assert at < KILLED_UNTIL
-    life = Life.begun(place, at, tmp_path)
+    life = begin(at)
     life.wait_until(lambda: bool(life.noted("waits")), "its last look")
     life.command.tell(signal.SIGTERM)
     assert life.command.end() == 0, life.command.shown
@@ -140,10 +157,9 @@ def test_killed_while_it_stays(
     ("number", "called"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")]
 )
 def test_told_to_stop_while_it_builds(
-    place: Ground, page: Page, tmp_path: Path, number: signal.Signals, called: str
+    place: Ground, page: Page, begin: Begin, number: signal.Signals, called: str
 ) -> None:
-    place.restore(DOMAINS)
-    life = Life.begun(place, SEED_CLOCK + STEP, tmp_path)
+    life = begin(SEED_CLOCK + STEP)
     life.wait_until(lambda: life.is_building, "a build")
     life.command.tell(number)
     assert life.command.end() == 1, life.command.shown
