@@ -40,5 +40,10 @@ class EmulatedProject(Project):
         assert self._emulator is not None
         create_raw_tables(self._emulator, DATABASE)
 
+    @contextmanager
+    def running(self, code: Sequence[str]) -> Iterator[None]:
+        with super().running(code), self._refreshing.running(code):
+            yield
+
     def refresh(self, database: Path, clock: datetime) -> None:
         self._refreshing.refresh(database, clock)

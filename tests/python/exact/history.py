@@ -53,6 +53,8 @@ class Step:
     partition: Partition | None = None
     # what the watermarks are set back to
     watermark: datetime | None = None
+    # the variants that this step runs in the place of what is written
+    code: tuple[str, ...] = ()
 
     @property
     def builds_everything(self) -> bool:
@@ -67,6 +69,11 @@ class History:
         self.domains = tuple(domains)
         self.steps = tuple(steps)
         self.rows = tuple(rows)
+
+    @property
+    def changes_code(self) -> bool:
+        """Whether a step runs other code than the one before."""
+        return len({step.code for step in self.steps}) > 1
 
     def __repr__(self) -> str:
         actions = ", ".join(step.action for step in self.steps)

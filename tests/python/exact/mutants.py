@@ -13,6 +13,7 @@ from .history import History
 from .project import ROOT, Project
 from .replay import DifferenceError, replay
 from .rounds import drawn, subject_of
+from .variants import with_changes_of_code
 
 # Histories that a fault may survive; most are found in the first one or two.
 PATIENCE = 24
@@ -22,6 +23,7 @@ DBT_FILES = (
     *("macros", "models", "packages", "seeds", "snapshots", "tests", "docs"),
 )
 
+CODE = "packages/tidemark/macros/code/"
 DAYS = "packages/tidemark/macros/changes/days.sql"
 LEDGER = "packages/tidemark/macros/ledger/ledger.sql"
 PARTITIONS = "packages/tidemark/macros/changes/partitions.sql"
@@ -60,9 +62,16 @@ class Mutant:
     """A fault in one of the domains, which may need a certain step to show itself."""
 
     def __init__(
-        self, name: str, *patches: Patch, domain: str = "company", needs: str | None = None
+        self,
+        name: str,
+        *patches: Patch,
+        domain: str = "company",
+        needs: str | None = None,
+        changes_code: bool = False,
     ):
         self.name = name
+        # whether its histories run other code in between, and what is written at their end
+        self.changes_code = changes_code
         self.patches = patches
         self.needs = needs
         self.domains = next(domains for domains in SUBJECTS if domain in domains)
@@ -103,7 +112,11 @@ def _histories(mutant: Mutant, patience: int) -> Iterator[History]:
     found, round_number = 0, 0
     while found < patience:
         is_about_it = subject_of(round_number) == mutant.domains
-        for history in drawn(round_number) if is_about_it else ():
+        for position, history in enumerate(drawn(round_number) if is_about_it else ()):
+            if mutant.changes_code:
+                history = with_changes_of_code(history, round_number, position, share=1)
+                if history.steps[-1].code or not history.changes_code:
+                    continue
             actions = {step.action for step in history.steps}
             fits = mutant.needs is None or mutant.needs in actions
             if found < patience and fits:
@@ -471,5 +484,38 @@ MUTANTS = [
             "'second') }}\n        < {{ rule('bounce_seconds') }}",
         ),
         domain="web",
+    ),
+    Mutant(
+        "increments go on with other code",
+        Patch(
+            CODE + "policy.sql",
+            "tidemark.on_code_change(node) == 'rebuild' and tidemark.has_other_code(node)",
+            "false",
+        ),
+        changes_code=True,
+    ),
+    Mutant(
+        "an increment stores the fingerprint of code that is not the table's",
+        Patch(CODE + "policy.sql", "if is_made_whole or is_taken_over else stored", "if true"),
+        changes_code=True,
+    ),
+    Mutant(
+        "a fingerprint without the views above",
+        Patch(
+            CODE + "fingerprint.sql",
+            "tidemark.is_recorded(parent) and parent.config.materialized != 'view'",
+            "parent.resource_type == 'model'",
+        ),
+        changes_code=True,
+    ),
+    Mutant(
+        "a fingerprint without macros and settings",
+        Patch(
+            CODE + "fingerprint.sql",
+            "tidemark.rendered_in_full(node, tidemark.full_state(fixed, is_fixed=true))",
+            "node.raw_code",
+        ),
+        domain="web",
+        changes_code=True,
     ),
 ]

@@ -133,6 +133,8 @@ _PEOPLE_MOVES = {
     },
 }
 
+_CODE, _CODE_BACK = "code changes", "code changes, and back to what is written"
+
 # Steps that left the marts something to catch up with.
 _BETWEEN = tuple(f"after a step: {action}" for action in ("subset", "restate", "fail", "request"))
 
@@ -183,6 +185,8 @@ PHENOMENA = (
     *_PEOPLE_MOVES,
     *_BETWEEN,
     "built again at the same clock",
+    _CODE,
+    _CODE_BACK,
 )
 
 # Marts with a definition; those over few tables first, because they are quickest to ask.
@@ -228,6 +232,8 @@ def mattered(history: History) -> set[str]:
                 found.update(f"after a step: {step.action}" for step in between)
                 if history.steps[before].clock == clock:
                     found.add("built again at the same clock")
+    if history.changes_code:
+        found.add(_CODE if history.steps[-1].code else _CODE_BACK)
     return found & set(PHENOMENA)
 
 

@@ -16,6 +16,7 @@ from tidemark.engine import Dbt, Outcome
 
 from .marts import MARTS_OF, connect
 from .raw import create
+from .variants import running
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,6 +48,8 @@ class Project:
         self.audits = audits
         variables = {"domains": list(domains), **({} if audits else {"audit": "none"})}
         self.dbt = Dbt(root, target, variables, target_path)
+        # those of the code that runs, where it is not the code as it is written
+        self.rules: dict[str, Any] = {}
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(target_path / FILE_NAME)
         nodes = self.dbt.manifest.nodes.values()
         stored = [n for n in nodes if n.schema in ("marts", "intermediate")]
@@ -88,7 +91,7 @@ class Project:
     def call(self, database: Path, clock: datetime, *args: str) -> Outcome:
         """One dbt command on one file at one clock."""
         os.environ["TIDEMARK_DUCKDB_PATH"] = str(database)
-        return self.dbt.call(*args, *_NO_FILES, as_of=clock)
+        return self.dbt.call(*args, *_NO_FILES, as_of=clock, variables=self.rules)
 
     def succeed(self, database: Path, clock: datetime, *args: str) -> None:
         """A dbt command that must succeed."""
@@ -116,6 +119,13 @@ class Project:
                     found.add(child)
                     ahead.append(child)
         return [name for name in self.incremental if f"model.tidemark_marts.{name}" in found]
+
+    @contextmanager
+    def running(self, code: Sequence[str]) -> Iterator[None]:
+        """Let the project have other code, by the names of variants."""
+        with running(self.dbt.manifest, code) as self.rules:
+            yield
+        self.rules = {}
 
     @contextmanager
     def broken(self, unique_id: str) -> Iterator[None]:

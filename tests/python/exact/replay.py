@@ -33,8 +33,10 @@ def replay(history: History, project: Project, folder: Path, full_refresh: bool 
         project.create_raw_tables(database)
         for number, step in enumerate(history.steps):
             _commit(history.rows, number, project, database)
-            _take(step, project, database)
-            if step.builds_everything:
+            with project.running(step.code):
+                _take(step, project, database)
+            # the definitions are of the code as it is written
+            if step.builds_everything and not step.code:
                 _compare_with_references(project, database, history, number)
         if full_refresh:
             _compare_with_full_refresh(project, database, history)
@@ -228,7 +230,8 @@ def _compare_with_full_refresh(project: Project, database: Path, history: Histor
             # in another order: results must not depend on it
             rows = stepped.execute(f"select * from raw.{name} order by all desc").fetchall()
             raw.insert(refreshed, f"raw.{name}", rows)
-    project.refresh(other, clock)
+    with project.running(history.steps[-1].code):
+        project.refresh(other, clock)
     with project.connect(database) as stepped, connect(other) as refreshed:
         found = all_differences(
             stepped, refreshed, project.marts, "the full refresh", project.keys_in_order
@@ -253,7 +256,8 @@ def _story(history: History, number: int, found: list[str]) -> Iterator[str]:
     )
     yield f"The history of {somebody}:"
     for position, step in enumerate(history.steps[: number + 1]):
-        details = " ".join(str(part) for part in (step.picks, step.window, step.partition) if part)
+        parts = (step.picks, step.window, step.partition, step.code)
+        details = " ".join(str(part) for part in parts if part)
         for row in history.rows:
             entity = raw.TABLES[row.table].entity
             if (

@@ -19,6 +19,7 @@ from .history import History
 from .phenomena import mattered
 from .project import Project
 from .replay import replay
+from .variants import with_changes_of_code
 
 # Hypothesis begins with the dullest history, which is not played, and after ten it varies what it
 # had: near copies, and each takes seconds.
@@ -58,7 +59,8 @@ def play_round(number: int) -> Round:
     """Draw and play one round against the project as it is."""
     played = Round(number)
 
-    def play(history: History) -> None:
+    def play(drawn: History) -> None:
+        history = with_changes_of_code(drawn, number, played.examples)
         with tempfile.TemporaryDirectory() as folder:
             replay(history, _project(history.domains), Path(folder))
         played.examples += 1
