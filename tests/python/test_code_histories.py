@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from orders_project import FIRST, Orders, rows_of
+from orders_project import CORRECTED, FIRST, Orders, rows_of
 
 EXAMPLES = int(os.environ.get("TIDEMARK_EXAMPLES", "1"))
 SEED = int(os.environ.get("TIDEMARK_SEED", "1"))
@@ -65,11 +65,14 @@ def with_code(orders: Orders, names: list[str]) -> Iterator[None]:
         orders.dbt.manifest.build_flat_graph()
 
 
-def built(orders: Orders, file: Path, clock: datetime, *options: str) -> dict[str, Any]:
+def built(
+    orders: Orders, file: Path, clock: datetime, *options: str, **variables: str
+) -> dict[str, Any]:
     """The rows of all tables after a build in a file."""
+    command = ("run", "--exclude", "package:tidemark", *options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORDERS_PATH", str(file))
-        orders.succeed(clock, "run", "--exclude", "package:tidemark", *options)
+        orders.dbt.call(*command, as_of=clock, variables=variables).raise_if_failed()
     with duckdb.connect(str(file), read_only=True) as connection:
         return rows_of(connection, "main")
 
@@ -95,3 +98,22 @@ def test_tables_follow_the_code_of_the_last_run(
         refreshed = built(orders, files[1], clock, "--full-refresh")
         kept = built(orders, files[0], clock)
     assert kept == refreshed, f"seed {number}: {changes}"
+
+
+def test_what_was_kept_for_a_while_is_rebuilt_when_the_first_code_comes_back(
+    orders: Orders, tmp_path: Path
+) -> None:
+    files = [tmp_path / folder / "orders.duckdb" for folder in ("kept", "refreshed")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes((orders.project / "orders.duckdb").read_bytes())
+    first = built(orders, files[0], FIRST)
+    with with_code(orders, ["measure"]):
+        mixed = built(orders, files[0], CORRECTED, on_code_change="keep")
+    assert mixed["buyer_days"] != first["buyer_days"]
+    with duckdb.connect(str(files[0]), read_only=True) as connection:
+        stored = "select fingerprint from main_ops.etl_job_runs where job_name = 'buyer_days'"
+        before, after = connection.execute(f"{stored} order by ledger_entry").fetchall()
+    assert after == (f"{before[0]}+",)
+    refreshed = built(orders, files[1], CORRECTED, "--full-refresh")
+    assert built(orders, files[0], CORRECTED) == refreshed

@@ -97,7 +97,7 @@
         {%- set stored = tidemark.ledger_state().jobs[node.name].fingerprint -%}
         {%- do conditions.append(
             '(model_name = ' ~ tidemark.text_literal(node.name)
-            ~ ' and fingerprint = ' ~ tidemark.text_literal(stored) ~ ')'
+            ~ ' and fingerprint = ' ~ tidemark.text_literal(tidemark.first_fingerprint(stored)) ~ ')'
         ) -%}
     {%- endfor -%}
     {%- set sql -%}
@@ -127,8 +127,11 @@
             {%- do found.append(dict(place, kind=key[0], part=key[1], path=(after or before).path)) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- set unnamed = ('increments', 'of other code') if tidemark.is_mixture(node) else (
+        'engine', 'what its Jinja renders'
+    ) -%}
     {{ return(found or [{
-        'kind': 'engine', 'part': 'what its Jinja renders', 'path': node.original_file_path, 'line': none,
+        'kind': unnamed[0], 'part': unnamed[1], 'path': node.original_file_path, 'line': none,
         'before': none, 'after': none,
     }]) }}
 {%- endmacro %}

@@ -1,5 +1,5 @@
 {#- What happens when the code of a table is not what it was made by. Only a table that is made whole takes the new
-    fingerprint: an increment leaves the one that it finds, and so the difference stays to be seen. -#}
+    fingerprint: an increment leaves the one that it finds, marked, and so the difference stays to be seen. -#}
 
 {#- rebuild, hold or keep: meta of the node or its folder, else the setting. Nothing rebuilds a snapshot. -#}
 {%- macro on_code_change(node) -%}
@@ -44,7 +44,8 @@
     {{ return(node.unique_id in graph.get('tidemark_held' ~ invocation_id, {})) }}
 {%- endmacro %}
 
-{#- The fingerprint that a success leaves. -#}
+{#- The fingerprint that a success leaves. Where an increment wrote rows of other code, it is one that no code has: the
+    table would be a mixture also if the code that made it came back. -#}
 {%- macro fingerprint_to_store(state) -%}
     {%- set node = graph.nodes[model.unique_id] -%}
     {%- set stored = tidemark.ledger_state().jobs.get(node.name, {}).get('fingerprint') -%}
@@ -53,7 +54,21 @@
     {%- endif -%}
     {%- set is_made_whole = node.resource_type == 'model' and state.mode == 'full' -%}
     {%- set is_taken_over = not stored or stored == node.checksum.checksum -%}
-    {{ return(tidemark.fingerprint(node) if is_made_whole or is_taken_over else stored) }}
+    {%- if is_made_whole or is_taken_over -%}
+        {{ return(tidemark.fingerprint(node)) }}
+    {%- endif -%}
+    {%- set is_mixture = node.resource_type == 'model' and stored != tidemark.fingerprint(node) -%}
+    {{ return(tidemark.first_fingerprint(stored) ~ '+' if is_mixture else stored) }}
+{%- endmacro %}
+
+{#- Of a mixture, the fingerprint of the code that made the table whole. -#}
+{%- macro first_fingerprint(stored) -%}
+    {{ return(stored.split('+')[0]) }}
+{%- endmacro %}
+
+{#- Whether increments of other code wrote into the table since it was made whole. -#}
+{%- macro is_mixture(node) -%}
+    {{ return('+' in (tidemark.ledger_state().jobs.get(node.name, {}).get('fingerprint') or '')) }}
 {%- endmacro %}
 
 {#- From which day on a table that keeps days without raw rows follows its fingerprint: those before follow older code.

@@ -169,7 +169,7 @@
             {%- do statements.append(requests_done) -%}
         {%- endif -%}
         {%- set known = tidemark.ledger_state().jobs.get(model.name, {}).get('fingerprint') -%}
-        {%- if fingerprint and fingerprint != known -%}
+        {%- if fingerprint != known and fingerprint == tidemark.fingerprint(node) -%}
             {%- do statements.append(tidemark.code_insert(node)) -%}
         {%- endif -%}
         {{ tidemark.in_one_transaction(statements) }}
