@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from tidemark.lineage import ENGINE
 from tidemark.paths import of_setting
 
 FILE = "tidemark.yml"
@@ -89,6 +90,25 @@ def for_target(project_dir: Path, target: str | None) -> tuple[str | None, dict[
     return target or found.target, dict(found.variables)
 
 
+def of_the_project(project_dir: Path) -> dict[str, Any]:
+    """The vars that dbt_project.yml has under the project's own name.
+
+    dbt shows them to the project's nodes alone, and the gate is one of the engine's: it would go by
+    other rules than the build. Raises ValueError for vars under the engine's name, which the
+    project's models do not see.
+    """
+    project = read_mapping(project_dir / "dbt_project.yml")
+    found = project.get("vars") or {}
+    if isinstance(found.get(ENGINE), dict):
+        names = ", ".join(sorted(map(str, found[ENGINE])))
+        raise ValueError(
+            f"dbt_project.yml has vars under {ENGINE}:, which models of the project do not see:"
+            f" {names}. Write them one level up, under vars:. Nothing was touched"
+        )
+    own = found.get(project.get("name"))
+    return dict(own) if isinstance(own, dict) else {}
+
+
 def untold(project_dir: Path, target: str | None, told: Mapping[str, Any]) -> list[str]:
     """The settings that a call of dbt was not told of: it would go by the defaults."""
     if place_of(project_dir) is None:
@@ -158,8 +178,9 @@ def _value(text: str, default: Any, variable: str) -> Any:
 
 
 def _defaults(project_dir: Path) -> dict[str, Any]:
-    found = read_mapping(project_dir / "dbt_project.yml").get("vars") or {}
-    return {name: value for name, value in found.items() if name not in _CODE}
+    project = read_mapping(project_dir / "dbt_project.yml")
+    found = {**(project.get("vars") or {}), **of_the_project(project_dir)}
+    return {n: value for n, value in found.items() if n not in (*_CODE, project.get("name"))}
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

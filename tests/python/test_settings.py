@@ -12,7 +12,7 @@ from dbt.clients.yaml_helper import load_yaml_text
 from typer.testing import CliRunner
 
 from tidemark import cli
-from tidemark.settings import FILE, for_target, read, untold
+from tidemark.settings import FILE, for_target, of_the_project, read, untold
 
 PROJECT = Path(__file__).parents[2]
 LIMITS = load_yaml_text((PROJECT / "dbt_project.yml").read_text())["vars"]["freshness_hours"]
@@ -120,6 +120,26 @@ def test_commands_refuse_what_is_no_setting(folder: Path) -> None:
         ran = CliRunner().invoke(cli.app, [*command, "--project-dir", str(folder)])
         assert ran.exit_code == 2
         assert "did you mean domains?" in " ".join(ran.output.replace("│", " ").split())
+
+
+def test_vars_under_the_name_of_the_project_are_heard_by_the_gate(folder: Path) -> None:
+    file = folder / "dbt_project.yml"
+    file.write_text(
+        file.read_text().replace("\nvars:\n", "\nvars:\n  tidemark_marts: {window: 9}\n")
+    )
+    assert of_the_project(folder) == {"window": 9}
+    assert read(folder, {"TIDEMARK_WINDOW": "8"}).variables == {"window": 8}
+    with pytest.raises(ValueError, match="tidemark_marts is no setting"):
+        said(folder, "tidemark_marts: {window: 8}")
+
+
+def test_vars_under_the_name_of_the_engine_are_refused(folder: Path) -> None:
+    file = folder / "dbt_project.yml"
+    file.write_text(file.read_text().replace("\nvars:\n", "\nvars:\n  tidemark: {ops_days: 9}\n"))
+    ran = CliRunner().invoke(cli.app, ["check", "--project-dir", str(folder)])
+    assert ran.exit_code == 2
+    told = " ".join(ran.output.replace("│", " ").split())
+    assert "do not see: ops_days. Write them one level up" in told
 
 
 def test_the_settings_are_shown_with_where_they_were_said(folder: Path) -> None:
