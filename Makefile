@@ -133,6 +133,9 @@ clean: ## Remove what runs have generated; .venv and dbt_packages stay
 
 # ---- set-up ----
 
+.PHONY: orchestrators
+orchestrators: .venv-airflow/.ready .venv-dagster/.ready target/scheduled/.ready
+
 # An orchestrator has a venv of its own, since its pins are not the project's.
 .venv-%/.ready: orchestration/%/requirements.txt | .venv/.ready
 	@echo "Setting up .venv-$*, once"

@@ -14,12 +14,14 @@ import pytest
 HERE = Path(__file__).parents[1]
 PROJECT = HERE.parents[1]
 BUILT = PROJECT / "target/scheduled"
+# Apart from those of Airflow's tests, which may run at the same time.
+OWN = BUILT / "of_dagster"
 
 # The definitions read them when they are imported.
 os.environ |= {
     "TIDEMARK_PROJECT_DIR": str(PROJECT),
     "TIDEMARK_MANIFEST": str(BUILT / "dagster/manifest.json"),
-    "DBT_TARGET_PATH": str(BUILT),
+    "DBT_TARGET_PATH": str(OWN),
     "DBT_PROFILES_DIR": str(PROJECT),
 }
 sys.path.insert(0, str(HERE))
@@ -30,7 +32,8 @@ from dagster import DagsterInstance  # noqa: E402
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The demo after its first run, for one test; at one path, or dbt would read all files anew."""
-    path = Path(shutil.copy(BUILT / "built.duckdb", BUILT / "tidemark.duckdb"))
+    OWN.mkdir(exist_ok=True)
+    path = Path(shutil.copy(BUILT / "built.duckdb", OWN / "tidemark.duckdb"))
     monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(path.relative_to(PROJECT)))
     monkeypatch.setenv("DBT_LOG_PATH", str(tmp_path / "logs"))
     return path
