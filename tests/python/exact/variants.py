@@ -106,7 +106,8 @@ def with_changes_of_code(
     steps: list[Step] = []
     for step in history.steps:
         code = sorted(drawn.sample(names, drawn.choice([0, 0, 1, 2])))
-        keeps = drawn.random() < 0.3 and step is not history.steps[-1]
+        # more often what is written, after other code: what that made must not be taken for it
+        keeps = drawn.random() < (0.3 if code else 0.6) and step is not history.steps[-1]
         steps.append(replace(step, code=(*code, *[KEEP.name] * keeps)))
     return History(history.domains, steps, history.rows)
 
