@@ -68,7 +68,9 @@ class Websites(Author):
         def other_time(target: Row) -> None:
             """On the same day, if the hour allows it."""
             old = target.content
-            moment = old["timestamp"] + self.one_of([-3, -1, 1, 3]) * HOUR
+            hours = self.one_of([-3, -1, 1, 3])
+            # nothing comes before a zero time
+            moment = old["timestamp"] + (abs(hours) if old["timestamp"].year == 1 else hours) * HOUR
             moved = {f"{table}: moved to another time": None}
             self.arrive(table, {**old, "timestamp": moment}, moved, target.step)
 
