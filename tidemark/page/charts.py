@@ -162,7 +162,7 @@ def _points(panel: Panel) -> list[Chart]:
 
 
 def _steps(panel: Panel) -> list[Chart]:
-    """A line for each series, named at its beginning rather than in a legend."""
+    """A line for each series; all but the first are dashed, and show what they cover."""
     meta = panel.meta
     x, y, series = meta["x"], meta["y"], meta["colour"]
     base = alt.Chart(_ROWS)
@@ -178,6 +178,11 @@ def _steps(panel: Panel) -> list[Chart]:
             f"{y}:Q", axis=_counted(str(meta.get("unit", "")), panel, y), scale=alt.Scale(zero=True)
         ),
         "color": _coloured(series, legend),
+        "strokeDash": alt.StrokeDash(
+            f"{series}:N",
+            scale=alt.Scale(domain=names, range=[[1, 0], *[[7, 5]] * (len(names) - 1)]),
+            legend=None,
+        ),
     }
     lines = base.mark_line(strokeWidth=2, point={"size": 28}).encode(
         **shared, tooltip=_tooltips(panel)
