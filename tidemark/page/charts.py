@@ -85,7 +85,10 @@ def _measure(panel: Panel, name: str, unit: str) -> dict[str, Any]:
     base = _timed(panel)
     y = alt.Y(f"{name}:Q", axis=_counted(unit, panel, name), scale=alt.Scale(zero=True, nice=True))
     if is_line:
-        mark = base.mark_line(
+        # a rate of a few hours would stand beside those of whole days
+        state = panel.meta.get("state")
+        ended = base.transform_filter(f"datum['{state}'] !== 'so far'") if state else base
+        mark = ended.mark_line(
             color=tone("second"), strokeWidth=2, point={"color": tone("second"), "size": 16}
         )
         layer = mark.encode(x=alt.X("middle:T", **_time_axis(panel)), y=y, tooltip=_tooltips(panel))
@@ -331,6 +334,7 @@ def _time_axis(panel: Panel) -> dict[str, Any]:
     axis: dict[str, Any] = {
         "grid": False,
         "labelOverlap": "greedy",
+        "labelSeparation": 8,
         "tickCount": 6,
         "labelFlush": True,
     }
