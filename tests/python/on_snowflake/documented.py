@@ -55,6 +55,38 @@ def _tables_of(query: exp.Select) -> set[str]:
     return {table.alias_or_name.lower() for table in [*froms, *joined]}
 
 
+def _correlated_subqueries(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Subqueries that read the row around them, unless a `where` asks for them without an `or`.
+
+    One that gives a value must give a single one by its form: an aggregate without groups.
+    """
+    for query in tree.find_all(exp.Subquery, exp.Exists):
+        if isinstance(query.parent, _READS_TABLES) or not _is_correlated(query):
+            continue
+        around = query.parent
+        while around and not isinstance(around, exp.Where | exp.Or | exp.Query | exp.DML):
+            around = around.parent
+        is_value = isinstance(query, exp.Subquery) and not isinstance(query.parent, exp.In)
+        if not isinstance(around, exp.Where) or (is_value and not _is_one_row(query.unnest())):
+            yield query
+
+
+# Where a subquery stands for a table.
+_READS_TABLES = (exp.From, exp.Join, exp.Lateral, exp.CTE, exp.Query, exp.Create, exp.Merge)
+
+
+def _is_one_row(query: exp.Expr) -> bool:
+    is_grouped = not isinstance(query, exp.Select) or bool(query.args.get("group"))
+    return not is_grouped and any(column.find(exp.AggFunc) for column in query.expressions)
+
+
+def _is_correlated(query: exp.Expr) -> bool:
+    """Whether it names a table that it does not read."""
+    read = query.find_all(exp.Table, exp.Subquery, exp.CTE, exp.Lateral, exp.TableFromRows)
+    known = {table.alias_or_name.lower() for table in read}
+    return any(c.table and c.table.lower() not in known for c in query.find_all(exp.Column))
+
+
 def _timestamps_without_variant(tree: exp.Expr) -> Iterator[exp.Expr]:
     for kind in tree.find_all(exp.DataType):
         if kind.this in (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPLTZ):
@@ -172,6 +204,11 @@ KINDS = (
         "a table function that is given columns from around its query",
         ("user-guide/querying-subqueries", "sql-reference/constructs/join-lateral"),
         _correlated_table_functions,
+    ),
+    Kind(
+        "a subquery that reads the row around it, where none is promised",
+        ("user-guide/querying-subqueries", "sql-reference/operators-subquery"),
+        _correlated_subqueries,
     ),
     Kind(
         "a timestamp that means what the account says",

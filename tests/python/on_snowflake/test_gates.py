@@ -39,7 +39,9 @@ from events
 cross join lateral flatten(
     input => array_generate_range(0, datediff(day, events.first_day, events.last_day) + 1)
 ) as calendar
-where (team_id, cast(occurred_at as date)) in (select team_id, touched_day from daily__touched)
+where
+    (team_id, cast(occurred_at as date)) in (select team_id, touched_day from daily__touched)
+    and exists (select 1 from daily__touched as touched where touched.team_id = events.team_id)
 group by team_id, cast(occurred_at as date)
 order by views desc
 """
@@ -114,6 +116,22 @@ PLANTED = {
     "a flatten of who knows whose column": (
         gates.documented,
         "select b.value as c from t cross join lateral flatten(input => a) as b",
+    ),
+    "a correlated value": (
+        gates.documented,
+        "select a, (select max(u.b) from u where u.a = t.a) as b from t",
+    ),
+    "a correlated value of many rows": (
+        gates.documented,
+        "select a from t where b = (select u.b from u where u.a = t.a)",
+    ),
+    "a correlated condition beside an or": (
+        gates.documented,
+        "select a from t where b > 1 or exists (select 1 from u where u.a = t.a)",
+    ),
+    "a correlated condition of a join": (
+        gates.documented,
+        "select t.a from t inner join u on t.b in (select v.b from v where v.a = u.a)",
     ),
     "a bare timestamp": (gates.documented, "select cast(a as timestamp) as b from t"),
     "a bare timestamp's column": (gates.documented, "create table t (a timestamp)"),
