@@ -33,4 +33,5 @@ def test_a_trial_leaves_a_table_and_no_database(
     assert (trial.database,) not in databases
     assert trial.differences == []
     assert len(trial.table) == 7
+    assert trial.pruned > 0
     assert all(rows > 1000 for _, _, rows, _ in trial.table), trial.shown()

@@ -65,11 +65,18 @@ class Trial:
     home: Path
     domains: Sequence[str]
     table: list[tuple[str, float, int, int]] = field(default_factory=list)
+    pruned: int = 0
     differences: list[str] = field(default_factory=list)
 
     @property
     def landing(self) -> Landing:
         return Landing(str(self.home / "landing"))
+
+    @property
+    def raw(self) -> list[str]:
+        """The raw tables of the domains."""
+        sources = self.duckdb.manifest.sources.values()
+        return sorted({s.name for s in sources if s.source_name == "raw"} & set(TABLES))
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -99,10 +106,7 @@ class Trial:
 
     def load(self, clock: datetime, condition: str) -> None:
         """Land what of the seeds a condition on the load time picks, stage it, and load it."""
-        raw_tables = {
-            s.name for s in self.duckdb.manifest.sources.values() if s.source_name == "raw"
-        }
-        for name in sorted(raw_tables & set(TABLES)):
+        for name in self.raw:
             found = f"{from_seed(name)} where {condition.format(TABLES[name].load_time)}"
             rows = duckdb.sql(found).to_arrow_table()
             path = self.landing.land(name, rows, "try", clock)
@@ -127,6 +131,27 @@ class Trial:
         if ran.exit_code:
             raise RuntimeError(f"the repair failed: {ran.output}")
 
+    def prune(self, clock: datetime) -> None:
+        """Delete the raw rows of the first days on both; without any, nothing would be tried."""
+        before = self._raw_rows()
+        arguments = {"dry_run": False, "kept_from": KEPT_FROM, "reason": "a trial"}
+        for dbt in (self.duckdb, self.snowflake):
+            dbt.operate("prune", arguments, clock)
+        deleted = {target: count - self._raw_rows()[target] for target, count in before.items()}
+        there, here = deleted[self.snowflake.target], deleted[self.duckdb.target]
+        if not there or there != here:
+            raise RuntimeError(f"prune deleted {dict(there)} on Snowflake, {dict(here)} on DuckDB")
+        self.pruned = there.total()
+
+    def _raw_rows(self) -> dict[str, Counter[str]]:
+        """How many rows the raw tables have, by target."""
+        counts = " union all ".join(f"select '{t}', count(*) from raw.{t}" for t in self.raw)
+        there = self.sql(counts.replace("from raw", f"from {self.database}.raw")).fetchall()
+        with connect(self.home / FILE_NAME) as file:
+            here = file.execute(counts).fetchall()
+        answers = {self.snowflake.target: there, self.duckdb.target: here}
+        return {target: Counter(dict(rows)) for target, rows in answers.items()}
+
     def _compare(self) -> tuple[int, list[str]]:
         rows, found = 0, list[str]()
         with connect(self.home / FILE_NAME) as file:
@@ -150,6 +175,7 @@ class Trial:
         """One line per step, and what differs."""
         lines = [f"{'step':34}{'seconds':>9}{'rows compared':>15}{'differences':>13}"]
         lines += [f"{t:34}{s:9.1f}{rows:15,}{found:13}" for t, s, rows, found in self.table]
+        lines.append(f"{self.pruned:,} raw rows pruned")
         return "\n".join([*lines, *self.differences])
 
 
@@ -171,9 +197,7 @@ def play(trial: Trial) -> None:
         trial.load(AT_LAST, f"{{0}} > '{LOADED}'")
         trial.on_both(AT_LAST, "run")
     with trial.step("pruned"):
-        pruned = {"dry_run": False, "kept_from": KEPT_FROM, "reason": "a trial"}
-        for dbt in (trial.duckdb, trial.snowflake):
-            dbt.operate("prune", pruned, AT_LAST)
+        trial.prune(AT_LAST)
         trial.on_both(AT_LAST, "run")
 
 
