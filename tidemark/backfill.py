@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from tidemark.build import Failure, failures_of
 from tidemark.clock import Interval, day_plus, show_time
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.exits import Exit
-from tidemark.explain import full_refresh_of, to_refresh
 from tidemark.gaps import (
     NEVER_PLANNED,
     Asked,
@@ -48,28 +47,15 @@ class Started:
         return list(self.partitions)
 
 
-@dataclass(frozen=True)
-class How:
-    """How the plan is repaired: also when few are damaged, and fully where that is cheaper."""
-
-    even_few: bool = False
-    refresh_if_cheaper: bool = False
-
-
 @dataclass
 class Repair:
-    """One day of the plan, and what came of it.
-
-    Tables are `refreshed` fully where that is cheaper and was asked for; else they are `cheaper`.
-    """
+    """One day of the plan, and what came of it."""
 
     day: date
     partitions: Mapping[str, int] = field(default_factory=dict)
     repaired: int = 0
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
-    refreshed: list[str] = field(default_factory=list)
-    cheaper: list[str] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
@@ -114,13 +100,16 @@ def repair(
     dbt: Dbt,
     known: Look,
     asked: Asked,
-    how: How,
+    even_few: bool,
     progress: Progress,
     tell: Callable[[Repair], None],
 ) -> Repairs:
-    """Repair what is planned, tell of each day, then test the tables that are sound again."""
+    """Repair what is planned, tell of each day, then test the tables that are sound again.
+
+    With `even_few` also what is too little to be planned.
+    """
     repairs = Repairs(known)
-    for done in _repair_days(dbt, known, asked, how, progress):
+    for done in _repair_days(dbt, known, asked, even_few, progress):
         tell(done)
         repairs.done.append(done)
     repairs.left = findings(dbt, known.as_of, Asked())
@@ -131,7 +120,7 @@ def repair(
 
 
 def _repair_days(
-    dbt: Dbt, known: Look, asked: Asked, how: How, progress: Progress
+    dbt: Dbt, known: Look, asked: Asked, even_few: bool, progress: Progress
 ) -> Iterator[Repair]:
     """One of the plan's days after the other; a failed one stops no other.
 
@@ -139,12 +128,12 @@ def _repair_days(
     was repaired, the plan is read again. What was enough to begin with is enough to go on.
     """
     plan, done = known.findings, list[date]()
-    how = replace(how, even_few=how.even_few or any(each.decision == "planned" for each in plan))
+    even_few = even_few or any(each.decision == "planned" for each in plan)
     so_far = Counter[str]()
-    while (day := next_day(plan, done, how.even_few)) is not None:
+    while (day := next_day(plan, done, even_few)) is not None:
         done.append(day)
         with progress(f"Repairing {day}"):
-            repair = _repair_day(dbt, known.as_of, day, asked, how)
+            repair = _repair_day(dbt, known.as_of, day, asked, even_few)
             ended = Counter(finish(dbt, known.as_of, repair.failures))
             if any(finding.plan_day == day and finding.day is None for finding in plan):
                 plan, failures = settled(dbt, known.as_of, asked, known.compared)
@@ -154,9 +143,9 @@ def _repair_days(
         yield repair
 
 
-def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) -> Repair:
+def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, even_few: bool) -> Repair:
     """Request, build and compare again."""
-    picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": how.even_few}
+    picked: dict[str, Any] = {"day": day.isoformat(), "below_minimum": even_few}
     if asked.tables:
         picked["models"] = list(asked.tables)
     if asked.entity is not None:
@@ -166,9 +155,7 @@ def _repair_day(dbt: Dbt, as_of: datetime, day: date, asked: Asked, how: How) ->
     if not started.models:
         return repair
     try:
-        if how.refresh_if_cheaper:
-            repair.refreshed = to_refresh(dbt, as_of, started.models)
-        failures, repair.cheaper = build_started(dbt, as_of, started, repair.refreshed)
+        failures = build_started(dbt, as_of, started)
         repair.failures = failures + compare_again(dbt, as_of, started, asked.days)
     except DatabaseLockedError:
         raise
@@ -192,26 +179,20 @@ def start(dbt: Dbt, as_of: datetime, picked: Mapping[str, Any]) -> Started:
     )
 
 
-def build_started(
-    dbt: Dbt, as_of: datetime, started: Started, refreshed: Sequence[str] = ()
-) -> tuple[list[Failure], list[str]]:
+def build_started(dbt: Dbt, as_of: datetime, started: Started) -> list[Failure]:
     """Build the damaged tables, and what is stored of them further on, through the ordinary models.
 
-    Without tests: they scan whole tables, of which other days may still be damaged. What failed,
-    and which tables a full refresh would have cost less.
+    Without tests: they scan whole tables, of which other days may still be damaged. Tells what
+    failed.
     """
     stored = "config.materialized:incremental"
     outcome = dbt.call(
-        *("run", "--select", *(f"{model}+,{stored}" for model in started.models)),
-        as_of=as_of,
-        variables=full_refresh_of(refreshed),
+        *("run", "--select", *(f"{model}+,{stored}" for model in started.models)), as_of=as_of
     )
     results = outcome.results_of("model")
     if not results:
         raise outcome.failure("dbt built nothing.")
-    jobs = outcome.events.get("job", [])
-    cheaper = [job["job"] for job in jobs if job["is_refresh_cheaper"]]
-    return failures_of(results, dbt.lineage), cheaper
+    return failures_of(results, dbt.lineage)
 
 
 def compare_again(
@@ -355,16 +336,12 @@ def chosen_tables(marts: Mapping[str, StoredMart], selected: Sequence[str]) -> l
 
 
 def steps_of(
-    tables: Iterable[StoredMart],
-    window: tuple[date, date],
-    interval: Interval,
-    refreshed: Sequence[str] = (),
+    tables: Iterable[StoredMart], window: tuple[date, date], interval: Interval
 ) -> list[Step]:
     """The steps of a window, oldest first.
 
     Tables that are replayed from a day on, or rebuilt whole, would do all that lies after a step
-    again in each of them: they come last, once. Of the others, those that are `refreshed` fully
-    come once, too, and first: what is built on them is restated after that.
+    again in each of them: they come last, once.
     """
     tables = list(tables)
     by_day = tuple(t.name for t in tables if t.strategy not in ("replay", "full"))
@@ -373,18 +350,14 @@ def steps_of(
     while by_day and first < window[1]:
         end = min(day_plus(first, interval.days), window[1])
         steps.append(Step(first, end, by_day))
-        first, by_day = end, tuple(table for table in by_day if table not in refreshed)
+        first = end
     return [*steps, Step(*window, at_once)] if at_once else steps
 
 
 def restate(
-    dbt: Dbt,
-    as_of: datetime,
-    steps: Iterable[Step],
-    progress: Progress,
-    refreshed: Sequence[str] = (),
+    dbt: Dbt, as_of: datetime, steps: Iterable[Step], progress: Progress
 ) -> Iterator[Restated]:
-    """Restate step by step, and refresh some tables fully instead; a failure stops no other."""
+    """Restate step by step; a failure stops no other."""
     for step in steps:
         with progress(f"Restating {step.first}"):
             outcome = dbt.call(
@@ -393,7 +366,6 @@ def restate(
                 *("--event-time-start", step.first.isoformat()),
                 *("--event-time-end", step.end.isoformat()),
                 as_of=as_of,
-                variables=full_refresh_of(refreshed),
             )
         results = outcome.results_of("model")
         failures = failures_of(results, dbt.lineage)

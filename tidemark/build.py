@@ -10,7 +10,6 @@ from typing import Any
 
 from tidemark.engine import Dbt, DbtError, Outcome
 from tidemark.exits import Exit
-from tidemark.explain import full_refresh_of
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage
@@ -79,13 +78,10 @@ class BuildReport:
         return any(built.status == "success" for built in self.models)
 
 
-def build(
-    dbt: Dbt, judgement: Judgement, healed: Iterable[str] = (), refreshed: Iterable[str] = ()
-) -> BuildReport:
+def build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) -> BuildReport:
     """Build the new models with their tests, and the views that go with them.
 
-    Models to be healed are built besides, with what is built on them, unless it is blocked. Those
-    to be `refreshed` are rebuilt whole.
+    Models to be healed are built besides, with what is built on them, unless it is blocked.
     """
     new, healed = judgement.models(ModelState.NEW), frozenset(healed)
     also = [
@@ -104,7 +100,6 @@ def build(
         *("--indirect-selection", "buildable"),
         *("--exclude-resource-type", "unit_test"),
         as_of=judgement.as_of,
-        variables=full_refresh_of(refreshed),
     )
     return read_build(outcome, dbt.lineage)
 

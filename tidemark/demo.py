@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from tidemark import cadence, gaps, page
-from tidemark.backfill import How, repair
+from tidemark.backfill import repair
 from tidemark.build import build, exit_code
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
@@ -237,7 +237,7 @@ class Backfill(Compare):
         known = self.look(dbt)
         show_plan(out, known)
         repairs = repair(
-            *(dbt, known, gaps.Asked(tables=(self.table,)), How()),
+            *(dbt, known, gaps.Asked(tables=(self.table,)), False),
             progress=lambda _: nullcontext(),
             tell=lambda done: show_repair(out, done),
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError
+from tidemark.engine import Dbt
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
 
@@ -18,9 +18,8 @@ class Touched:
 
     `partitions` are sessions of a table of sessions and entities of a replayed one; `rows`, out of
     `table_rows`, those that are stored of them now. A table without these is rebuilt whole. What
-    the tables it `follows` change in the same run is touched besides, and not known before. Of so
-    many rows `is_refresh_cheaper` says, by var refresh_above, that making all of them takes less.
-    Of each of its `tests` it is said whether it decides before the rows are published, and why.
+    the tables it `follows` change in the same run is touched besides, and not known before. Of each
+    of its `tests` it is said whether it decides before the rows are published, and why.
     """
 
     table: str
@@ -28,7 +27,6 @@ class Touched:
     partitions: int | None = None
     rows: int | None = None
     table_rows: int | None = None
-    is_refresh_cheaper: bool = False
     why: Mapping[str, int] = field(default_factory=dict)
     follows: Sequence[str] = ()
     tests: Sequence[Mapping[str, Any]] = ()
@@ -46,56 +44,31 @@ def explain(
     as_of: datetime,
     tables: Sequence[str],
     window: tuple[date, date] | None = None,
-    must_know: bool = True,
 ) -> list[Touched]:
     """Ask what a build of some tables, or the restatement of a window, would touch.
 
-    Raises DbtError when a table cannot tell. Unless it `must_know`, nothing is known then: what is
-    wrong with that table the build will say.
+    Raises DbtError when a table cannot tell.
     """
     if not tables:
         return []
     first, end = window or (None, None)
     asked = {"start": first.isoformat(), "end": end.isoformat()} if first and end else {}
-    try:
-        outcome = dbt.call(
-            "compile",
-            *("--select", *tables),
-            *("--indirect-selection", "empty"),
-            "--no-write-json",
-            as_of=as_of,
-            variables={"explain": asked},
-        )
-        outcome.raise_if_failed()
-    except DatabaseLockedError:
-        raise
-    except DbtError:
-        if must_know:
-            raise
-        return []
+    outcome = dbt.call(
+        "compile",
+        *("--select", *tables),
+        *("--indirect-selection", "empty"),
+        "--no-write-json",
+        as_of=as_of,
+        variables={"explain": asked},
+    )
+    outcome.raise_if_failed()
     told = {event["model"]: event for event in outcome.events.get("touched", [])}
     return [_touched(table, told.get(table)) for table in tables]
 
 
-def tables_to_build(dbt: Dbt, judgement: Judgement, healed: Iterable[str] = ()) -> list[str]:
-    """The stored tables that a run would build, those to be healed among them."""
-    new = judgement.models(ModelState.NEW)
-    return [model for model in dict.fromkeys([*new, *healed]) if model in dbt.stored_marts]
-
-
-def to_refresh(dbt: Dbt, as_of: datetime, tables: Sequence[str]) -> list[str]:
-    """The tables whose full refresh is cheaper than their build."""
-    return cheaper_whole(explain(dbt, as_of, tables, must_know=False))
-
-
-def cheaper_whole(touched: Iterable[Touched]) -> list[str]:
-    """The tables whose full refresh is cheaper than what was asked for."""
-    return [each.table for each in touched if each.is_refresh_cheaper]
-
-
-def full_refresh_of(tables: Iterable[str]) -> dict[str, Any]:
-    """The vars with which a build refreshes some of its tables fully."""
-    return {"full_refresh_of": list(tables)}
+def tables_to_build(dbt: Dbt, judgement: Judgement) -> list[str]:
+    """The stored tables that a run would build."""
+    return [model for model in judgement.models(ModelState.NEW) if model in dbt.stored_marts]
 
 
 def _touched(table: str, event: Mapping[str, Any] | None) -> Touched:
@@ -108,7 +81,6 @@ def _touched(table: str, event: Mapping[str, Any] | None) -> Touched:
         partitions=event["partitions"],
         rows=event["rows"],
         table_rows=event["table_rows"],
-        is_refresh_cheaper=event["is_refresh_cheaper"],
         why=event["why"],
         follows=event["follows"],
         tests=event["tests"],

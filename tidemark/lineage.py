@@ -25,7 +25,7 @@ ENGINE = "tidemark"
 
 # What this command line and the macros say to each other; the macro `interface_version` has the
 # same number. It rises with every change of an operation's arguments or of what a macro reports.
-INTERFACE = 3
+INTERFACE = 4
 
 
 class EngineError(Exception):

@@ -13,7 +13,6 @@ from tidemark.build import BuildReport, read_build, selection
 from tidemark.clock import parse_clock
 from tidemark.engine import Dbt
 from tidemark.exits import Exit
-from tidemark.explain import full_refresh_of
 
 
 @dataclass(frozen=True)
@@ -118,18 +117,23 @@ def plan(
 
 
 def apply(dbt: Dbt, planned: Plan) -> BuildReport:
-    """Rebuild what the plan names, with its tests and the views that go with it."""
+    """Rebuild what the plan names, with its tests and the views that go with it.
+
+    A stored table that the plan does not name is left alone, also where another stands on it.
+    """
     names = planned.to_apply
     if not names:
         return BuildReport()
     judged = [change.model for change in planned.changes]
+    left_alone = dbt.stored_marts.keys() - set(names)
+    selected = selection(dbt.lineage, names, judged)
     outcome = dbt.call(
         "build",
-        *("--select", *selection(dbt.lineage, names, judged)),
+        "--full-refresh",
+        *("--select", *(model for model in selected if model not in left_alone)),
         *("--indirect-selection", "buildable"),
         *("--exclude-resource-type", "unit_test"),
         as_of=planned.as_of,
-        variables=full_refresh_of(names),
     )
     return read_build(outcome, dbt.lineage)
 

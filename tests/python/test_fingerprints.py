@@ -212,7 +212,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
         refused = orders.dbt.call("build", "--select", "held", as_of=LATER)
         rebuilt = modes(folder / "elsewhere" / "copy.duckdb")
         after = orders.ask(LATER, "check")
+        ended_so_far = ended(copy)
+        orders.ask(LATER, "plan", "--apply")
         yield {
+            "applied": modes(copy),
             "planned": {each["model"]: each for each in planned["changes"]},
             "exit": {"plan": planned["exit_code"], "is_untouched": is_untouched},
             "really": differing(rows_before, figures(copy)),
@@ -222,7 +225,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
             "rebuilt": rebuilt,
             "after": reasons(after),
             "refused": {str(each.node.name): str(each.message) for each in refused.results},
-            "ended": ended(folder / "elsewhere" / "copy.duckdb"),
+            "ended": ended_so_far,
         }
 
 
@@ -298,6 +301,11 @@ def test_a_kept_table_goes_on_and_its_difference_stays(told: dict[str, dict[str,
     assert told["rebuilt"]["kept"] == "incremental"
     for seen in ("changed", "after"):
         assert "Its code changed (models/kept.sql:12)" in told[seen]["kept"]
+
+
+def test_a_plan_that_is_applied_rebuilds_what_it_names_alone(told: dict[str, Any]) -> None:
+    assert {told["applied"][name] for name in ("held", "kept")} == {"full"}
+    assert {told["applied"][name] for name in ("same", "buyer_days")} == {"incremental"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from io import StringIO
@@ -30,8 +29,7 @@ from tidemark.backfill import (
 )
 from tidemark.build import Failure, read_build
 from tidemark.clock import Interval
-from tidemark.engine import DatabaseLockedError, Dbt, DbtError
-from tidemark.explain import explain, to_refresh
+from tidemark.engine import Dbt, DbtError
 from tidemark.gaps import Doubt, Finding, Look, TableDay, doubts, joined, strip
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage, StoredMart
@@ -154,16 +152,6 @@ def test_a_window_in_steps(interval: Interval, lengths: list[int]) -> None:
     assert last == Step(*window(16), ("teams", "usage"))
 
 
-def test_tables_that_are_refreshed_come_once_and_before_what_is_built_on_them() -> None:
-    tables = [*MARTS.values(), StoredMart("bounces", "web", "partitions")]
-    first, *others, last = steps_of(tables, window(3), Interval.DAILY, ["sessions", "usage"])
-    assert first.tables == ("stats", "sessions", "bounces")
-    assert [step.tables for step in others] == [("stats", "bounces")] * 2
-    assert last.tables == ("teams", "usage")
-    steps = steps_of([MARTS["sessions"]], window(3), Interval.DAILY, ["sessions"])
-    assert [step.tables for step in steps] == [("sessions",)]
-
-
 def test_a_domain_is_restated_together() -> None:
     assert [mart.name for mart in chosen_tables(MARTS, ["stats"])] == ["sessions", "stats", "teams"]
     assert [mart.name for mart in chosen_tables(MARTS, ["company"])] == ["usage"]
@@ -226,7 +214,6 @@ def test_exit_codes_of_repairs() -> None:
         (["--interval", "daily"], "belong to a window"),
         (["--start", "2025-10-01", "--end", "2025-10-02", "--max-days", "3"], "belong to the plan"),
         (["--max-days", "0"], "greater than or equal to 1"),
-        (["--refresh-if-cheaper"], "belongs to --apply or to a window"),
         (["--interval", "hourly"], "hourly"),
         (["--days", "0"], "greater than or equal to 1"),
     ],
@@ -380,12 +367,10 @@ def test_a_day_that_fails_does_not_stop_the_others(
     harm(tidemark)
     build = backfill.build_started
 
-    def break_one_day(
-        dbt: Dbt, as_of: datetime, started: backfill.Started, refreshed: Sequence[str]
-    ) -> tuple[list[Failure], list[str]]:
+    def break_one_day(dbt: Dbt, as_of: datetime, started: backfill.Started) -> list[Failure]:
         if started.window and started.window[0] == date(2025, 10, 6):
             raise DbtError("the disk is full")
-        return build(dbt, as_of, started, refreshed)
+        return build(dbt, as_of, started)
 
     monkeypatch.setattr(backfill, "build_started", break_one_day)
     ran = tidemark("backfill", "--apply")
@@ -619,88 +604,14 @@ def test_a_run_says_what_is_cheaper_as_a_full_refresh() -> None:
     report = read_build(heard, Lineage({}, {}, frozenset()))  # type: ignore[arg-type]
     out = Console(record=True, width=120, file=StringIO())
     show_build(out, Judgement(datetime(2025, 10, 15), [], []), report)
-    assert "which --refresh-if-cheaper makes of it: stats.\n" in out.export_text()
+    assert "--select TABLE): stats.\n" in out.export_text()
 
 
-def test_what_is_cheaper_as_a_full_refresh_is_one_when_told(
-    tidemark: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    eager = where_any_refresh_is_cheaper(tidemark)
-    (tmp_path / "other").mkdir()
-    shutil.copy(tidemark.path, tmp_path / "other")
-    other = Demo(tmp_path / "other" / tidemark.path.name, tidemark.dbt)
+def test_a_run_that_rewrote_most_of_a_table_says_so(tidemark: Demo) -> None:
     tables = ("fact_events_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces")
+    eager = where_any_refresh_is_cheaper(tidemark)
     later = datetime(2025, 10, 15, 13)
-    with monkeypatch.context() as patch:
-        patch.setenv("TIDEMARK_DEMO_PATH", str(other.path))
-        jobs = eager.dbt.call("run", "--select", *tables, as_of=later).events["job"]
-    cheaper = {job["job"] for job in jobs if job["is_refresh_cheaper"]}
+    jobs = eager.dbt.call("run", "--select", *tables, as_of=later).events["job"]
     # what is built on a table of sessions is rebuilt with that, and never on its own
+    cheaper = {job["job"] for job in jobs if job["is_refresh_cheaper"]}
     assert cheaper == {*tables} - {"web_hourly_bounces"}
-
-    told = eager.json("run", "--as-of", later.isoformat(), "--refresh-if-cheaper")
-    modes = {each["model"]: each["mode"] for each in told["build"]["models"]}
-    assert {modes[table] for table in tables} == {"full"}
-    watermarks = (
-        "select job_name, last_processed_timestamp from ops.etl_job_watermarks"
-        f" where job_name in {tables} order by all"
-    )
-    assert eager.sql(watermarks) == other.sql(watermarks)
-    for table in tables:
-        assert rows_of(eager, table) == rows_of(other, table)
-
-
-def test_what_cannot_be_explained_is_left_to_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    dbt, clock = Dbt(PROJECT, "demo"), datetime(2025, 10, 15)
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(Dbt, "call", refuse)
-    error = DbtError("no such column")
-    assert to_refresh(dbt, clock, ["stats"]) == []
-    with pytest.raises(DbtError, match="no such column"):
-        explain(dbt, clock, ["stats"])
-    error = DatabaseLockedError("in use")
-    with pytest.raises(DatabaseLockedError):
-        to_refresh(dbt, clock, ["stats"])
-
-
-def test_a_repair_refreshes_fully_what_is_cheaper_when_told(tidemark: Demo, sound: Demo) -> None:
-    tidemark.sql(
-        "update intermediate.web_hourly_stats set pageviews = pageviews + 1 where team_id = 1"
-        " and cast(period_bucket as date) between '2025-10-05' and '2025-10-07'"
-    )
-    eager = where_any_refresh_is_cheaper(tidemark)
-    asked = ("backfill", "--table", "web_hourly_stats", "--apply", "--refresh-if-cheaper")
-    repairs = eager.json(*asked)["repairs"]
-    # nothing is left of it to be repaired on the other days
-    assert [each["refreshed"] for each in repairs] == [["web_hourly_stats"], [], []]
-    assert [each["partitions"] for each in repairs] == [{"web_hourly_stats": 1}, {}, {}]
-    assert rows_of(tidemark, "web_hourly_stats") == rows_of(sound, "web_hourly_stats")
-
-
-def test_a_window_that_is_refreshed_fully_keeps_what_retention_has_taken(
-    tidemark: Demo, sound: Demo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pruning = {"dry_run": False, "sources": ["web_events"], "kept_from": "2025-09-25"}
-    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(tidemark.path))
-    tidemark.dbt.operate("prune", pruning)
-    tidemark.sql("delete from intermediate.web_hourly_stats where period_bucket >= '2025-10-08'")
-    eager = where_any_refresh_is_cheaper(tidemark)
-    window = ("--start", "2025-10-01", "--end", "2025-10-15", "--interval", "weekly")
-    told = eager.json("backfill", *window, "--select", "web", "--yes", "--refresh-if-cheaper")
-    assert told["failures"] == []
-    assert [set(step["tables"]) for step in told["steps"]] == [
-        {"web_hourly_bounces", "web_hourly_stats", "web_sessions"},
-        {"web_hourly_bounces"},
-        {"dim_web_teams"},
-    ]
-    full = tidemark.sql(
-        "select job_name, max(ledger_entry) from ops.etl_job_runs where status = 'success'"
-        " and job_type = 'model' and job_name in ('web_hourly_stats', 'web_sessions')"
-        " group by job_name having count(*) = 2"
-    )
-    assert {job for job, _ in full} == {"web_hourly_stats", "web_sessions"}
-    for table in ("web_hourly_stats", "web_sessions", "web_hourly_bounces"):
-        assert rows_of(tidemark, table) == rows_of(sound, table)

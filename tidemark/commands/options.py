@@ -105,14 +105,6 @@ Explain = Annotated[
         "--explain", help="Show which partitions would be touched, and why; build nothing."
     ),
 ]
-RefreshIfCheaper = Annotated[
-    bool,
-    typer.Option(
-        "--refresh-if-cheaper",
-        help="Refresh tables fully of which so much would be rewritten (var refresh_above) that"
-        " this takes less time.",
-    ),
-]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 LandingRoot = Annotated[
     str | None,

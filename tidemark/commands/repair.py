@@ -15,7 +15,6 @@ from tidemark.commands.options import (
     Json,
     Log,
     ProjectDir,
-    RefreshIfCheaper,
     Target,
     Vars,
     Yes,
@@ -28,7 +27,10 @@ from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
-    from tidemark.backfill import How
+    from datetime import date
+
+    from tidemark.backfill import Restated, Step
+    from tidemark.build import Failure
     from tidemark.engine import Dbt
     from tidemark.gaps import Asked, Look
     from tidemark.publish import Destination
@@ -69,6 +71,32 @@ Select = Annotated[
         help="A domain, or one of its tables, which stands for it. Default: all domains.",
         show_default=False,
     ),
+]
+BelowMinimum = Annotated[
+    bool,
+    typer.Option("--below-minimum", help="Also when fewer are damaged than var backfill says."),
+]
+Start = Annotated[
+    datetime | None,
+    typer.Option(
+        "--start",
+        parser=read_clock,
+        metavar="TIME",
+        help="Restate a window instead: its first day.",
+    ),
+]
+End = Annotated[
+    datetime | None,
+    typer.Option(
+        "--end",
+        parser=read_clock,
+        metavar="TIME",
+        help="The window's end: 2025-10-01 ends September.",
+    ),
+]
+IntervalOfSteps = Annotated[
+    Interval | None,
+    typer.Option("--interval", help="How much of the window at once. Default: daily."),
 ]
 
 
@@ -135,39 +163,16 @@ def _look(dbt: Dbt, as_of: datetime | None, asked: Asked) -> Look:
 )
 def backfill(
     apply: Annotated[bool, typer.Option("--apply", help="Repair what is planned.")] = False,
-    below_minimum: Annotated[
-        bool,
-        typer.Option("--below-minimum", help="Also when fewer are damaged than var backfill says."),
-    ] = False,
+    below_minimum: BelowMinimum = False,
     days: Days = None,
     table: TableName = None,
     entity: Entity = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option(
-            "--start",
-            parser=read_clock,
-            metavar="TIME",
-            help="Restate a window instead: its first day.",
-        ),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option(
-            "--end",
-            parser=read_clock,
-            metavar="TIME",
-            help="The window's end: 2025-10-01 ends September.",
-        ),
-    ] = None,
-    interval: Annotated[
-        Interval | None,
-        typer.Option("--interval", help="How much of the window at once. Default: daily."),
-    ] = None,
+    start: Start = None,
+    end: End = None,
+    interval: IntervalOfSteps = None,
     select: Select = None,
     max_days: MaxDays = None,
     yes: Yes = False,
-    refresh_if_cheaper: RefreshIfCheaper = False,
     explain: Explain = False,
     target: Target = None,
     as_of: AsOf = None,
@@ -181,53 +186,58 @@ def backfill(
     A repair rewrites the damaged partitions alone, through the ordinary models, a day at a time.
     A restatement rewrites every partition of its days.
     """
-    if (start is None) != (end is None):
-        raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
-    if start is not None and (apply or below_minimum or days or table or entity or max_days):
+    window = _window(start, end)
+    if window is None:
+        _refuse_options_of_a_window(explain, bool(interval or yes))
+    elif apply or below_minimum or days or table or entity or max_days:
         raise typer.BadParameter(
             "a window is restated whole; --apply, --below-minimum, --days, --max-days, --table and"
             " --entity belong to the plan",
             param_hint="--start",
         )
-    if refresh_if_cheaper and start is None and not apply:
-        raise typer.BadParameter(
-            "--refresh-if-cheaper belongs to --apply or to a window",
-            param_hint="--refresh-if-cheaper",
-        )
-    if explain and start is None:
+    elif json_ and not (yes or explain):
+        raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
+    dbt = begin("backfill", log_format, project_dir, target, vars_, only_looks=not apply)
+    writes = not explain if window else apply
+    to = readers("backfill", json_, dbt) if writes else None
+    if window:
+        every = interval or Interval.DAILY
+        _restate(dbt, window, every, select or [], as_of, yes, explain, json_, to)
+    from tidemark.gaps import Asked
+
+    with explained("backfill", json_, "Nothing was repaired."):
+        plan = Asked(days, _tables(dbt, table, select), entity, max_days)
+    _repair(dbt, as_of, plan, below_minimum, apply, json_, to)
+
+
+def _window(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime] | None:
+    """The window to be restated, if there is one; refused where it is none."""
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise typer.BadParameter("a window has both --start and --end", param_hint="--start")
+    from tidemark.backfill import whole_days
+
+    with refused("--start"):
+        whole_days(start, end)
+    return start, end
+
+
+def _refuse_options_of_a_window(explain: bool, steps: bool) -> None:
+    if explain:
         raise typer.BadParameter(
             "--explain belongs to a window; without --apply the plan is shown anyway",
             param_hint="--explain",
         )
-    if start is None and (interval or yes):
+    if steps:
         raise typer.BadParameter("--interval and --yes belong to a window", param_hint="--start")
-    if start is not None and end is not None:
-        from tidemark.backfill import whole_days
-
-        with refused("--start"):
-            whole_days(start, end)
-        if json_ and not (yes or explain):
-            raise typer.BadParameter("--json cannot ask; add --yes", param_hint="--yes")
-    dbt = begin("backfill", log_format, project_dir, target, vars_, only_looks=not apply)
-    to = readers("backfill", json_, dbt) if apply or (start is not None and not explain) else None
-    if start is not None and end is not None:
-        window, every = (start, end), interval or Interval.DAILY
-        asked = (as_of, yes, refresh_if_cheaper, explain)
-        _restate(dbt, window, every, select or [], *asked, json_, to)
-    from tidemark.backfill import How
-    from tidemark.gaps import Asked
-
-    how = How(below_minimum, refresh_if_cheaper)
-    with explained("backfill", json_, "Nothing was repaired."):
-        plan = Asked(days, _tables(dbt, table, select), entity, max_days)
-    _repair(dbt, as_of, plan, how, apply, json_, to)
 
 
 def _repair(
     dbt: Dbt,
     as_of: datetime | None,
     asked: Asked,
-    how: How,
+    even_few: bool,
     apply: bool,
     json_: bool,
     to: Destination | None,
@@ -239,14 +249,14 @@ def _repair(
     out = console(quiet=json_)
     with explained("backfill", json_, "Nothing was repaired."):
         known = _look(dbt, as_of, asked)
-    show_plan(out, known, how.even_few)
+    show_plan(out, known, even_few)
     repairs = Repairs(known)
     if apply:
         with explained(
             "backfill", json_, "What was repaired before that is complete and recorded."
         ):
             repairs = repair(
-                *(dbt, known, asked, how),
+                *(dbt, known, asked, even_few),
                 progress=lambda doing: logs.progress(dbt, doing),
                 tell=lambda done: show_repair(out, done),
             )
@@ -262,66 +272,64 @@ def _restate(
     selected: list[str],
     as_of: datetime | None,
     yes: bool,
-    refresh: bool,
     dry: bool,
     json_: bool,
     to: Destination | None,
 ) -> NoReturn:
-    from tidemark.backfill import (
-        chosen_tables,
-        failed_tests,
-        refuse_the_future,
-        restate,
-        steps_of,
-        whole_days,
-    )
-    from tidemark.explain import cheaper_whole, explain
+    from tidemark.backfill import chosen_tables, refuse_the_future, steps_of, whole_days
     from tidemark.gaps import the_clock
-    from tidemark.report.explain import (
-        show_cheaper,
-        show_refreshed,
-        show_touched,
-        touched_as_json,
-    )
-    from tidemark.report.restate import restated_as_json, show_restated, show_steps, show_tested
+    from tidemark.report.restate import restated_as_json, show_steps
     from tidemark.report.tables import console
 
-    out = console(quiet=json_)
     with explained("backfill", json_, "Nothing was restated."):
         with refused("--select"):
             tables = chosen_tables(dbt.stored_marts, selected)
         clock = the_clock(dbt, as_of)
         with refused("--end"):
             refuse_the_future(window[1], clock)
-        names, days = [table.name for table in tables], whole_days(*window)
-        with logs.progress(dbt, "Explaining"):
-            touched = explain(dbt, clock, names, days, must_know=dry)
-    refreshed = cheaper_whole(touched) if refresh else []
-    steps = steps_of(tables, days, interval, refreshed)
-    show_steps(out, clock, steps)
+    names, days = [table.name for table in tables], whole_days(*window)
+    steps = steps_of(tables, days, interval)
+    show_steps(console(quiet=json_), clock, steps)
     if dry:
-        show_touched(out, touched)
-        told = {"as_of": clock.isoformat(), **touched_as_json(touched)}
-        leave("backfill", json_, Exit.DONE, told)
-    if refresh:
-        show_refreshed(out, refreshed)
-    else:
-        show_cheaper(out, cheaper_whole(touched))
+        _explain(dbt, clock, names, days, json_)
     if not yes and not typer.confirm("Shall these days be rewritten?"):
         typer.echo("Nothing was restated.")
         raise typer.Exit(Exit.FAILED)
-    done = []
     with explained("backfill", json_, "What was restated before that is complete and recorded."):
-        for restated in restate(
-            *(dbt, clock, steps),
-            progress=lambda doing: logs.progress(dbt, doing),
-            refreshed=refreshed,
-        ):
-            show_restated(out, restated)
-            done.append(restated)
-        with logs.progress(dbt, "Testing"):
-            failures = failed_tests(dbt, clock, names)
-        show_tested(out, failures)
+        done, failures = _restate_steps(dbt, clock, steps, names, json_)
     published = made_public("backfill", json_, dbt, to, clock, bool(done))
     code = Exit.FAILED if failures or any(each.failures for each in done) else Exit.DONE
     leave("backfill", json_, code, {**restated_as_json(clock, done, failures), **published})
+
+
+def _explain(
+    dbt: Dbt, clock: datetime, names: list[str], days: tuple[date, date], json_: bool
+) -> NoReturn:
+    """Show what the restatement of these days would touch."""
+    from tidemark.explain import explain
+    from tidemark.report.explain import show_touched, touched_as_json
+    from tidemark.report.tables import console
+
+    with explained("backfill", json_, "Nothing was restated."), logs.progress(dbt, "Explaining"):
+        touched = explain(dbt, clock, names, days)
+    show_touched(console(quiet=json_), touched)
+    told = {"as_of": clock.isoformat(), **touched_as_json(touched)}
+    leave("backfill", json_, Exit.DONE, told)
+
+
+def _restate_steps(
+    dbt: Dbt, clock: datetime, steps: list[Step], names: list[str], json_: bool
+) -> tuple[list[Restated], list[Failure]]:
+    """Restate all steps, then test the tables: what came of each step, and which tests failed."""
+    from tidemark.backfill import failed_tests, restate
+    from tidemark.report.restate import show_restated, show_tested
+    from tidemark.report.tables import console
+
+    out, done = console(quiet=json_), []
+    for restated in restate(dbt, clock, steps, lambda doing: logs.progress(dbt, doing)):
+        show_restated(out, restated)
+        done.append(restated)
+    with logs.progress(dbt, "Testing"):
+        failures = failed_tests(dbt, clock, names)
+    show_tested(out, failures)
+    return done, failures

@@ -19,7 +19,6 @@ from tidemark.commands.options import (
     Json,
     Log,
     ProjectDir,
-    RefreshIfCheaper,
     Target,
     Vars,
     project,
@@ -32,6 +31,8 @@ from tidemark.exits import Exit
 from tidemark.logs import LogFormat
 
 if TYPE_CHECKING:
+    from tidemark.backfill import Healing
+    from tidemark.build import BuildReport
     from tidemark.engine import Dbt
     from tidemark.judgement import Judgement
     from tidemark.load import BroughtIn
@@ -66,6 +67,17 @@ AlertOnSuccess = Annotated[
     typer.Option(
         "--alert-on-success",
         help="Tell the channels in TIDEMARK_ALERT_URLS of a run without failures, too.",
+    ),
+]
+Heal = Annotated[
+    bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
+]
+Ingest = Annotated[
+    bool,
+    typer.Option(
+        "--ingest",
+        help="Bring in what is new before: ingest what the environment sets up"
+        " (TIDEMARK_USAGE_URL, TIDEMARK_CRM_PATH), and load what has landed.",
     ),
 ]
 Every = Annotated[
@@ -132,18 +144,8 @@ def run(
     log_format: Log = LogFormat.TEXT,
     skip_exit_code: SkipExitCode = 0,
     alert_on_success: AlertOnSuccess = False,
-    heal: Annotated[
-        bool, typer.Option("--heal", help="Repair what `tidemark backfill` plans, besides.")
-    ] = False,
-    ingest: Annotated[
-        bool,
-        typer.Option(
-            "--ingest",
-            help="Bring in what is new before: ingest what the environment sets up"
-            " (TIDEMARK_USAGE_URL, TIDEMARK_CRM_PATH), and load what has landed.",
-        ),
-    ] = False,
-    refresh_if_cheaper: RefreshIfCheaper = False,
+    heal: Heal = False,
+    ingest: Ingest = False,
     select: Select = None,
     explain: Explain = False,
     every: Every = None,
@@ -163,7 +165,6 @@ def run(
         alert_on_success,
         heal,
         ingest,
-        refresh_if_cheaper,
         select or [],
         explain,
     )
@@ -188,7 +189,6 @@ class _Asked:
     alert_on_success: bool
     heal: bool
     ingest: bool
-    refresh_if_cheaper: bool
     select: list[str]
     explain: bool
 
@@ -213,51 +213,17 @@ def _once(dbt: Dbt, asked: _Asked) -> NoReturn:
     json_, as_of = asked.as_json, asked.as_of
     to = None if asked.explain else readers("run", json_, dbt)
     from tidemark import alerts
-    from tidemark.build import build, exit_code
-    from tidemark.explain import tables_to_build, to_refresh
-    from tidemark.judgement import judge
-    from tidemark.report.build import run_as_json, show_build
-    from tidemark.report.explain import show_refreshed
-    from tidemark.report.judgement import show_judgement
+    from tidemark.build import exit_code
+    from tidemark.report.build import run_as_json
     from tidemark.report.load import brought_in_as_json
-    from tidemark.report.repair import healing_as_json, show_healed, show_healing
-    from tidemark.report.tables import console
+    from tidemark.report.repair import healing_as_json
 
-    out = console(quiet=json_)
     brought = _bring_in(dbt, as_of, json_) if asked.ingest else None
-    with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
-        wanted = _chosen(dbt, asked.select)
-        with logs.progress(dbt, "Checking the sources"):
-            judgement = judge(dbt, as_of)
-        if wanted:
-            judgement = judgement.of(wanted, dbt.lineage)
-        show_judgement(out, judgement)
+    judgement = _judge(dbt, as_of, asked.select, json_)
     if asked.explain:
         _explain(dbt, judgement, json_)
-    healing = None
-    if asked.heal:
-        from tidemark.backfill import begin_healing, end_healing
-
-        with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
-            with logs.progress(dbt, "Comparing"):
-                healing = begin_healing(dbt, judgement)
-            show_healing(out, healing)
-    healed, refreshed = healing.started.models if healing else [], list[str]()
-    if asked.refresh_if_cheaper:
-        with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
-            with logs.progress(dbt, "Explaining"):
-                tables = tables_to_build(dbt, judgement, healed)
-                refreshed = to_refresh(dbt, judgement.as_of, tables)
-            show_refreshed(out, refreshed)
-    left = "What was built before that is complete and recorded."
-    with explained("run", json_, left), alerts.told_when_it_fails(dbt):
-        with logs.progress(dbt, "Building"):
-            built = build(dbt, judgement, healed, refreshed)
-        show_build(out, judgement, built)
-        if healing:
-            with logs.progress(dbt, "Comparing again"):
-                end_healing(dbt, judgement, healing, built.failures)
-            show_healed(out, healing)
+    healing = _begin_healing(dbt, judgement, json_) if asked.heal else None
+    built = _build(dbt, judgement, healing, json_)
     with alerts.told_when_it_fails(dbt):
         published = made_public("run", json_, dbt, to, judgement.as_of, built.is_anything)
     alerts.after_run(dbt, judgement, built, asked.alert_on_success, alerts.of_brought_in(brought))
@@ -267,6 +233,58 @@ def _once(dbt: Dbt, asked: _Asked) -> NoReturn:
     told = run_as_json(judgement, built)
     also = {"healing": healing_as_json(healing), "brought_in": brought_in_as_json(brought)}
     leave("run", json_, code, {**told, **also, **published})
+
+
+def _judge(dbt: Dbt, as_of: datetime | None, selected: list[str], json_: bool) -> Judgement:
+    """Ask the gate, and show what it says of the models that are selected."""
+    from tidemark import alerts
+    from tidemark.judgement import judge
+    from tidemark.report.judgement import show_judgement
+    from tidemark.report.tables import console
+
+    with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
+        wanted = _chosen(dbt, selected)
+        with logs.progress(dbt, "Checking the sources"):
+            judgement = judge(dbt, as_of)
+        if wanted:
+            judgement = judgement.of(wanted, dbt.lineage)
+        show_judgement(console(quiet=json_), judgement)
+    return judgement
+
+
+def _begin_healing(dbt: Dbt, judgement: Judgement, json_: bool) -> Healing:
+    """Find what is to be repaired, and ask for it."""
+    from tidemark import alerts
+    from tidemark.backfill import begin_healing
+    from tidemark.report.repair import show_healing
+    from tidemark.report.tables import console
+
+    with explained("run", json_, "Nothing was built."), alerts.told_when_it_fails(dbt):
+        with logs.progress(dbt, "Comparing"):
+            healing = begin_healing(dbt, judgement)
+        show_healing(console(quiet=json_), healing)
+    return healing
+
+
+def _build(dbt: Dbt, judgement: Judgement, healing: Healing | None, json_: bool) -> BuildReport:
+    """Build what is new and what is to be repaired, and look at the repaired again."""
+    from tidemark import alerts
+    from tidemark.backfill import end_healing
+    from tidemark.build import build
+    from tidemark.report.build import show_build
+    from tidemark.report.repair import show_healed
+    from tidemark.report.tables import console
+
+    out, left = console(quiet=json_), "What was built before that is complete and recorded."
+    with explained("run", json_, left), alerts.told_when_it_fails(dbt):
+        with logs.progress(dbt, "Building"):
+            built = build(dbt, judgement, healing.started.models if healing else ())
+        show_build(out, judgement, built)
+        if healing:
+            with logs.progress(dbt, "Comparing again"):
+                end_healing(dbt, judgement, healing, built.failures)
+            show_healed(out, healing)
+    return built
 
 
 def _chosen(dbt: Dbt, names: list[str]) -> frozenset[str]:

@@ -12,7 +12,6 @@ from rich.table import Table
 from tidemark.build import BuildReport, Built
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
-from tidemark.report.explain import show_cheaper
 from tidemark.report.judgement import judgement_as_json
 from tidemark.report.tables import count, number, show_failures, table
 from tidemark.report.values import as_values
@@ -31,7 +30,7 @@ def show_build(out: Console, judgement: Judgement, report: BuildReport) -> None:
             " it takes up what is still open. dbt's whole message is in logs/dbt.log."
         )
     _show_end(out, judgement, report)
-    show_cheaper(out, [built.model for built in report.models if built.is_refresh_cheaper])
+    _show_cheaper(out, [built.model for built in report.models if built.is_refresh_cheaper])
 
 
 def show_tests(out: Console, report: BuildReport, days: int | None) -> None:
@@ -39,6 +38,15 @@ def show_tests(out: Console, report: BuildReport, days: int | None) -> None:
     show_failures(out, report.failures)
     far = f"the last {count(days, 'day')}" if days else "everything"
     out.print(f"Tested {far} in {report.seconds:.1f} s: {_tests(report.tests)}.")
+
+
+def _show_cheaper(out: Console, tables: Sequence[str]) -> None:
+    """Tables that are better refreshed fully than rewritten in so large a part."""
+    if tables:
+        out.print(
+            f"[yellow]Cheaper as a full refresh (dbt build --full-refresh --select TABLE):[/]"
+            f" {', '.join(tables)}."
+        )
 
 
 def _built_table(models: Sequence[Built]) -> Table:

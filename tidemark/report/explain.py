@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tidemark.explain import Touched, cheaper_whole
+from tidemark.explain import Touched
 from tidemark.report.tables import number, table
 from tidemark.report.values import as_values
 
@@ -28,22 +28,6 @@ def show_touched(out: Console, touched: Sequence[Touched]) -> None:
         out.print(touched_tables)
     _show_tests(out, touched)
     out.print("Nothing was built." if touched else "No table would be touched.")
-    show_cheaper(out, cheaper_whole(touched))
-
-
-def show_cheaper(out: Console, tables: Sequence[str]) -> None:
-    """Tables that are better refreshed fully than rewritten in so large a part."""
-    if tables:
-        out.print(
-            f"[yellow]Cheaper as a full refresh, which --refresh-if-cheaper makes of it:[/]"
-            f" {', '.join(tables)}."
-        )
-
-
-def show_refreshed(out: Console, tables: Sequence[str]) -> None:
-    """Tables that are refreshed fully because of that."""
-    if tables:
-        out.print(f"Refreshed fully, which is cheaper: {', '.join(tables)}.")
 
 
 def _show_tests(out: Console, touched: Sequence[Touched]) -> None:

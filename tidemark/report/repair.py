@@ -10,7 +10,6 @@ from rich.console import Console
 
 from tidemark.backfill import Healing, Repair, Repairs, to_repair
 from tidemark.gaps import Look
-from tidemark.report.explain import show_cheaper, show_refreshed
 from tidemark.report.gaps import findings_table, show_uncompared
 from tidemark.report.tables import count, show_clock, show_failures
 from tidemark.report.values import as_values
@@ -39,8 +38,6 @@ def show_repair(out: Console, repair: Repair) -> None:
         outcome += f", [red]{repair.failed:,} failed[/]"
     out.print(f"{repair.day}: {outcome}. {_per_table(repair.partitions)}")
     show_failures(out, repair.failures)
-    show_refreshed(out, repair.refreshed)
-    show_cheaper(out, repair.cheaper)
 
 
 def show_repairs_end(out: Console, repairs: Repairs) -> None:

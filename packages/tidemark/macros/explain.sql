@@ -20,7 +20,6 @@
         'partitions': why.values() | sum,
         'rows': rows,
         'table_rows': table_rows,
-        'is_refresh_cheaper': tidemark.is_refresh_cheaper(rows, table_rows),
         'why': why,
         'follows': tidemark.session_tables(model),
         'tests': tidemark.planned_tests(model),
@@ -161,23 +160,19 @@
     where {{ tidemark.newly_loaded() }}
 {%- endmacro %}
 
-{#- Whether so many rows are so much of a table that making it anew costs less than replacing them. What is built on a
-    table of sessions is left to that one: it is rebuilt whole with it. -#}
-{%- macro is_refresh_cheaper(rows, table_rows) -%}
-    {%- set limits = tidemark.setting('refresh_above') -%}
-    {{ return(
-        table_rows >= limits.rows
-        and rows > limits.share * table_rows
-        and not tidemark.session_tables(model)
-    ) }}
-{%- endmacro %}
-
-{#- The same of a run that has ended. Few rows are never most of a table worth a word: for them it is not counted. -#}
-{%- macro was_refresh_cheaper() -%}
+{#- Whether a run that has ended wrote so much of its table that making it anew had cost less. Few rows are never most
+    of a table worth a word: for them it is not counted. What is built on a table of sessions is left to that one: it
+    is rebuilt whole with it. -#}
+{%- macro is_refresh_cheaper() -%}
     {%- set state = tidemark.run_state() -%}
     {%- set rows, limits = state.get('rows') or 0, tidemark.setting('refresh_above') -%}
     {%- if state.mode not in ('incremental', 'restate') or not rows > limits.share * limits.rows -%}
         {{ return(false) }}
     {%- endif -%}
-    {{ return(tidemark.is_refresh_cheaper(rows, tidemark.count_of('(select count(*) from ' ~ this ~ ')'))) }}
+    {%- set table_rows = tidemark.count_of('(select count(*) from ' ~ this ~ ')') -%}
+    {{ return(
+        table_rows >= limits.rows
+        and rows > limits.share * table_rows
+        and not tidemark.session_tables(model)
+    ) }}
 {%- endmacro %}

@@ -156,7 +156,7 @@
             {%- endfor -%}
         {%- endfor -%}
         {%- for name in modules.re.findall("var\\(['\"](\\w+)", (parts + codes) | join('\n')) | unique | sort -%}
-            {%- if name not in ['as_of', 'coverage', 'explain', 'full_refresh_of', 'run_id', 'test_days'] -%}
+            {%- if name not in ['as_of', 'coverage', 'explain', 'run_id', 'test_days'] -%}
                 {%- do parts.append(name ~ ': ' ~ var(name, none)) -%}
             {%- endif -%}
         {%- endfor -%}

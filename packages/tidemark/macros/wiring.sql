@@ -9,7 +9,7 @@
 {#- What the macros and the command line say to each other: tidemark/lineage.py has the same number. It rises with every
     change of an operation's arguments or of what a macro reports. -#}
 {%- macro interface_version() -%}
-    {{ return(3) }}
+    {{ return(4) }}
 {%- endmacro %}
 
 {%- macro strategies() -%}

@@ -29,8 +29,7 @@
 
 {#- Before the first statement of a build: a held table waits until somebody has it rebuilt. -#}
 {%- macro refuse_held(node) -%}
-    {%- set is_asked_for = flags.FULL_REFRESH or node.name in var('full_refresh_of', []) -%}
-    {%- if tidemark.on_code_change(node) == 'hold' and not is_asked_for and tidemark.has_other_code(node) -%}
+    {%- if tidemark.on_code_change(node) == 'hold' and not flags.FULL_REFRESH and tidemark.has_other_code(node) -%}
         {%- do graph.setdefault('tidemark_held' ~ invocation_id, {}).update({node.unique_id: true}) -%}
         {{ exceptions.raise_compiler_error(
             node.name ~ ' is held: other code made it (' ~ tidemark.differences_in_words(node) ~ '). Nothing of it was '

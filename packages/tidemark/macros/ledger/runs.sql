@@ -140,7 +140,7 @@
             'mode': state.mode,
             'rows': state.get('rows'),
             'partitions': state.partitions,
-            'is_refresh_cheaper': tidemark.was_refresh_cheaper(),
+            'is_refresh_cheaper': tidemark.is_refresh_cheaper(),
         })) -%}
         {%- set fingerprint = tidemark.fingerprint_to_store(state) -%}
         {%- set entry = tidemark.ledger_insert([{
@@ -234,7 +234,6 @@
     {%- set is_incremental_model = model.resource_type == 'model' and config.get('materialized') == 'incremental' -%}
     {{ return(
         flags.FULL_REFRESH
-        or model.name in var('full_refresh_of', [])
         or (
             execute
             and is_incremental_model
