@@ -39,57 +39,25 @@
     the watermark's came late; a new version of a known event is a redelivery), or it was only read again because of the
     overlap. Where none applies, it is what the model compares besides. -#}
 {%- macro reasons_of_touched() -%}
-    {%- set state, strategy = tidemark.run_state(), config.get('incremental_strategy') -%}
-    {%- if strategy == 'replay' -%}
-        {%- set first_day, last_day, otherwise = 'replay_from', 'replay_from', 'calendar or attribute change' -%}
-    {%- elif strategy == 'sessions' -%}
-        {%- set first_day, last_day, otherwise = 'first_day', 'last_day', 'other versions' -%}
-    {%- else -%}
-        {%- set first_day = tidemark.days_after('touched_day', -state.get('lookback_days', 0)) -%}
-        {%- set last_day = 'touched_day' -%}
-        {%- set otherwise = 'changed sessions' if tidemark.session_tables(model) else 'other versions' -%}
-    {%- endif -%}
+    {%- set span = tidemark.span_of_touched() -%}
+    {%- set otherwise = 'restatement' if tidemark.run_state().window else span.otherwise -%}
     with touched as (
         select
-            {{ state.entity }} as entity,
-            {{ first_day }} as first_day,
-            {{ last_day }} as last_day,
-            row_number() over (order by {{ state.entity }}) as touched_key
-        from {{ state.touched }}
+            {{ tidemark.run_state().entity }} as entity,
+            {{ span.first_day }} as first_day,
+            {{ span.last_day }} as last_day,
+            row_number() over (order by {{ tidemark.run_state().entity }}) as touched_key
+        from {{ tidemark.run_state().touched }}
     ),
 
     causes as (
-        {%- if state.requests %}
-        select
-            entity,
-            day,
-            case when reason = 'coverage' then 'gap' else 'request' end as why
-        from (
-            select
-                cast(entity as {{ tidemark.stored_type(state.entity) }}) as entity,
-                day,
-                reason
-            from {{ tidemark.ops_table('requested_partitions') }}
-            where {{ tidemark.is_requested() }}
-        ) as requests
-        union all
-        {%- endif %}
-        {%- for relation in tidemark.dated_versions_read() %}
-        {{ tidemark.causes_of_loaded(relation) }}
-        union all
-        {%- endfor %}
-        select
-            {{ state.entity }} as entity,
-            cast(null as date) as day,
-            cast(null as varchar) as why
-        from {{ this }}
-        where false
+        {{ tidemark.causes_of_touched() }}
     ),
 
     explained as (
         select
             touched.touched_key,
-            coalesce(causes.why, '{{ 'restatement' if state.window else otherwise }}') as why
+            coalesce(causes.why, '{{ otherwise }}') as why
         from touched
         left join causes
             on
@@ -116,6 +84,53 @@
     from explained
     group by why
     order by why
+{%- endmacro %}
+
+{#- The days on which a cause touches a key of this model, and the reason of a key without a cause. -#}
+{%- macro span_of_touched() -%}
+    {%- set strategy, lookback_days = config.get('incremental_strategy'), tidemark.run_state().get('lookback_days', 0) -%}
+    {%- if strategy == 'replay' -%}
+        {{ return({
+            'first_day': 'replay_from', 'last_day': 'replay_from', 'otherwise': 'calendar or attribute change',
+        }) }}
+    {%- elif strategy == 'sessions' -%}
+        {{ return({'first_day': 'first_day', 'last_day': 'last_day', 'otherwise': 'other versions'}) }}
+    {%- endif -%}
+    {{ return({
+        'first_day': tidemark.days_after('touched_day', -lookback_days),
+        'last_day': 'touched_day',
+        'otherwise': 'changed sessions' if tidemark.session_tables(model) else 'other versions',
+    }) }}
+{%- endmacro %}
+
+{#- Query: entity, day and reason of what was asked for and of what was loaded. -#}
+{%- macro causes_of_touched() -%}
+    {%- set state = tidemark.run_state() -%}
+    {%- if state.requests %}
+    select
+        entity,
+        day,
+        case when reason = 'coverage' then 'gap' else 'request' end as why
+    from (
+        select
+            cast(entity as {{ tidemark.stored_type(state.entity) }}) as entity,
+            day,
+            reason
+        from {{ tidemark.ops_table('requested_partitions') }}
+        where {{ tidemark.is_requested() }}
+    ) as requests
+    union all
+    {%- endif %}
+    {%- for relation in tidemark.dated_versions_read() %}
+    {{ tidemark.causes_of_loaded(relation) }}
+    union all
+    {%- endfor %}
+    select
+        {{ state.entity }} as entity,
+        cast(null as date) as day,
+        cast(null as varchar) as why
+    from {{ this }}
+    where false
 {%- endmacro %}
 
 {#- The staging views that a model reads by its entity and a day: what is loaded there touches it. -#}

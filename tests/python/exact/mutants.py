@@ -324,9 +324,8 @@ MUTANTS = [
         "an event touches its own day only, not the windows that it lies in",
         Patch(
             PARTITIONS,
-            "            cross join {{ tidemark.numbers_to(lookback_days) }}\n"
-            "            {{- tidemark.req",
-            "            cross join {{ tidemark.numbers_to(0) }}\n            {{- tidemark.req",
+            "        cross join {{ tidemark.numbers_to(lookback_days) }}\n        {{- tidemark.req",
+            "        cross join {{ tidemark.numbers_to(0) }}\n        {{- tidemark.req",
         ),
     ),
     Mutant(
@@ -420,7 +419,7 @@ MUTANTS = [
         Patch(
             SESSIONS,
             "    and ({{ identity }}) in "
-            "(select {{ identity }} from {{ tidemark.found_once('versions', versions) }})",
+            "(select {{ identity }} from {{ tidemark.in_temporary_table('versions', versions) }})",
             "    and {{ tidemark.is_touched_session(entity, session) }}",
         ),
         domain="web",
@@ -438,9 +437,8 @@ MUTANTS = [
         "a session is read on the days of its new events",
         Patch(
             SESSIONS,
-            "cast({{ first }} as date) as first_day,\n                "
-            "cast({{ last }} as date) as last_day",
-            "cast(null as date) as first_day,\n                cast(null as date) as last_day",
+            "cast({{ first }} as date) as first_day,\n        cast({{ last }} as date) as last_day",
+            "cast(null as date) as first_day,\n        cast(null as date) as last_day",
         ),
         domain="web",
     ),

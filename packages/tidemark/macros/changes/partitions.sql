@@ -21,40 +21,7 @@
         {%- do state.update({'entity': entity, 'day': day}) -%}
         {{ return(tidemark.valid_and_visible()) }}
     {%- endif -%}
-    {%- set sql -%}
-        select distinct
-            {{ entity }},
-            touched_day
-        from (
-            select
-                {{ entity }},
-                {{ tidemark.days_after('changed_day', 'days_later') }} as touched_day
-            from (
-                select distinct
-                    {{ entity }},
-                    cast({{ day }} as date) as changed_day
-                from {{ relation }}
-                where {{ tidemark.newly_loaded(lookback_days) }}
-                {{- tidemark.requested_keys(entity, "reason <> 'coverage'") }}
-            ) as changed
-            cross join {{ tidemark.numbers_to(lookback_days) }}
-            {{- tidemark.requested_keys(entity, "reason = 'coverage'") }}
-            {%- if state.window %}
-            union all
-            select
-                {{ entity }},
-                cast({{ day }} as date) as touched_day
-            from {{ this }}
-            {#- what is gone from the raw rows can only be found by the days that it reached -#}
-            {%- set reach = lookback_days if state.mode == 'restate' else 0 %}
-            where {{ tidemark.within(day, [(state.window[0], tidemark.day_plus(state.window[1], reach))]) }}
-            {%- endif %}
-        ) as touched
-        {%- if state.window %}
-        where touched_day >= {{ tidemark.date_literal(state.window[0]) }}
-        {%- if state.mode == 'coverage' %} and touched_day < {{ tidemark.date_literal(state.window[1]) }}{% endif %}
-        {%- endif %}
-    {%- endset -%}
+    {%- set sql = tidemark.touched_partition_keys(relation, entity, day, lookback_days) -%}
     {%- do state.update({'lookback_days': lookback_days}) -%}
     {%- do tidemark.keep_touched(sql, entity, day) -%}
     {%- set ranges = tidemark.merged_ranges(state.touched_days, lookback_days) if 'touched_days' in state else none -%}
@@ -69,6 +36,43 @@
         cross join {{ tidemark.numbers_to(lookback_days) }}
         {%- endif %}
     )
+{%- endmacro %}
+
+{#- Query: entity and touched day of what was loaded or asked for; of a window also what is stored in it. -#}
+{%- macro touched_partition_keys(relation, entity, day, lookback_days) -%}
+    {%- set state = tidemark.run_state() %}
+    select distinct
+        {{ entity }},
+        touched_day
+    from (
+        select
+            {{ entity }},
+            {{ tidemark.days_after('changed_day', 'days_later') }} as touched_day
+        from (
+            select distinct
+                {{ entity }},
+                cast({{ day }} as date) as changed_day
+            from {{ relation }}
+            where {{ tidemark.newly_loaded(lookback_days) }}
+            {{- tidemark.requested_keys(entity, "reason <> 'coverage'") }}
+        ) as changed
+        cross join {{ tidemark.numbers_to(lookback_days) }}
+        {{- tidemark.requested_keys(entity, "reason = 'coverage'") }}
+        {%- if state.window %}
+        union all
+        select
+            {{ entity }},
+            cast({{ day }} as date) as touched_day
+        from {{ this }}
+        {#- what is gone from the raw rows can only be found by the days that it reached -#}
+        {%- set reach = lookback_days if state.mode == 'restate' else 0 %}
+        where {{ tidemark.within(day, [(state.window[0], tidemark.day_plus(state.window[1], reach))]) }}
+        {%- endif %}
+    ) as touched
+    {%- if state.window %}
+    where touched_day >= {{ tidemark.date_literal(state.window[0]) }}
+    {%- if state.mode == 'coverage' %} and touched_day < {{ tidemark.date_literal(state.window[1]) }}{% endif %}
+    {%- endif %}
 {%- endmacro %}
 
 {%- macro is_touched(entity, day) -%}

@@ -65,8 +65,8 @@
 
 {#- The touched keys go into one temporary table: what is recomputed and what is deleted cannot differ. -#}
 {%- macro keep_touched(sql, entity, day) -%}
-    {%- set state = tidemark.run_state() -%}
-    {%- set touched = tidemark.found_once('touched', tidemark.among_asked(tidemark.above_floor(sql), entity)) -%}
+    {%- set state, kept = tidemark.run_state(), tidemark.keys_above_retention_floor(sql) -%}
+    {%- set touched = tidemark.in_temporary_table('touched', tidemark.keys_of_asked_entities(kept, entity)) -%}
     {%- do state.update({'entity': entity, 'day': day, 'touched': touched}) -%}
     {%- if tidemark.keeps_touched() -%}
         {%- set column = 'replay_from' if config.get('incremental_strategy') == 'replay' else 'touched_day' -%}
@@ -96,7 +96,7 @@
 
 {#- The touched keys that may still be recomputed: whatever touches the others, what is stored of them stays. A session
     that is not stored yet has no touched day. -#}
-{%- macro above_floor(sql) -%}
+{%- macro keys_above_retention_floor(sql) -%}
     {%- set floor = tidemark.retention_floor(model) -%}
     {%- if not floor -%}
         {{ return(sql) }}
@@ -109,14 +109,14 @@
 {%- endmacro %}
 
 {#- Coverage of some entities works out these alone. -#}
-{%- macro among_asked(sql, entity) -%}
+{%- macro keys_of_asked_entities(sql, entity) -%}
     {%- set condition = tidemark.is_asked_entity(entity) if tidemark.run_state().mode == 'coverage' else 'true' -%}
     {{ return(sql if condition == 'true' else 'select * from (' ~ sql ~ ') as found where ' ~ condition) }}
 {%- endmacro %}
 
 {#- What a query finds, in a temporary table, so that it is asked once and the engine knows how little it is. Compile,
     docs, show and unit tests get the query itself, and write nothing. -#}
-{%- macro found_once(name, sql) -%}
+{%- macro in_temporary_table(name, sql) -%}
     {%- if tidemark.keeps_touched() -%}
         {%- do run_query('create or replace temporary table ' ~ tidemark.touched_table(name) ~ ' as ' ~ sql) -%}
     {%- endif -%}

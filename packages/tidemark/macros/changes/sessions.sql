@@ -8,128 +8,149 @@
         {%- do state.update({'entity': entity, 'day': first}) -%}
         {{ return(tidemark.valid_and_visible()) }}
     {%- endif -%}
-    {%- set identity = tidemark.version_of(relation).identity | join(', ') -%}
-    {%- if not state.window -%}
-        {#- a window needs no look for other versions: those of one identity lie on one day -#}
-        {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ tidemark.newly_loaded() -%}
-        {%- set loaded = tidemark.found_once('loaded', new_rows) -%}
-    {%- endif -%}
-    {%- set sql -%}
-        with named as (
-            select
-                {{ entity }},
-                {{ session }},
-                {{ tidemark.staged('activity_date') }}
-            from {{ relation }}
-            where
-                {{ tidemark.valid_and_visible() }}
-                and {{ session }} is not null
-                {%- if state.window %}
-                and {{ tidemark.within(tidemark.staged('occurred_at'), [state.window]) }}
-                {%- if state.mode == 'coverage' and tidemark.retention_floor(model) %}
-                and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
-                {%- endif %}
-                {%- else %}
-                {%- set days_loaded = tidemark.ranges_of(tidemark.staged('activity_date'), loaded) %}
-                and {{ tidemark.within(tidemark.staged('occurred_at'), days_loaded) }}
-                and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
-                {%- endif %}
-            {%- if state.requests %}
-            union all
-            select
-                {{ entity }},
-                {{ session }},
-                {{ tidemark.staged('activity_date') }}
-            from {{ relation }}
-            where
-                {{ tidemark.valid_and_visible() }}
-                and {{ session }} is not null
-                and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.merged_ranges(state.requests.days)) }}
-                and ({{ entity }}, {{ tidemark.staged('activity_date') }}) in (
-                    {{ tidemark.requests_of(entity) }}
-                )
-            {%- endif %}
-        )
-
-        select
-            {{ entity }},
-            {{ session }},
-            max(stored_day) as touched_day,
-            min(first_day) as first_day,
-            max(last_day) as last_day
-        from (
-            select
-                {{ entity }},
-                {{ session }},
-                cast(null as date) as stored_day,
-                {{ tidemark.staged('activity_date') }} as first_day,
-                {{ tidemark.staged('activity_date') }} as last_day
-            from named
-            union all
-            select
-                {{ entity }},
-                {{ session }},
-                cast({{ first }} as date) as stored_day,
-                cast({{ first }} as date) as first_day,
-                cast({{ last }} as date) as last_day
-            from {{ this }}
-            where
-                {%- if state.window %}
-                {#- also those that only reach into the window: it may have taken events from them -#}
-                (
-                    {{ tidemark.earlier_than(first, state.window[1]) }}
-                    and {{ tidemark.not_earlier_than(last, state.window[0]) }}
-                )
-                {%- endif %}
-                {#- coverage is to find those that have events in the window and are not stored there -#}
-                {%- if state.mode != 'coverage' %}
-                {{ 'or' if state.window }} ({{ entity }}, {{ session }}) in (
-                    select {{ entity }}, {{ session }} from named
-                )
-                {%- endif %}
-            {%- if state.requests %}
-            union all
-            select
-                stored.{{ entity }},
-                stored.{{ session }},
-                cast(stored.{{ first }} as date) as stored_day,
-                cast(stored.{{ first }} as date) as first_day,
-                cast(stored.{{ last }} as date) as last_day
-            from {{ this }} as stored
-            inner join ({{ tidemark.requests_of(entity) }}) as requests
-                on
-                    stored.{{ entity }} = requests.{{ entity }}
-                    and cast(stored.{{ first }} as date) <= requests.day
-                    and cast(stored.{{ last }} as date) >= requests.day
-            {%- endif %}
-        ) as touched_rows
-        group by {{ entity }}, {{ session }}
-    {%- endset -%}
+    {%- set sql = tidemark.touched_session_keys(relation, entity, session, first, last) -%}
     {%- do state.update({'session': session}) -%}
     {%- do tidemark.keep_touched(sql, entity, first) -%}
-    {#- what is stored says from where to where a session reaches, unless it is the stored that someone doubts; coverage
-        cannot afford to doubt it: damage shows on the days that it looks at, or when it looks at others -#}
-    {%- set ranges = none -%}
-    {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
-    {%- if state.touched_days is defined and trusts_stored -%}
-        {%- set ranges = tidemark.merged_ranges(state.reached_spans) -%}
-    {%- endif -%}
+    {%- set lies_in_ranges = tidemark.within(tidemark.staged('occurred_at'), tidemark.reached_ranges()) -%}
     {%- if state.mode == 'coverage' -%}
         {#- nearly all that these days have: a list of it took a fifth more time, and of 50 million events all 8 GB -#}
-        {%- set lies_in_ranges = tidemark.within(tidemark.staged('occurred_at'), ranges) -%}
         {{ return([tidemark.valid_and_visible(), lies_in_ranges, tidemark.is_asked_entity(entity)] | join(' and ')) }}
     {%- endif -%}
+    {%- set identity = tidemark.version_of(relation).identity | join(', ') -%}
     {%- set versions -%}
         select {{ identity }}
         from {{ relation }}
         where
             {{ tidemark.valid_and_visible() }}
-            and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}
+            and {{ lies_in_ranges }}
             and {{ tidemark.is_touched_session(entity, session) }}
     {%- endset -%}
     {{ tidemark.valid_and_visible() }}
-    and {{ tidemark.within(tidemark.staged('occurred_at'), ranges) }}
-    and ({{ identity }}) in (select {{ identity }} from {{ tidemark.found_once('versions', versions) }})
+    and {{ lies_in_ranges }}
+    and ({{ identity }}) in (select {{ identity }} from {{ tidemark.in_temporary_table('versions', versions) }})
+{%- endmacro %}
+
+{#- What is stored says from where to where a session reaches, unless it is the stored that someone doubts; coverage
+    cannot afford to doubt it: damage shows on the days that it looks at, or when it looks at others. -#}
+{%- macro reached_ranges() -%}
+    {%- set state = tidemark.run_state() -%}
+    {%- set trusts_stored = state.mode == 'coverage' or not (state.window or state.requests) -%}
+    {{ return(
+        tidemark.merged_ranges(state.reached_spans) if state.touched_days is defined and trusts_stored else none
+    ) }}
+{%- endmacro %}
+
+{#- Query: the touched sessions, the day that each is stored on, and from which day to which it reaches. -#}
+{%- macro touched_session_keys(relation, entity, session, first, last) -%}
+    {%- set activity_date = tidemark.staged('activity_date') -%}
+    with named as (
+        {{ tidemark.sessions_named_by_events(relation, entity, session) }}
+    )
+
+    select
+        {{ entity }},
+        {{ session }},
+        max(stored_day) as touched_day,
+        min(first_day) as first_day,
+        max(last_day) as last_day
+    from (
+        select
+            {{ entity }},
+            {{ session }},
+            cast(null as date) as stored_day,
+            {{ activity_date }} as first_day,
+            {{ activity_date }} as last_day
+        from named
+        union all
+        {{ tidemark.stored_sessions_touched(entity, session, first, last) }}
+    ) as touched_rows
+    group by {{ entity }}, {{ session }}
+{%- endmacro %}
+
+{#- Query: the sessions that some events name, with the events' days: of those newly loaded every version, or all of a
+    window, and all of a day that was asked for. -#}
+{%- macro sessions_named_by_events(relation, entity, session) -%}
+    {%- set state, activity_date = tidemark.run_state(), tidemark.staged('activity_date') -%}
+    {%- set identity = tidemark.version_of(relation).identity | join(', ') -%}
+    {%- if not state.window -%}
+        {#- a window needs no look for other versions: those of one identity lie on one day -#}
+        {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ tidemark.newly_loaded() -%}
+        {%- set loaded = tidemark.in_temporary_table('loaded', new_rows) -%}
+    {%- endif -%}
+    select
+        {{ entity }},
+        {{ session }},
+        {{ activity_date }}
+    from {{ relation }}
+    where
+        {{ tidemark.valid_and_visible() }}
+        and {{ session }} is not null
+        {%- if state.window %}
+        and {{ tidemark.within(tidemark.staged('occurred_at'), [state.window]) }}
+        {%- if state.mode == 'coverage' and tidemark.retention_floor(model) %}
+        and {{ tidemark.began_later(entity, session, tidemark.retention_floor(model)) }}
+        {%- endif %}
+        {%- else %}
+        {%- set days_loaded = tidemark.ranges_of(activity_date, loaded) %}
+        and {{ tidemark.within(tidemark.staged('occurred_at'), days_loaded) }}
+        and ({{ identity }}) in (select {{ identity }} from {{ loaded }})
+        {%- endif %}
+    {%- if state.requests %}
+    union all
+    select
+        {{ entity }},
+        {{ session }},
+        {{ activity_date }}
+    from {{ relation }}
+    where
+        {{ tidemark.valid_and_visible() }}
+        and {{ session }} is not null
+        and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.merged_ranges(state.requests.days)) }}
+        and ({{ entity }}, {{ activity_date }}) in (
+            {{ tidemark.requests_of(entity) }}
+        )
+    {%- endif %}
+{%- endmacro %}
+
+{#- Query: of the stored sessions those that events name, that lie in the window, or on a day that was asked for. -#}
+{%- macro stored_sessions_touched(entity, session, first, last) -%}
+    {%- set state = tidemark.run_state() -%}
+    select
+        {{ entity }},
+        {{ session }},
+        cast({{ first }} as date) as stored_day,
+        cast({{ first }} as date) as first_day,
+        cast({{ last }} as date) as last_day
+    from {{ this }}
+    where
+        {%- if state.window %}
+        {#- also those that only reach into the window: it may have taken events from them -#}
+        (
+            {{ tidemark.earlier_than(first, state.window[1]) }}
+            and {{ tidemark.not_earlier_than(last, state.window[0]) }}
+        )
+        {%- endif %}
+        {#- coverage is to find those that have events in the window and are not stored there -#}
+        {%- if state.mode != 'coverage' %}
+        {{ 'or' if state.window }} ({{ entity }}, {{ session }}) in (
+            select {{ entity }}, {{ session }} from named
+        )
+        {%- endif %}
+    {%- if state.requests %}
+    union all
+    select
+        stored.{{ entity }},
+        stored.{{ session }},
+        cast(stored.{{ first }} as date) as stored_day,
+        cast(stored.{{ first }} as date) as first_day,
+        cast(stored.{{ last }} as date) as last_day
+    from {{ this }} as stored
+    inner join ({{ tidemark.requests_of(entity) }}) as requests
+        on
+            stored.{{ entity }} = requests.{{ entity }}
+            and cast(stored.{{ first }} as date) <= requests.day
+            and cast(stored.{{ last }} as date) >= requests.day
+    {%- endif %}
 {%- endmacro %}
 
 {%- macro is_touched_session(entity, session) -%}

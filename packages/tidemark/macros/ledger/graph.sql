@@ -65,3 +65,23 @@
     {%- endfor -%}
     {{ return(tables) }}
 {%- endmacro %}
+
+{#- What a model belongs to: its meta `domain`, else its folder. -#}
+{%- macro domain_of(node) -%}
+    {{ return((node.config.get('meta') or {}).get('domain') or node.fqn[-2]) }}
+{%- endmacro %}
+
+{#- The stored marts that a mart is built on, over any number of views: what is wrong there may look wrong here. -#}
+{%- macro built_on(node) -%}
+    {%- set names, queue = [], node.depends_on.nodes | list -%}
+    {%- for id in queue if id in graph.nodes -%}
+        {%- if graph.nodes[id].config.materialized == 'incremental' -%}
+            {%- do names.append(graph.nodes[id].name) -%}
+        {%- endif -%}
+        {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
+            {#- the loop goes on over what it appends -#}
+            {%- do queue.append(parent) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(names | sort) }}
+{%- endmacro %}
