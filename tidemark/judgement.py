@@ -9,10 +9,10 @@ from datetime import datetime
 
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
 from tidemark.facts import GateFacts, read_facts
-from tidemark.freshness import Freshness, assess
 from tidemark.gate import Decision, ModelState, SourceCheck, SourceState, decide
 from tidemark.lineage import Lineage
 from tidemark.logs import tell
+from tidemark.messages import in_one_line
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def judge(dbt: Dbt, as_of: datetime | None = None) -> Judgement:
     if seeded:
         dbt.call("seed", as_of=facts.as_of).raise_if_failed()
         facts = gate_facts(dbt, facts.as_of, is_recorded_later=True)
-    checks = assess(facts.sources, _freshness(dbt, facts.as_of), facts.as_of)
+    checks = list(facts.sources.values())
     decisions = decide(facts.models.values(), checks)
     records = _records(checks, decisions)
     dbt.operate("record_checks", {"checks": records, "figures": facts.figures}, facts.as_of)
@@ -81,6 +81,7 @@ def gate_facts(dbt: Dbt, as_of: datetime | None = None, **wanted: bool) -> GateF
 
     Sources that it cannot read are left out: they block their own branch.
     """
+    problems: dict[str, str] = {}
     try:
         outcome = dbt.operate("gate_facts", wanted, as_of)
     except DatabaseLockedError:
@@ -89,17 +90,21 @@ def gate_facts(dbt: Dbt, as_of: datetime | None = None, **wanted: bool) -> GateF
         if wanted.pop("count_quarantined", False):
             # Bad rows are counted in staging views: one that is broken must not hide all the rest.
             return gate_facts(dbt, as_of, **wanted)
-        unreadable = [seen.source for seen in _freshness(dbt, as_of) if not seen.computed]
-        if not unreadable:
+        problems = _unreadable(dbt, as_of)
+        if not problems:
             raise
-        outcome = dbt.operate("gate_facts", {**wanted, "unreadable": unreadable}, as_of)
-    return read_facts(outcome.event("gate_facts"), dbt.lineage)
+        outcome = dbt.operate("gate_facts", {**wanted, "unreadable": list(problems)}, as_of)
+    return read_facts(outcome.event("gate_facts"), dbt.lineage, problems)
 
 
-def _freshness(dbt: Dbt, as_of: datetime | None) -> list[Freshness]:
-    """dbt's own check. It fails when a source is stale; for the gate that is an answer."""
+def _unreadable(dbt: Dbt, as_of: datetime | None) -> dict[str, str]:
+    """The sources that dbt's own freshness check cannot look at, each with the reason."""
     outcome = dbt.call("source", "freshness", "--no-write-json", as_of=as_of)
-    return [Freshness.of(result) for result in outcome.results_of("source")]
+    return {
+        result.node.name: in_one_line(result.message or "")
+        for result in outcome.results_of("source")
+        if str(result.status) not in ("pass", "warn", "error")
+    }
 
 
 def _records(

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from tidemark import cli, demo
 from tidemark.clock import parse_clock
 from tidemark.commands import options, session
 from tidemark.engine import DatabaseLockedError, Dbt, DbtError
+from tidemark.judgement import judge
 from tidemark.report import tables
 
 PROJECT = Path(__file__).parents[2]
@@ -420,6 +422,21 @@ def test_a_source_that_cannot_be_read_leaves_the_others_running(tidemark: Demo) 
     assert {model for model, state in states(told).items() if state == "blocked"} == ENGAGEMENT
     assert built(told)["fact_events_daily"]["status"] == "success"
     assert told["build"]["failures"] == []
+
+
+def test_a_source_is_as_fresh_as_dbt_says(tidemark: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(tidemark.path))
+    tidemark.sql("delete from raw.engagement_events where updated_at > '2025-10-15 11:30'")
+    ((newest,),) = tidemark.sql("select max(updated_at) from raw.engagement_events")
+    words, seen = {"pass": "fresh", "warn": "warn", "error": "stale"}, []
+    for hours, seconds in ((2, 0), (2, 1), (6, 0), (6, 1)):
+        clock = newest + timedelta(hours=hours, seconds=seconds)
+        asked = tidemark.dbt.call("source", "freshness", "--no-write-json", as_of=clock)
+        said = {result.node.name: words[result.status] for result in asked.results_of("source")}
+        checks = judge(tidemark.dbt, clock).checks
+        assert said == {check.source: check.state for check in checks if check.source in said}
+        seen.append(said["engagement_events"])
+    assert seen == ["fresh", "warn", "warn", "stale"]
 
 
 def test_check_shows_ages_limits_and_reasons(tidemark: Demo) -> None:

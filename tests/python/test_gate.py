@@ -8,8 +8,7 @@ import pytest
 
 from tidemark.build import BuildReport, Failure, exit_code, selection
 from tidemark.clock import parse_clock, parse_day, show_duration, show_time
-from tidemark.facts import SourceFacts
-from tidemark.freshness import Freshness, assess
+from tidemark.facts import read_facts
 from tidemark.gate import (
     ChangedCode,
     Decision,
@@ -52,41 +51,48 @@ def judge(facts: ModelFacts, *checks: SourceCheck) -> Decision:
 # ---- sources ----
 
 
-@pytest.mark.parametrize(
-    ("status", "known", "state"),
-    [
-        ("pass", {}, SourceState.FRESH),
-        ("warn", {}, SourceState.WARN),
-        ("error", {}, SourceState.STALE),
-        ("error", {"newest_visible": None}, SourceState.FUTURE),
-        ("error", {"newest_visible": None, "has_rows": False}, SourceState.EMPTY),
-        ("runtime error", {}, SourceState.ERROR),
-        ("skipped", {}, SourceState.ERROR),
-        ("runtime error", {"exists": False, "has_rows": False}, SourceState.ERROR),
-        # dbt's word on a table without visible rows is not to be trusted, whatever it is
-        ("pass", {"newest_visible": None}, SourceState.FUTURE),
-    ],
-)
-def test_state_of_a_source(status: str, known: dict[str, object], state: SourceState) -> None:
-    facts: dict[str, object] = {"exists": True, "has_rows": True, "newest_visible": CLOCK - HOUR}
-    seen = SourceFacts("events", **(facts | known))  # type: ignore[arg-type]
-    result = Freshness("events", status, error_after=6 * HOUR, message="boom")
-    (check,) = assess({"events": seen}, [result], CLOCK)
-    assert check.state is state
+def told_of(state: str, **known: object) -> SourceCheck:
+    """What the gate reads from what the macros say of a source, whose limit is six hours."""
+    facts = {
+        "exists": True,
+        "misfit": "",
+        "state": state,
+        "age": 3600.5,
+        "limits": {"warning": None, "critical": 21600},
+        "newest_visible": "2025-10-15T11:00:00",
+    }
+    told = {"as_of": "2025-10-15T12:00:00", "sources": {"events": {**facts, **known}}}
+    lineage = Lineage({}, {}, frozenset())
+    payload = {**told, "models": {}, "advice": "", "figures": []}
+    return read_facts(payload, lineage, {"events": "boom."}).sources["events"]
+
+
+@pytest.mark.parametrize("state", list(SourceState))
+def test_only_a_fresh_source_or_a_late_one_is_built_on(state: SourceState) -> None:
+    check = told_of(state.value)
+    assert (check.state, check.age) == (state, HOUR + timedelta(seconds=0.5))
     assert check.blocks == (state not in (SourceState.FRESH, SourceState.WARN))
 
 
-def test_a_source_that_dbt_did_not_report_never_blocks() -> None:
-    teams = SourceFacts("teams", exists=True, has_rows=False, newest_visible=None)
-    (check,) = assess({"teams": teams}, [], CLOCK)
-    assert check.state is SourceState.EMPTY
+def test_a_source_without_a_limit_never_blocks() -> None:
+    check = told_of("empty", limits={"warning": None, "critical": None})
+    assert check.error_after is None
     assert not check.blocks
 
 
-def test_a_source_that_is_missing_blocks_without_a_limit() -> None:
-    teams = SourceFacts("teams", exists=False, has_rows=False, newest_visible=None)
-    (check,) = assess({"teams": teams}, [], CLOCK)
-    assert (check.state, check.blocks) == (SourceState.ERROR, True)
+@pytest.mark.parametrize(
+    ("known", "problem"),
+    [
+        ({"exists": False}, "its raw table does not exist"),
+        ({"misfit": "it has no column id"}, "it has no column id"),
+        ({}, "boom; `tidemark check --contract events` says whether its columns fit"),
+    ],
+)
+def test_a_source_that_could_not_be_read_blocks_without_a_limit(
+    known: dict[str, object], problem: str
+) -> None:
+    check = told_of("error", limits={"warning": None, "critical": None}, **known)
+    assert (check.blocks, check.problem) == (True, problem)
 
 
 @pytest.mark.parametrize(

@@ -146,22 +146,55 @@
 {%- endmacro %}
 
 {%- macro source_facts(source, counts) -%}
-    {%- set counted = counts.get(source.name, {}) -%}
+    {%- set counted, limits = counts.get(source.name, {}), tidemark.freshness_limits(source) -%}
+    {%- set newest = tidemark.utc_moment(counted.newest) if counted.newest else none -%}
+    {%- set age = (tidemark.as_of_value() - newest).total_seconds() if newest else none -%}
+    {%- if source.name not in counts -%}
+        {%- set state = 'error' -%}
+    {%- elif age is none -%}
+        {%- set state = 'future' if counted.rows else 'empty' -%}
+    {%- else -%}
+        {%- set state = tidemark.freshness_state(age, limits) -%}
+    {%- endif -%}
     {{ return({
         'exists': load_relation(tidemark.relation_of(source)) is not none,
         'is_readable': source.name in counts,
         'misfit': tidemark.misfit_of(source),
-        'has_rows': counted.get('rows', 0) > 0,
-        'newest_visible': tidemark.utc_moment(counted.newest).isoformat() if counted.newest else none,
+        'state': state,
+        'age': age,
+        'limits': limits,
+        'newest_visible': newest.isoformat() if newest else none,
         'waiting_rows': counted.get('others'),
     }) }}
 {%- endmacro %}
 
+{#- What `dbt source freshness` says of the same age at the same clock, in the gate's words. -#}
+{%- macro freshness_state(age, limits) -%}
+    {%- if limits.critical is not none and age > limits.critical -%}
+        {{ return('stale') }}
+    {%- endif -%}
+    {{ return('warn' if limits.warning is not none and age > limits.warning else 'fresh') }}
+{%- endmacro %}
+
+{#- dbt's freshness limits, in seconds. -#}
+{%- macro freshness_limits(source) -%}
+    {%- set seconds, limits = {'minute': 60, 'hour': 3600, 'day': 86400}, {} -%}
+    {%- for level, name in {'warning': 'warn_after', 'critical': 'error_after'}.items() -%}
+        {%- set limit = (source.freshness or {}).get(name) or {} -%}
+        {%- set count = limit.get('count') -%}
+        {%- do limits.update({level: count * seconds[limit.period | string] if count is not none else none}) -%}
+    {%- endfor -%}
+    {{ return(limits) }}
+{%- endmacro %}
+
+{#- With the filter that the source's freshness has, as dbt's own check. -#}
 {%- macro newest_visible(source, earliest) -%}
+    {%- set filter = (source.freshness or {}).get('filter') -%}
     (
         select {{ tidemark.within_calendar('max(' ~ tidemark.load_time(source) ~ ')', 'timestamp') }}
         from {{ source.relation_name }}
         where {{ tidemark.loaded_between(tidemark.load_time(source), earliest) }}
+        {%- if filter %} and {{ filter }}{% endif %}
     )
 {%- endmacro %}
 

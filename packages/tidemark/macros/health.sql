@@ -61,32 +61,11 @@
 {%- endmacro %}
 
 {%- macro source_figures(source, facts) -%}
-    {%- set newest = tidemark.utc_moment(facts.newest_visible) if facts.newest_visible else none -%}
-    {%- set age = (tidemark.as_of_value() - newest).total_seconds() | int if newest else none -%}
-    {%- set limits = tidemark.freshness_limits(source) -%}
-    {%- if not facts.is_readable -%}
-        {%- set state = 'error' -%}
-    {%- elif not newest -%}
-        {%- set state = 'future' if facts.has_rows else 'empty' -%}
-    {%- elif limits.critical and age > limits.critical -%}
-        {%- set state = 'stale' -%}
-    {%- else -%}
-        {%- set state = 'warn' if limits.warning and age > limits.warning else 'fresh' -%}
-    {%- endif -%}
+    {%- set age = facts.age | int if facts.age is not none else none -%}
     {{ return([
-        tidemark.figure('source_age', source.name, age, state, limits, facts.newest_visible),
+        tidemark.figure('source_age', source.name, age, facts.state, facts.limits, facts.newest_visible),
         tidemark.figure('waiting_rows', source.name, facts.waiting_rows),
     ]) }}
-{%- endmacro %}
-
-{#- dbt's freshness limits, in seconds. -#}
-{%- macro freshness_limits(source) -%}
-    {%- set seconds, limits = {'minute': 60, 'hour': 3600, 'day': 86400}, {} -%}
-    {%- for level, name in {'warning': 'warn_after', 'critical': 'error_after'}.items() -%}
-        {%- set limit = (source.freshness or {}).get(name) or {} -%}
-        {%- do limits.update({level: limit.count * seconds[limit.period | string] if limit.get('count') else none}) -%}
-    {%- endfor -%}
-    {{ return(limits) }}
 {%- endmacro %}
 
 {#- By reason, what the last run set aside and what has come since: loaded after the run before it, and without one in
