@@ -74,15 +74,10 @@
 
 {#- Whether a node is recorded, or a recorded one stands above it. -#}
 {%- macro is_recorded_or_above(unique_id) -%}
-    {%- set queue = [unique_id] -%}
-    {%- for id in queue if id in graph.nodes -%}
+    {%- for id in [unique_id] + tidemark.ids_above([unique_id]) if id in graph.nodes -%}
         {%- if tidemark.is_recorded(graph.nodes[id]) -%}
             {{ return(true) }}
         {%- endif -%}
-        {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
-            {#- the loop goes on over what it appends -#}
-            {%- do queue.append(parent) -%}
-        {%- endfor -%}
     {%- endfor -%}
     {{ return(false) }}
 {%- endmacro %}

@@ -67,23 +67,20 @@
 
 {#- Every table that decides a test's verdict, by id, with the views between. -#}
 {%- macro lineage_of_test(test) -%}
-    {%- set queue = [] -%}
-    {%- for id in test.depends_on.nodes if not tidemark.is_clock(id) -%}
-        {%- do queue.append(id) -%}
+    {%- set ids = [] -%}
+    {%- for id in test.depends_on.nodes if tidemark.holds_rows(id) -%}
+        {%- do ids.append(id) -%}
     {%- endfor -%}
-    {%- for id in queue -%}
-        {%- set is_between = id in graph.nodes and graph.nodes[id].config.materialized in ('view', 'ephemeral') -%}
-        {%- for parent in (graph.nodes[id].depends_on.nodes if is_between else []) if parent not in queue -%}
-            {#- the loop goes on over what it appends -#}
-            {%- do queue.append(parent) if not tidemark.is_clock(parent) -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(queue) }}
+    {{ return(ids + tidemark.ids_above(ids, takes=tidemark.holds_rows, through=tidemark.is_not_stored)) }}
 {%- endmacro %}
 
 {#- What the ledger says of a table's clock is none of its rows. -#}
-{%- macro is_clock(id) -%}
-    {{ return(id == 'model.tidemark.etl_job_watermarks') }}
+{%- macro holds_rows(id) -%}
+    {{ return(id != 'model.tidemark.etl_job_watermarks') }}
+{%- endmacro %}
+
+{%- macro is_not_stored(id) -%}
+    {{ return(graph.nodes[id].config.materialized in ('view', 'ephemeral')) }}
 {%- endmacro %}
 
 {#- Whether the test, as it is now, has passed on everything that was written before this command. -#}

@@ -133,21 +133,11 @@
 
 {#- Whether a run may build a node, or what it reads, only after the model: the model does not wait for it. -#}
 {%- macro may_be_built_after(id, node, built) -%}
-    {%- set before, later = tidemark.nodes_above(node.unique_id), [] -%}
-    {%- for above in tidemark.nodes_above(id) + [id] if above not in before and above in built -%}
+    {%- set before, later = tidemark.ids_above([node.unique_id]), [] -%}
+    {%- for above in tidemark.ids_above([id]) + [id] if above not in before and above in built -%}
         {%- do later.append(above) -%}
     {%- endfor -%}
     {{ return(later | length > 0) }}
-{%- endmacro %}
-
-{%- macro nodes_above(id) -%}
-    {%- set queue = [id] -%}
-    {%- for reader in queue if reader in graph.nodes -%}
-        {%- for parent in graph.nodes[reader].depends_on.nodes if parent not in queue -%}
-            {%- do queue.append(parent) -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(queue[1:]) }}
 {%- endmacro %}
 
 {#- The columns of a model's partition. Who runs has said them; else its text does. -#}

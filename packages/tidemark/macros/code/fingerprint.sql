@@ -41,18 +41,13 @@
 {#- The node, and what is above it up to raw tables and to stored ones, which have fingerprints of their own. Seeds that
     stand for raw tables are raw rows. -#}
 {%- macro code_above(node) -%}
-    {%- set ids = [node.unique_id] -%}
-    {%- for id in ids if id in graph.nodes -%}
-        {%- for parent_id in graph.nodes[id].depends_on.get('nodes', []) | sort if parent_id not in ids -%}
-            {%- set parent = graph.nodes.get(parent_id) -%}
-            {%- set is_stored = parent and tidemark.is_recorded(parent) and parent.config.materialized != 'view' -%}
-            {%- if not is_stored and not tidemark.is_raw_seed(parent) and (parent or parent_id in graph.sources) -%}
-                {#- the loop goes on over what it appends -#}
-                {%- do ids.append(parent_id) -%}
-            {%- endif -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(ids) }}
+    {{ return([node.unique_id] + tidemark.ids_above([node.unique_id], takes=tidemark.is_code_of_others)) }}
+{%- endmacro %}
+
+{%- macro is_code_of_others(id) -%}
+    {%- set node = graph.nodes.get(id) -%}
+    {%- set is_stored = node and tidemark.is_recorded(node) and node.config.materialized != 'view' -%}
+    {{ return(not is_stored and not tidemark.is_raw_seed(node) and (node or id in graph.sources)) }}
 {%- endmacro %}
 
 {%- macro is_raw_seed(node) -%}

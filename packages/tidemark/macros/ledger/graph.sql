@@ -1,5 +1,18 @@
 {#- Who is built on whom. -#}
 
+{#- The ids above some others, each once, nearest first. `takes` and `through` are macros of an id, or none for all: what
+    stands above is walked through where the one takes it, and further up where the other lets pass. -#}
+{%- macro ids_above(ids, takes=none, through=none) -%}
+    {%- set walked = ids | list -%}
+    {%- for id in walked if id in graph.nodes and (through is none or through(id)) -%}
+        {%- for parent in graph.nodes[id].depends_on.get('nodes', []) | sort if parent not in walked -%}
+            {#- the loop goes on over what it appends -#}
+            {%- do walked.append(parent) if takes is none or takes(parent) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(walked[ids | length:]) }}
+{%- endmacro %}
+
 {#- The ids of the tables of sessions that a model is built on. -#}
 {%- macro session_tables_above(node) -%}
     {%- set ids, is_incremental_model = [], node.config.materialized == 'incremental' -%}
@@ -43,16 +56,9 @@
 {%- endmacro %}
 
 {%- macro all_sources_above(unique_id) -%}
-    {%- set found, queue = [], [unique_id] -%}
-    {%- for id in queue -%}
-        {%- if id in graph.sources -%}
-            {%- do found.append(graph.sources[id]) -%}
-        {%- elif id in graph.nodes -%}
-            {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
-                {#- the loop goes on over what it appends -#}
-                {%- do queue.append(parent) -%}
-            {%- endfor -%}
-        {%- endif -%}
+    {%- set found = [] -%}
+    {%- for id in tidemark.ids_above([unique_id]) if id in graph.sources -%}
+        {%- do found.append(graph.sources[id]) -%}
     {%- endfor -%}
     {{ return(found | sort(attribute='name')) }}
 {%- endmacro %}
@@ -73,15 +79,9 @@
 
 {#- The stored marts that a mart is built on, over any number of views: what is wrong there may look wrong here. -#}
 {%- macro built_on(node) -%}
-    {%- set names, queue = [], node.depends_on.nodes | list -%}
-    {%- for id in queue if id in graph.nodes -%}
-        {%- if graph.nodes[id].config.materialized == 'incremental' -%}
-            {%- do names.append(graph.nodes[id].name) -%}
-        {%- endif -%}
-        {%- for parent in graph.nodes[id].depends_on.nodes if parent not in queue -%}
-            {#- the loop goes on over what it appends -#}
-            {%- do queue.append(parent) -%}
-        {%- endfor -%}
+    {%- set names = [] -%}
+    {%- for id in tidemark.ids_above([node.unique_id]) if id in graph.nodes -%}
+        {%- do names.append(graph.nodes[id].name) if graph.nodes[id].config.materialized == 'incremental' -%}
     {%- endfor -%}
     {{ return(names | sort) }}
 {%- endmacro %}
