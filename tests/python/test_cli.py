@@ -22,6 +22,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from exact.marts import MARTS_OF
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -35,25 +36,10 @@ from tidemark.report import tables
 PROJECT = Path(__file__).parents[2]
 SEED_CLOCK = "2025-10-15T12:00:00"
 AN_HOUR_LATER = "2025-10-15T13:00:00"
-ENGAGEMENT = {
-    *("fct_engagement_metrics", "feature_engagement_daily"),
-    *("server_engagement_daily", "engagement_daily"),
-}
-CONSUMERS = {
-    *("consumer_events_daily", "customer_states", "consumer_totals", "consumer_totals_by_type"),
-    *("consumer_analytics", "consumer_analytics_weekly"),
-}
-LEARNING = {
-    *("minute_metrics", "session_metrics", "session_status", "learner_activity_summary"),
-    *("mastery_deltas", "content_mastery_trends"),
-}
-WEB = {
-    *("dim_web_teams", "web_hourly_stats", "web_sessions", "web_hourly_bounces"),
-    *("web_pre_aggregated_stats", "web_pre_aggregated_bounces"),
-}
+ENGAGEMENT = {*MARTS_OF["engagement"]}
 # What the hour after the seed clock brings something new for.
 NEW_IN_AN_HOUR = {
-    *ENGAGEMENT | CONSUMERS | LEARNING | WEB,
+    *(mart for domain in MARTS_OF if domain != "company" for mart in MARTS_OF[domain]),
     *("fact_events_daily", "company_usage_reconciliation"),
 }
 
@@ -725,7 +711,7 @@ def test_the_demo_tells_its_story(story: Story) -> None:
     assert stale["exit_code"] == stale["expected_exit_code"] == 3
     assert source_states(stale)["engagement_events"] == "stale"
     assert source_states(stale)["fact_events"] == "warn"
-    hourly = ENGAGEMENT | WEB - {"dim_web_teams"}
+    hourly = ENGAGEMENT | {*MARTS_OF["web"]} - {"dim_web_teams"}
     assert {model for model, state in states(stale).items() if state == "blocked"} == hourly
     assert built(stale)["fact_events_daily"]["status"] == "success"
     assert not hourly & built(stale).keys()

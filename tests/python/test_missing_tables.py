@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exact.marts import connect
+from exact.marts import MARTS_OF, connect
 from exact.raw import create
 
 from tidemark.engine import Dbt
@@ -15,8 +15,7 @@ from tidemark.gate import ModelState, SourceState
 from tidemark.judgement import judge
 
 PROJECT = Path(__file__).parents[2]
-WEB = {"dim_web_teams", "web_hourly_stats", "web_sessions", "web_hourly_bounces"}
-WEB |= {"web_pre_aggregated_stats", "web_pre_aggregated_bounces"}
+WEB = {*MARTS_OF["web"]}
 
 
 @pytest.fixture(scope="module")

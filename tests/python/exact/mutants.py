@@ -501,8 +501,8 @@ MUTANTS = [
         "a fingerprint without the views above",
         Patch(
             CODE + "fingerprint.sql",
-            "tidemark.is_recorded(parent) and parent.config.materialized != 'view'",
-            "parent.resource_type == 'model'",
+            "tidemark.is_recorded(node) and node.config.materialized != 'view'",
+            "node.resource_type == 'model'",
         ),
         changes_code=True,
     ),
