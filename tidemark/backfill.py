@@ -20,8 +20,8 @@ from tidemark.gaps import (
     Look,
     compare,
     findings,
+    findings_after_rechecks,
     look,
-    settled,
 )
 from tidemark.gate import ModelState
 from tidemark.judgement import Judgement
@@ -136,7 +136,7 @@ def _repair_days(
             repair = _repair_day(dbt, known.as_of, day, asked, even_few)
             ended = Counter(finish(dbt, known.as_of, repair.failures))
             if any(finding.plan_day == day and finding.day is None for finding in plan):
-                plan, failures = settled(dbt, known.as_of, asked, known.compared)
+                plan, failures = findings_after_rechecks(dbt, known.as_of, asked, known.compared)
                 repair.failures.extend(failures)
         outcomes, so_far = ended - so_far, ended
         repair.repaired, repair.failed = outcomes["repaired"], outcomes["failed"]

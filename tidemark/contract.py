@@ -278,8 +278,8 @@ def judged(
 ) -> Verdict:
     """Everything that is to be said of a table that is there; without a sample, of its catalog."""
     findings = list(before)
-    settled = {finding.column for finding in findings}
-    findings += (each for each in _of_columns(table, mapping) if each.column not in settled)
+    told_of = {finding.column for finding in findings}
+    findings += (each for each in _of_columns(table, mapping) if each.column not in told_of)
     missing = [each.name for each in table.columns if each.is_required and each.name not in mapping]
     if sample and sample["rows"]:
         findings += _of_values(table, mapping, sample)

@@ -61,7 +61,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Recheck:
     """What is compared again: entities of tables, within some days or from their first day on.
 
     A replay goes on from what is stored before it: only from the first day on is it seen where
@@ -158,7 +158,7 @@ def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = 
     """Compare tables with what their raw rows say, and read what is wrong and what is planned."""
     tables = sorted(asked.tables or among or dbt.stored_marts)
     compared = compare(dbt, as_of, [*tables, *_VIEWS], asked.coverage)
-    found, failures = settled(dbt, as_of, asked, compared.compared)
+    found, failures = findings_after_rechecks(dbt, as_of, asked, compared.compared)
     return Look(
         as_of=as_of,
         window=compared.window,
@@ -170,7 +170,7 @@ def look(dbt: Dbt, as_of: datetime, asked: Asked, among: Iterable[str] | None = 
     )
 
 
-def settled(
+def findings_after_rechecks(
     dbt: Dbt, as_of: datetime, asked: Asked, tables: Iterable[str]
 ) -> tuple[list[Finding], list[Failure]]:
     """What is wrong after all; of some tables, what the plan doubts is compared once more first.
@@ -179,19 +179,19 @@ def settled(
     room for others, which may be as doubtful.
     """
     among, failures = frozenset(tables), list[Failure]()
-    compared_again = set[Doubt]()
+    compared_again = set[Recheck]()
     while True:
         found = findings(dbt, as_of, asked)
-        doubtful = doubts(finding for finding in found if finding.model in among)
-        new = [doubt for doubt in doubtful if doubt not in compared_again]
+        doubtful = rechecks(finding for finding in found if finding.model in among)
+        new = [recheck for recheck in doubtful if recheck not in compared_again]
         if not new:
             return found, failures
-        for doubt in new:
-            failures += compare(dbt, as_of, doubt.tables, doubt.coverage).failures
+        for recheck in new:
+            failures += compare(dbt, as_of, recheck.tables, recheck.coverage).failures
         compared_again.update(new)
 
 
-def doubts(findings: Iterable[Finding]) -> list[Doubt]:
+def rechecks(findings: Iterable[Finding]) -> list[Recheck]:
     """What is to be compared again before it is planned: replayed entities, of others days."""
     doubtful = [finding for finding in findings if finding.decision == "doubtful"]
     replayed = [finding for finding in doubtful if finding.strategy == "replay"]
@@ -199,10 +199,10 @@ def doubts(findings: Iterable[Finding]) -> list[Doubt]:
     for finding in doubtful:
         if finding.strategy != "replay" and finding.day is not None:
             by_day[finding.day].append(finding)
-    asked = [_doubt(replayed)] if replayed else []
+    asked = [_recheck(replayed)] if replayed else []
     for first, end in spans(by_day):
         asked.append(
-            _doubt([f for day in by_day if first <= day < end for f in by_day[day]], (first, end))
+            _recheck([f for day in by_day if first <= day < end for f in by_day[day]], (first, end))
         )
     return asked
 
@@ -216,9 +216,9 @@ def spans(days: Iterable[date]) -> list[tuple[date, date]]:
     return found
 
 
-def _doubt(findings: Sequence[Finding], span: tuple[date, date] | None = None) -> Doubt:
+def _recheck(findings: Sequence[Finding], span: tuple[date, date] | None = None) -> Recheck:
     tables = sorted({finding.model for finding in findings})
-    return Doubt(tuple(tables), tuple(sorted({finding.entity for finding in findings})), span)
+    return Recheck(tuple(tables), tuple(sorted({finding.entity for finding in findings})), span)
 
 
 def compare(dbt: Dbt, as_of: datetime, tables: Sequence[str], coverage: Mapping[str, Any]) -> Look:

@@ -21,7 +21,7 @@ from exact.marts import day_column_of, entity_of, place
 from test_cli import Demo
 
 from tidemark.engine import Dbt, DbtError, Outcome
-from tidemark.gaps import Asked, settled
+from tidemark.gaps import Asked, findings_after_rechecks
 
 PROJECT = Path(__file__).parents[2]
 SEED_CLOCK = datetime(2025, 10, 15, 12)
@@ -71,7 +71,7 @@ class Warehouse:
         """Compare again what the plan doubts, as every look of the command line does."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TIDEMARK_DEMO_PATH", str(self.path))
-            found, failures = settled(self.dbt, SEED_CLOCK, Asked(), marts.all)
+            found, failures = findings_after_rechecks(self.dbt, SEED_CLOCK, Asked(), marts.all)
         assert failures == []
         assert "doubtful" not in {finding.decision for finding in found}
 

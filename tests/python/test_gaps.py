@@ -30,7 +30,7 @@ from tidemark.backfill import (
 from tidemark.build import Failure, read_build
 from tidemark.clock import Interval
 from tidemark.engine import Dbt, DbtError
-from tidemark.gaps import Doubt, Finding, Look, TableDay, doubts, joined, strip
+from tidemark.gaps import Finding, Look, Recheck, TableDay, joined, rechecks, strip
 from tidemark.judgement import Judgement
 from tidemark.lineage import Lineage, StoredMart
 from tidemark.report.build import show_build
@@ -177,18 +177,18 @@ def test_what_is_doubtful_is_compared_again_by_entity() -> None:
         finding(9),
     ]
     day = [FIRST + offset * ONE_DAY for offset in range(8)]
-    assert doubts(found) == [
-        Doubt(("usage",), ("acme",)),
-        Doubt(("sessions", "stats"), ("7", "8"), (day[0], day[2])),
-        Doubt(("stats",), ("7",), (day[5], day[6])),
+    assert rechecks(found) == [
+        Recheck(("usage",), ("acme",)),
+        Recheck(("sessions", "stats"), ("7", "8"), (day[0], day[2])),
+        Recheck(("stats",), ("7",), (day[5], day[6])),
     ]
-    assert doubts(found)[0].coverage == {"from_first_day": True, "entity": ["acme"]}
-    assert doubts(found)[2].coverage == {
+    assert rechecks(found)[0].coverage == {"from_first_day": True, "entity": ["acme"]}
+    assert rechecks(found)[2].coverage == {
         "start": "2025-10-06",
         "end": "2025-10-07",
         "entity": ["7"],
     }
-    assert doubts([finding(0)]) == []
+    assert rechecks([finding(0)]) == []
 
 
 def test_exit_codes_of_repairs() -> None:

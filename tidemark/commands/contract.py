@@ -78,9 +78,9 @@ def write_view(
         leave("check", json_, Exit.FAILED, contract_as_json([verdict], target))
     with refused("--write"):
         contract_check.write(dbt.project_dir, verdict)
-    settled = contract_check.as_written(verdict)
+    once_written = contract_check.as_written(verdict)
     out.print(f"Written: {verdict.table.view}. Next: tidemark check --contract {source}")
-    leave("check", json_, Exit.DONE, contract_as_json([settled], target))
+    leave("check", json_, Exit.DONE, contract_as_json([once_written], target))
 
 
 def _asked(verdict: Verdict, columns: list[str], target: str | None) -> dict[str, str]:
