@@ -302,7 +302,8 @@ class Bench:
             )
         self.full, self.full_peak = ours, peak
 
-    def measure_increments(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
+    def play_hours(self, everything: Warehouse, quarter: Warehouse) -> float:
+        """Load and build hours, the rows of some come late; the peak of memory in GB."""
         reset_peak_memory()
         # One kind after the other: a run looks back over half an hour of the one before, late rows
         # and all.
@@ -316,7 +317,10 @@ class Bench:
                     everything.load(HOUR, late_days)
                     models = ("--select", *self.subject.models)
                     self.build("hour, not audited", everything, *models, audit="none")
-        peak = peak_memory()
+        return peak_memory()
+
+    def measure_increments(self, everything: Warehouse, quarter: Warehouse, table: Table) -> None:
+        peak = self.play_hours(everything, quarter)
         hour = self.median(f"hour, {LATE_DAYS} days, all")
         quarter_hour = self.median(f"hour, {LATE_DAYS} days, a quarter")
         not_audited = self.median("hour, not audited")

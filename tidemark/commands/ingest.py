@@ -135,43 +135,49 @@ def _days(days: list[date]) -> list[str]:
     return [text for day in days for text in ("--day", f"{day}")]
 
 
+CrmSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH_OR_URL",
+        envvar="TIDEMARK_CRM_PATH",
+        help="A CSV file, or a folder of them; here, or s3://bucket/prefix.",
+        show_default=False,
+    ),
+]
+CrmEncoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        envvar="TIDEMARK_CRM_ENCODING",
+        help="Of files without a byte order mark. Default: UTF-8, or what is beyond doubt.",
+    ),
+]
+CrmDelimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARACTER",
+        envvar="TIDEMARK_CRM_DELIMITER",
+        help="Between fields: ';', 'tab', ... Default: a comma.",
+    ),
+]
+CrmMap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="COLUMN=NAME",
+        help="What a column is called in the file. Default: TIDEMARK_CRM_MAP, behind commas.",
+        show_default=False,
+    ),
+]
+
+
 @ingest.command("crm", epilog="Example: tidemark ingest crm s3://exports/crm")
 def crm(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH_OR_URL",
-            envvar="TIDEMARK_CRM_PATH",
-            help="A CSV file, or a folder of them; here, or s3://bucket/prefix.",
-            show_default=False,
-        ),
-    ],
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            envvar="TIDEMARK_CRM_ENCODING",
-            help="Of files without a byte order mark. Default: UTF-8, or what is beyond doubt.",
-        ),
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHARACTER",
-            envvar="TIDEMARK_CRM_DELIMITER",
-            help="Between fields: ';', 'tab', ... Default: a comma.",
-        ),
-    ] = None,
-    map_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="COLUMN=NAME",
-            help="What a column is called in the file. Default: TIDEMARK_CRM_MAP, behind commas.",
-            show_default=False,
-        ),
-    ] = None,
+    source: CrmSource,
+    encoding: CrmEncoding = None,
+    delimiter: CrmDelimiter = None,
+    map_: CrmMap = None,
     landing: LandingRoot = None,
     as_of: LoadTime = None,
     json_: Json = False,
