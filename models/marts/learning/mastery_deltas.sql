@@ -4,25 +4,32 @@ with touched as (
 
     {% call tidemark.replay_from(entity='learner_id', day='activity_date') %}
 
-    -- attempts, and what takes the place of one; what is not stored changed nothing, and neither does its end
+    select
+        learner_id,
+        activity_date as replay_from
+    from {{ ref('stg_learner_events') }}
+    where {{ tidemark.newly_loaded() }} and is_attempt
+
+    {% if is_incremental() %}
+
+    union all
+
+    -- what takes the place of an attempt; what is not stored changed nothing, and neither does its end
     select
         learner_id,
         activity_date as replay_from
     from {{ ref('stg_learner_events') }}
     where
         {{ tidemark.newly_loaded() }}
-        and (
-            is_attempt
-            {% if is_incremental() %}
-            or (event_id, learner_id, activity_date) in (
-                select
-                    trigger_event_id,
-                    learner_id,
-                    activity_date
-                from {{ this }}
-            )
-            {% endif %}
+        and (event_id, learner_id, activity_date) in (
+            select
+                trigger_event_id,
+                learner_id,
+                activity_date
+            from {{ this }}
         )
+
+    {% endif %}
 
     {% endcall %}
 

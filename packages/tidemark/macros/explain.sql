@@ -154,24 +154,28 @@
 {%- macro causes_of_loaded(relation) -%}
     {%- set identity, watermark = tidemark.version_of(relation).identity, tidemark.last_watermark() -%}
     {%- set day, key = identity[-1], identity | join(', ') -%}
-    {%- set new_rows = relation ~ ' where ' ~ tidemark.newly_loaded() %}
+    {%- set new_rows = relation ~ ' where ' ~ tidemark.newly_loaded() -%}
+    {%- set loaded_at, seen_until = tidemark.staged('loaded_at'), tidemark.timestamp_literal(watermark) %}
     select distinct
         {{ tidemark.run_state().entity }} as entity,
         {{ day }} as day,
         case
-            when {{ tidemark.staged('loaded_at') }} <= {{ tidemark.timestamp_literal(watermark) }} then 'read again'
-            when ({{ key }}) in (
-                select {{ key }}
-                from {{ relation }}
-                where
-                    {{ tidemark.valid_and_visible() }}
-                    and {{ tidemark.staged('loaded_at') }} <= {{ tidemark.timestamp_literal(watermark) }}
-                    and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(day, new_rows)) }}
-            ) then 'redelivery'
+            when {{ loaded_at }} <= {{ seen_until }} then 'read again'
+            when seen.is_seen then 'redelivery'
             when {{ day }} < {{ tidemark.date_literal(watermark) }} then 'late rows'
             else 'new rows'
         end as why
     from {{ relation }}
+    left join (
+        select distinct
+            {{ key }},
+            true as is_seen
+        from {{ relation }}
+        where
+            {{ tidemark.valid_and_visible() }}
+            and {{ loaded_at }} <= {{ seen_until }}
+            and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.ranges_of(day, new_rows)) }}
+    ) as seen using ({{ key }})
     where {{ tidemark.newly_loaded() }}
 {%- endmacro %}
 

@@ -409,8 +409,8 @@ MUTANTS = [
         "what takes the place of an attempt touches nothing",
         Patch(
             MASTERY,
-            "            {% if is_incremental() %}\n            or (event_id",
-            "            {% if false %}\n            or (event_id",
+            "{% if is_incremental() %}\n\n    union all",
+            "{% if false %}\n\n    union all",
         ),
         domain="learning",
     ),
@@ -437,8 +437,9 @@ MUTANTS = [
         "a session is read on the days of its new events",
         Patch(
             SESSIONS,
-            "cast({{ first }} as date) as first_day,\n        cast({{ last }} as date) as last_day",
-            "cast(null as date) as first_day,\n        cast(null as date) as last_day",
+            "cast(stored.{{ first }} as date) as first_day,\n"
+            "            cast(stored.{{ last }} as date) as last_day",
+            "cast(null as date) as first_day,\n            cast(null as date) as last_day",
         ),
         domain="web",
     ),

@@ -71,6 +71,18 @@ def _correlated_subqueries(tree: exp.Expr) -> Iterator[exp.Expr]:
             yield query
 
 
+def _memberships_elsewhere(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """`in (select ...)` that is no condition of its own of a `where`."""
+    for asked in tree.find_all(exp.In):
+        if not asked.args.get("query"):
+            continue
+        around = asked.parent
+        while isinstance(around, exp.And | exp.Not | exp.Paren):
+            around = around.parent
+        if not isinstance(around, exp.Where):
+            yield asked
+
+
 # Where a subquery stands for a table.
 _READS_TABLES = (exp.From, exp.Join, exp.Lateral, exp.CTE, exp.Query, exp.Create, exp.Merge)
 
@@ -209,6 +221,11 @@ KINDS = (
         "a subquery that reads the row around it, where none is promised",
         ("user-guide/querying-subqueries", "sql-reference/operators-subquery"),
         _correlated_subqueries,
+    ),
+    Kind(
+        "a membership in a query beside an or, or outside a where",
+        ("sql-reference/operators-subquery",),
+        _memberships_elsewhere,
     ),
     Kind(
         "a timestamp that means what the account says",

@@ -129,6 +129,14 @@ PLANTED = {
         gates.documented,
         "select a from t where b > 1 or exists (select 1 from u where u.a = t.a)",
     ),
+    "a membership beside an or": (
+        gates.documented,
+        "select a from t where b > 1 or (a, b) in (select a, b from u)",
+    ),
+    "a membership in a case": (
+        gates.documented,
+        "select case when a in (select a from u) then 1 end as b from t",
+    ),
     "a correlated condition of a join": (
         gates.documented,
         "select t.a from t inner join u on t.b in (select v.b from v where v.a = u.a)",

@@ -112,45 +112,40 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- Query: of the stored sessions those that events name, that lie in the window, or on a day that was asked for. -#}
+{#- Query: of the stored sessions those that events name, that lie in the window, or on a day that was asked for. Each is
+    a query of its own: beside an `or` Snowflake has no subquery. -#}
 {%- macro stored_sessions_touched(entity, session, first, last) -%}
-    {%- set state = tidemark.run_state() -%}
-    select
-        {{ entity }},
-        {{ session }},
-        cast({{ first }} as date) as stored_day,
-        cast({{ first }} as date) as first_day,
-        cast({{ last }} as date) as last_day
-    from {{ this }}
-    where
-        {%- if state.window %}
+    {%- set state, queries = tidemark.run_state(), [] -%}
+    {%- set stored -%}
+        select
+            stored.{{ entity }},
+            stored.{{ session }},
+            cast(stored.{{ first }} as date) as stored_day,
+            cast(stored.{{ first }} as date) as first_day,
+            cast(stored.{{ last }} as date) as last_day
+        from {{ this }} as stored
+    {%- endset -%}
+    {%- if state.window -%}
         {#- also those that only reach into the window: it may have taken events from them -#}
-        (
-            {{ tidemark.earlier_than(first, state.window[1]) }}
-            and {{ tidemark.not_earlier_than(last, state.window[0]) }}
-        )
-        {%- endif %}
-        {#- coverage is to find those that have events in the window and are not stored there -#}
-        {%- if state.mode != 'coverage' %}
-        {{ 'or' if state.window }} ({{ entity }}, {{ session }}) in (
-            select {{ entity }}, {{ session }} from named
-        )
-        {%- endif %}
-    {%- if state.requests %}
-    union all
-    select
-        stored.{{ entity }},
-        stored.{{ session }},
-        cast(stored.{{ first }} as date) as stored_day,
-        cast(stored.{{ first }} as date) as first_day,
-        cast(stored.{{ last }} as date) as last_day
-    from {{ this }} as stored
-    inner join ({{ tidemark.requests_of(entity) }}) as requests
-        on
-            stored.{{ entity }} = requests.{{ entity }}
-            and cast(stored.{{ first }} as date) <= requests.day
-            and cast(stored.{{ last }} as date) >= requests.day
-    {%- endif %}
+        {%- do queries.append(
+            stored ~ ' where ' ~ tidemark.earlier_than(first, state.window[1])
+            ~ ' and ' ~ tidemark.not_earlier_than(last, state.window[0])
+        ) -%}
+    {%- endif -%}
+    {#- coverage is to find those that have events in the window and are not stored there -#}
+    {%- if state.mode != 'coverage' -%}
+        {%- do queries.append(
+            stored ~ ' where (' ~ entity ~ ', ' ~ session ~ ') in (select ' ~ entity ~ ', ' ~ session ~ ' from named)'
+        ) -%}
+    {%- endif -%}
+    {%- if state.requests -%}
+        {%- do queries.append(
+            stored ~ ' inner join (' ~ tidemark.requests_of(entity) ~ ') as requests on stored.' ~ entity
+            ~ ' = requests.' ~ entity ~ ' and cast(stored.' ~ first ~ ' as date) <= requests.day and cast(stored.'
+            ~ last ~ ' as date) >= requests.day'
+        ) -%}
+    {%- endif -%}
+    {{ return(queries | join(' union all ')) }}
 {%- endmacro %}
 
 {%- macro is_touched_session(entity, session) -%}
