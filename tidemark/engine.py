@@ -248,6 +248,8 @@ class Dbt:
             # A runner keeps state between calls; a new one per call does not.
             runner = dbtRunner(manifest=manifest, callbacks=[outcome.hear, *self.listeners])
             ran = runner.invoke([*args, *options])
+        if manifest is not None:
+            _forget(manifest)
         outcome.success, outcome.result = ran.success, ran.result
         if ran.exception is not None:
             # A `show` that fails leaves its running thread pool to these frames. Found only by the
@@ -276,6 +278,12 @@ class Dbt:
                 raise DatabaseLockedError(
                     f"The database is in use by {Path(held['program']).name} (PID {held['pid']})."
                 )
+
+
+def _forget(manifest: Any) -> None:
+    """Drop what macros have kept during a call: it would stay as long as the parsed project."""
+    for name in [name for name in manifest.flat_graph if name.startswith("tidemark_")]:
+        del manifest.flat_graph[name]
 
 
 def _rows(table: Any) -> list[dict[str, Any]]:

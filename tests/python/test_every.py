@@ -37,6 +37,8 @@ PROJECT = Path(__file__).parents[2]
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 HOURLY = Schedule("5 * * * *", retries=2, retry_after=5 * MINUTE)
 HOURS = int(os.environ.get("TIDEMARK_HOURS", 3))
+# MB that a day may leave; what it prints stays in memory here, too.
+MOST_KEPT = 16
 
 
 def at(hour: int, minute: int = 0, second: int = 0) -> datetime:
@@ -355,6 +357,9 @@ def test_a_day_of_looks_at_an_hourly_source(
     hours = [datetime.fromisoformat(told["as_of"]).replace(minute=0) for told, *_ in built]
     assert hours == [at(12) + n * HOUR for n in range(HOURS)]
     assert simulated.dbt.manifest is read
+    # what macros keep during a call would grow with every look
+    assert [name for name in read.flat_graph if name.startswith("tidemark_")] == []
+    assert simulated.memory[-1] - simulated.memory[len(looks) // 10] < MOST_KEPT
     with capsys.disabled():
         print(f"\n{len(looks)} looks, {len(built)} built, {len(skipped)} skipped")
         _show_seconds("built", [seconds for _, seconds, _ in built])
