@@ -88,7 +88,8 @@
 
 {#- The days on which a cause touches a key of this model, and the reason of a key without a cause. -#}
 {%- macro span_of_touched() -%}
-    {%- set strategy, lookback_days = config.get('incremental_strategy'), tidemark.run_state().get('lookback_days', 0) -%}
+    {%- set strategy = config.get('incremental_strategy') -%}
+    {%- set lookback_days = tidemark.run_state().get('lookback_days', 0) -%}
     {%- if strategy == 'replay' -%}
         {{ return({
             'first_day': 'replay_from', 'last_day': 'replay_from', 'otherwise': 'calendar or attribute change',

@@ -112,8 +112,8 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- Query: of the stored sessions those that events name, that lie in the window, or on a day that was asked for. Each is
-    a query of its own: beside an `or` Snowflake has no subquery. -#}
+{#- Query: of the stored sessions those that events name, that lie in the window, or on a day that was asked for. Each
+    is a query of its own: beside an `or` Snowflake has no subquery. -#}
 {%- macro stored_sessions_touched(entity, session, first, last) -%}
     {%- set state, queries = tidemark.run_state(), [] -%}
     {%- set stored -%}

@@ -1,7 +1,7 @@
 {#- Who is built on whom. -#}
 
-{#- The ids above some others, each once, nearest first. `takes` and `through` are macros of an id, or none for all: what
-    stands above is walked through where the one takes it, and further up where the other lets pass. -#}
+{#- The ids above some others, each once, nearest first. `takes` and `through` are macros of an id, or none for all:
+    what stands above is walked through where the one takes it, and further up where the other lets pass. -#}
 {%- macro ids_above(ids, takes=none, through=none) -%}
     {%- set walked = ids | list -%}
     {%- for id in walked if id in graph.nodes and (through is none or through(id)) -%}
