@@ -316,7 +316,7 @@ def test_what_dbt_is_called_with(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = fake_runner(monkeypatch)
     variables = {"domains": ["company"]}
     dbt = Dbt(PROJECT, "duckdb", variables)
-    dbt.__dict__["manifest"] = object()
+    dbt.__dict__["manifest"] = SimpleNamespace(flat_graph={})
     dbt.call("build", as_of=parse_clock("2025-10-15T14:00:00+02:00"))
     (call,) = calls
     assert call[0] == "build"
