@@ -607,11 +607,17 @@ def test_a_run_says_what_is_cheaper_as_a_full_refresh() -> None:
     assert "--select TABLE): stats.\n" in out.export_text()
 
 
-def test_a_run_that_rewrote_most_of_a_table_says_so(tidemark: Demo) -> None:
+def test_a_run_that_rewrote_most_of_a_table_says_so(
+    tidemark: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_DEMO_PATH", str(tidemark.path))
+    monkeypatch.setenv("DBT_LOG_PATH", str(tidemark.path.parent / "logs"))
     tables = ("fact_events_daily", "web_hourly_stats", "web_sessions", "web_hourly_bounces")
     eager = where_any_refresh_is_cheaper(tidemark)
     later = datetime(2025, 10, 15, 13)
-    jobs = eager.dbt.call("run", "--select", *tables, as_of=later).events["job"]
+    ran = eager.dbt.call("run", "--select", *tables, as_of=later)
+    ran.raise_if_failed()
+    jobs = ran.events["job"]
     # what is built on a table of sessions is rebuilt with that, and never on its own
     cheaper = {job["job"] for job in jobs if job["is_refresh_cheaper"]}
     assert cheaper == {*tables} - {"web_hourly_bounces"}
