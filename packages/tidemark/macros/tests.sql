@@ -4,12 +4,13 @@
 
 {#- Overrides dbt's: every generic test reads what it tests through here. -#}
 {%- macro default__get_where_subquery(relation) -%}
-    {%- set conditions = [config.get('where') or none] -%}
-    {%- if tidemark.follows_now() -%}
-        {%- do conditions.append(tidemark.looked_at(relation)) -%}
-    {%- endif -%}
-    {%- set conditions = conditions | select | join(') and (') -%}
-    {{ return('(select * from ' ~ relation ~ ' where (' ~ conditions ~ ')) dbt_subquery' if conditions else relation) }}
+    {%- set where, queries = config.get('where'), [] -%}
+    {%- set looked_at = (tidemark.looked_at(relation) if tidemark.follows_now() else none) or [none] -%}
+    {%- for condition in looked_at if where or condition -%}
+        {%- set conditions = [where, condition] | select | join(') and (') -%}
+        {%- do queries.append('select * from ' ~ relation ~ ' where (' ~ conditions ~ ')') -%}
+    {%- endfor -%}
+    {{ return('(' ~ queries | join(' union all ') ~ ') dbt_subquery' if queries else relation) }}
 {%- endmacro %}
 
 {#- Compile, docs and lint get the test itself, and ask nothing of the warehouse. -#}
@@ -17,32 +18,30 @@
     {{ return(execute and model.resource_type == 'test' and flags.WHICH in ('build', 'test')) }}
 {%- endmacro %}
 
-{#- The condition on the rows that a generic test looks at now; none where it looks at all. -#}
+{#- The rows that a generic test looks at now, as conditions none of which takes a row that another takes; none where it
+    looks at all. Beside an `or` Snowflake has no membership in a query. -#}
 {%- macro looked_at(relation) -%}
     {%- set scope = tidemark.test_scope(model) -%}
     {%- if scope == 'sweep' and flags.WHICH == 'build' -%}
         {%- do tidemark.told_of_test(model).update({'is_whole': false, 'compares': false}) -%}
-        {{ return('false') }}
+        {{ return(['false']) }}
     {%- endif -%}
     {%- set attached = graph.nodes.get(model.attached_node or '') -%}
     {%- set followed = tidemark.followed_tables(attached) if scope in ('rows', 'keys') else none -%}
     {%- set ranges = tidemark.ranges_to_test(followed.tables) if followed and followed.day else none -%}
     {%- if not ranges -%}
-        {{ return(none if ranges is none else 'false') }}
+        {{ return(none if ranges is none else ['false']) }}
     {%- endif -%}
     {%- set ranges = tidemark.onwards(ranges) if followed.onwards else ranges -%}
     {#- no model should write a row without a day, and a wrong one is what tests are for -#}
     {%- set is_written = tidemark.within(followed.day, ranges) ~ ' or ' ~ followed.day ~ ' is null' -%}
     {%- set keys = tidemark.tested_keys(model) if scope == 'keys' else [] -%}
     {%- if scope == 'rows' or followed.day | lower in keys | map('lower') -%}
-        {{ return(is_written) }}
+        {{ return([is_written]) }}
     {%- endif -%}
     {%- set key, where = keys | join(', '), config.get('where') or 'true' -%}
     {%- set written_keys = 'select ' ~ key ~ ' from ' ~ relation ~ ' where (' ~ where ~ ') and (' ~ is_written ~ ')' -%}
-    {{ return(
-        '(' ~ key ~ ') in (' ~ written_keys ~ ') or ('
-        ~ keys | join(') is null or (') ~ ') is null'
-    ) }}
+    {{ return(['(' ~ key ~ ') in (' ~ written_keys ~ ')', '(' ~ keys | join(') is null or (') ~ ') is null']) }}
 {%- endmacro %}
 
 {#- For a singular test: a condition on the days that the build wrote in these tables, or none in particular; with
