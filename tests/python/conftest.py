@@ -25,9 +25,11 @@ BuiltOnce = Callable[..., Path]
 
 # Minutes each. Begun last, one of them would leave every other processor idle until it ends.
 LONGEST = (
-    *("on_snowflake/test_end_to_end.py", "test_cli.py", "test_gaps.py", "test_coverage.py"),
-    *("faults/test_faults.py", "test_alerts.py", "on_snowflake/test_operations.py"),
-    *("test_load.py", "test_metrics.py", "test_example.py", "on_snowflake/test_example.py"),
+    *("test_arguments.py", "test_wiring.py", "on_snowflake/test_end_to_end.py", "test_example.py"),
+    *("test_cli.py", "test_load.py", "test_coverage.py", "test_audit.py", "test_every.py"),
+    *("on_snowflake/test_dialect.py", "test_gaps.py", "test_alerts.py", "test_retention.py"),
+    *("test_ledger.py", "test_run_lock.py", "exact/test_seeds.py", "faults/test_every.py"),
+    *("test_publish.py", "test_code_histories.py", "test_contract.py", "test_following.py"),
 )
 
 
