@@ -33,9 +33,15 @@ _WITHOUT_VARIABLE = ("landing",)
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs from the defaults, each var whole, and where each of them was said."""
+    """What differs from the defaults, each var whole, and where each of them was said.
+
+    `own` are the vars that dbt_project.yml has under the project's own name. dbt shows them to the
+    project's nodes alone, and the gate is one of the engine's: it would go by other rules than the
+    build.
+    """
 
     target: str | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +69,9 @@ def place_of(project_dir: Path, environment: Mapping[str, str] = os.environ) -> 
 def read(project_dir: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the file and the environment. Raises ValueError for what is no setting, or not right."""
     place = place_of(project_dir, environment)
-    defaults = _defaults(project_dir)
+    project = read_mapping(project_dir / "dbt_project.yml")
+    own = _own(project)
+    defaults = _defaults(project, own)
     said = {str(place.name): read_mapping(place)} if place else {}
     settings = {TARGET: None, **defaults}
     from_environment = {
@@ -79,41 +87,27 @@ def read(project_dir: Path, environment: Mapping[str, str] = os.environ) -> Sett
             origins[name] = f"{origins[name]}, {origin}" if name in origins else origin
     target = merged.pop(TARGET)
     variables = {name: merged[name] for name in origins if name != TARGET}
-    return Settings(target, variables, origins, defaults)
+    return Settings(target, own, variables, origins, defaults)
 
 
 def for_target(project_dir: Path, target: str | None) -> tuple[str | None, dict[str, Any]]:
     """The target of a command, and its vars. A file that names its target is not for others."""
     found = read(project_dir)
+    target, variables = _meant_for(target, found)
+    return target, {**found.own, **variables}
+
+
+def _meant_for(target: str | None, found: Settings) -> tuple[str | None, Mapping[str, Any]]:
     if target and found.target and target != found.target:
         return target, {}
-    return target or found.target, dict(found.variables)
-
-
-def of_the_project(project_dir: Path) -> dict[str, Any]:
-    """The vars that dbt_project.yml has under the project's own name.
-
-    dbt shows them to the project's nodes alone, and the gate is one of the engine's: it would go by
-    other rules than the build. Raises ValueError for vars under the engine's name, which the
-    project's models do not see.
-    """
-    project = read_mapping(project_dir / "dbt_project.yml")
-    found = project.get("vars") or {}
-    if isinstance(found.get(ENGINE), dict):
-        names = ", ".join(sorted(map(str, found[ENGINE])))
-        raise ValueError(
-            f"dbt_project.yml has vars under {ENGINE}:, which models of the project do not see:"
-            f" {names}. Write them one level up, under vars:. Nothing was touched"
-        )
-    own = found.get(project.get("name"))
-    return dict(own) if isinstance(own, dict) else {}
+    return target or found.target, found.variables
 
 
 def untold(project_dir: Path, target: str | None, told: Mapping[str, Any]) -> list[str]:
     """The settings that a call of dbt was not told of: it would go by the defaults."""
     if place_of(project_dir) is None:
         return []
-    _, variables = for_target(project_dir, target)
+    _, variables = _meant_for(target, read(project_dir))
     return sorted(name for name in variables if name not in told)
 
 
@@ -177,9 +171,21 @@ def _value(text: str, default: Any, variable: str) -> Any:
     return value
 
 
-def _defaults(project_dir: Path) -> dict[str, Any]:
-    project = read_mapping(project_dir / "dbt_project.yml")
-    found = {**(project.get("vars") or {}), **of_the_project(project_dir)}
+def _own(project: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for vars under the engine's name: the project's models do not see them."""
+    found = project.get("vars") or {}
+    if isinstance(found.get(ENGINE), dict):
+        names = ", ".join(sorted(map(str, found[ENGINE])))
+        raise ValueError(
+            f"dbt_project.yml has vars under {ENGINE}:, which models of the project do not see:"
+            f" {names}. Write them one level up, under vars:. Nothing was touched"
+        )
+    own = found.get(project.get("name"))
+    return dict(own) if isinstance(own, dict) else {}
+
+
+def _defaults(project: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    found = {**(project.get("vars") or {}), **own}
     return {n: value for n, value in found.items() if n not in (*_CODE, project.get("name"))}
 
 

@@ -44,6 +44,16 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:
         yield orders
 
 
+@pytest.fixture
+def files(orders: Orders, tmp_path: Path) -> list[Path]:
+    """Two files with the seeds: one is built on and on, the other refreshed at the end."""
+    found = [tmp_path / folder / "orders.duckdb" for folder in ("kept", "refreshed")]
+    for file in found:
+        file.parent.mkdir()
+        file.write_bytes((orders.project / "orders.duckdb").read_bytes())
+    return found
+
+
 @contextmanager
 def with_code(orders: Orders, names: list[str]) -> Iterator[None]:
     """The project with some variants in the place of what is written."""
@@ -79,14 +89,9 @@ def built(
 
 @pytest.mark.parametrize("number", range(SEED, SEED + EXAMPLES))
 def test_tables_follow_the_code_of_the_last_run(
-    orders: Orders, tmp_path: Path, number: int
+    orders: Orders, files: list[Path], number: int
 ) -> None:
     drawn = random.Random(number)
-    seeded = orders.project / "orders.duckdb"
-    files = [tmp_path / folder / "orders.duckdb" for folder in ("kept", "refreshed")]
-    for file in files:
-        file.parent.mkdir()
-        file.write_bytes(seeded.read_bytes())
     clock, changes = FIRST, list[list[str]]()
     for _ in range(STEPS):
         names = sorted(drawn.sample(sorted(VARIANTS), drawn.choice([0, 1, 1, 2])))
@@ -101,12 +106,8 @@ def test_tables_follow_the_code_of_the_last_run(
 
 
 def test_what_was_kept_for_a_while_is_rebuilt_when_the_first_code_comes_back(
-    orders: Orders, tmp_path: Path
+    orders: Orders, files: list[Path]
 ) -> None:
-    files = [tmp_path / folder / "orders.duckdb" for folder in ("kept", "refreshed")]
-    for file in files:
-        file.parent.mkdir()
-        file.write_bytes((orders.project / "orders.duckdb").read_bytes())
     first = built(orders, files[0], FIRST)
     with with_code(orders, ["measure"]):
         mixed = built(orders, files[0], CORRECTED, on_code_change="keep")

@@ -12,7 +12,7 @@ from dbt.clients.yaml_helper import load_yaml_text
 from typer.testing import CliRunner
 
 from tidemark import cli
-from tidemark.settings import FILE, for_target, of_the_project, read, untold
+from tidemark.settings import FILE, for_target, read, untold
 
 PROJECT = Path(__file__).parents[2]
 LIMITS = load_yaml_text((PROJECT / "dbt_project.yml").read_text())["vars"]["freshness_hours"]
@@ -127,7 +127,7 @@ def test_vars_under_the_name_of_the_project_are_heard_by_the_gate(folder: Path) 
     file.write_text(
         file.read_text().replace("\nvars:\n", "\nvars:\n  tidemark_marts: {window: 9}\n")
     )
-    assert of_the_project(folder) == {"window": 9}
+    assert for_target(folder, "duckdb") == ("duckdb", {"window": 9})
     assert read(folder, {"TIDEMARK_WINDOW": "8"}).variables == {"window": 8}
     with pytest.raises(ValueError, match="tidemark_marts is no setting"):
         said(folder, "tidemark_marts: {window: 8}")

@@ -29,13 +29,12 @@ class Interrupted(typer.Exit):
 def dbt_of(project_dir: Path | None, target: str | None, variables: dict[str, Any] | None) -> Dbt:
     """dbt as the options and the settings describe it; an option comes before a setting."""
     from tidemark.engine import Dbt
-    from tidemark.settings import for_target, of_the_project
+    from tidemark.settings import for_target
 
     folder = project(project_dir)
     with refused():
         target, settings = for_target(folder, target)
-        own = of_the_project(folder)
-    return Dbt(folder, target, {**own, **settings, **(variables or {})})
+    return Dbt(folder, target, {**settings, **(variables or {})})
 
 
 def begin(

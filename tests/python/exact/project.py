@@ -124,8 +124,10 @@ class Project:
     def running(self, code: Sequence[str]) -> Iterator[None]:
         """Let the project have other code, by the names of variants."""
         with running(self.dbt.manifest, code) as self.rules:
-            yield
-        self.rules = {}
+            try:
+                yield
+            finally:
+                self.rules = {}
 
     @contextmanager
     def broken(self, unique_id: str) -> Iterator[None]:
