@@ -39,15 +39,15 @@
     the watermark's came late; a new version of a known event is a redelivery), or it was only read again because of the
     overlap. Where none applies, it is what the model compares besides. -#}
 {%- macro reasons_of_touched() -%}
-    {%- set span = tidemark.span_of_touched() -%}
-    {%- set otherwise = 'restatement' if tidemark.run_state().window else span.otherwise -%}
+    {%- set state, span = tidemark.run_state(), tidemark.span_of_touched() -%}
+    {%- set otherwise = 'restatement' if state.window else span.otherwise -%}
     with touched as (
         select
-            {{ tidemark.run_state().entity }} as entity,
+            {{ state.entity }} as entity,
             {{ span.first_day }} as first_day,
             {{ span.last_day }} as last_day,
-            row_number() over (order by {{ tidemark.run_state().entity }}) as touched_key
-        from {{ tidemark.run_state().touched }}
+            row_number() over (order by {{ state.entity }}) as touched_key
+        from {{ state.touched }}
     ),
 
     causes as (

@@ -77,14 +77,18 @@
         {%- set new_rows = 'select ' ~ identity ~ ' from ' ~ relation ~ ' where ' ~ tidemark.newly_loaded() -%}
         {%- set loaded = tidemark.in_temporary_table('loaded', new_rows) -%}
     {%- endif -%}
-    select
-        {{ entity }},
-        {{ session }},
-        {{ activity_date }}
-    from {{ relation }}
-    where
-        {{ tidemark.valid_and_visible() }}
-        and {{ session }} is not null
+    {#- of both: conditions follow -#}
+    {%- set events -%}
+        select
+            {{ entity }},
+            {{ session }},
+            {{ activity_date }}
+        from {{ relation }}
+        where
+            {{ tidemark.valid_and_visible() }}
+            and {{ session }} is not null
+    {%- endset -%}
+    {{ events }}
         {%- if state.window %}
         and {{ tidemark.within(tidemark.staged('occurred_at'), [state.window]) }}
         {%- if state.mode == 'coverage' and tidemark.retention_floor(model) %}
@@ -97,14 +101,7 @@
         {%- endif %}
     {%- if state.requests %}
     union all
-    select
-        {{ entity }},
-        {{ session }},
-        {{ activity_date }}
-    from {{ relation }}
-    where
-        {{ tidemark.valid_and_visible() }}
-        and {{ session }} is not null
+    {{ events }}
         and {{ tidemark.within(tidemark.staged('occurred_at'), tidemark.merged_ranges(state.requests.days)) }}
         and ({{ entity }}, {{ activity_date }}) in (
             {{ tidemark.requests_of(entity) }}

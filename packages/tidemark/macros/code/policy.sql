@@ -56,7 +56,7 @@
     {%- if is_made_whole or is_taken_over -%}
         {{ return(tidemark.fingerprint(node)) }}
     {%- endif -%}
-    {%- set is_mixture = node.resource_type == 'model' and stored != tidemark.fingerprint(node) -%}
+    {%- set is_mixture = node.resource_type == 'model' and tidemark.has_other_code(node) -%}
     {{ return(tidemark.first_fingerprint(stored) ~ '+' if is_mixture else stored) }}
 {%- endmacro %}
 
